@@ -1,0 +1,231 @@
+"""What can go wrong, as facts.  Nothing here knows HTTP status codes or wire shapes: `api/errors.py` does.
+
+    HooshError
+    ├── InvalidRequest          the caller's fault: changing the request would help
+    │   ├── BodyTooLarge  UnsupportedMedia  NoRoute  NoSuchPath  MethodNotAllowed  Unauthenticated  Forbidden
+    ├── Refused                 ours: the request is fine, but not now
+    │   └── Unavailable         nobody healthy to ask, or the house is closing
+    ├── UpstreamError           the upstream's fault, or its verdict on the request
+    │   └── UpstreamBroke  UpstreamTimeout
+    ├── TransportError          a connection failed; the gateway turns it into an UpstreamError
+    │   └── ConnectFailed  ConnectionBroke  TransportTimeout  ResponseTooLarge  ProtocolViolation
+    └── ConfigError             the configuration cannot be used; lists every mistake
+
+`str(error)` is safe to show to a client: it holds no upstream URL, no key and no stack.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+__all__ = [
+    "BodyTooLarge",
+    "ConfigError",
+    "ConnectFailed",
+    "ConnectionBroke",
+    "Forbidden",
+    "HooshError",
+    "InvalidRequest",
+    "MethodNotAllowed",
+    "NoRoute",
+    "NoSuchPath",
+    "ProtocolViolation",
+    "Refused",
+    "ResponseTooLarge",
+    "TransportError",
+    "TransportTimeout",
+    "Unauthenticated",
+    "Unavailable",
+    "UnsupportedMedia",
+    "UpstreamBroke",
+    "UpstreamError",
+    "UpstreamTimeout",
+]
+
+
+class HooshError(Exception):
+    """Base of everything hoosh raises on purpose.  `code` is a stable word for logs and error bodies."""
+
+    code: str | None = "internal_error"
+
+
+class InvalidRequest(HooshError):
+    """The request cannot be served as it is.  `param` names the field at fault, in the client's dialect."""
+
+    code = None
+
+    def __init__(self, message: str, *, param: str | None = None, code: str | None = None) -> None:
+        super().__init__(message)
+        self.param = param
+        if code is not None:
+            self.code = code
+
+
+class BodyTooLarge(InvalidRequest):
+    """The request body passes `limit_bytes`."""
+
+    code = "request_too_large"
+
+    def __init__(self, limit_bytes: int) -> None:
+        super().__init__(f"The request body is larger than the {limit_bytes} bytes allowed here.")
+        self.limit_bytes = limit_bytes
+
+
+class UnsupportedMedia(InvalidRequest):
+    """The body is not of a type this route reads."""
+
+    code = "unsupported_media_type"
+
+
+class NoRoute(InvalidRequest):
+    """No configured provider serves `model`."""
+
+    code = "model_not_found"
+
+    def __init__(self, model: str) -> None:
+        super().__init__(
+            f"The model `{model}` does not exist or no configured provider serves it.", param="model"
+        )
+        self.model = model
+
+
+class NoSuchPath(InvalidRequest):
+    """The gateway has nothing at this path."""
+
+    code = "unknown_url"
+
+    def __init__(self, method: str, path: str) -> None:
+        super().__init__(f"Unknown request URL: {method} {path}.")
+
+
+class MethodNotAllowed(InvalidRequest):
+    """The path exists, but not for this method; `allowed` are those it has."""
+
+    code = "method_not_allowed"
+
+    def __init__(self, method: str, allowed: Sequence[str]) -> None:
+        super().__init__(f"Method {method} is not allowed here; use {', '.join(allowed)}.")
+        self.allowed = tuple(allowed)
+
+
+class Unauthenticated(InvalidRequest):
+    """No key, or one we do not know."""
+
+    code = "invalid_api_key"
+
+
+class Forbidden(InvalidRequest):
+    """A known key that may not do this."""
+
+    code = "forbidden"
+
+
+class Refused(HooshError):
+    """The house says: not now.  `retry_after_s` is an honest guess, or None when waiting will not help."""
+
+    code: str | None = "rate_limit_exceeded"
+
+    def __init__(self, message: str, *, retry_after_s: float | None = None, code: str | None = None) -> None:
+        super().__init__(message)
+        self.retry_after_s = retry_after_s
+        if code is not None:
+            self.code = code
+
+
+class Unavailable(Refused):
+    """Nobody can serve this now: every upstream is down, or the gateway is shutting down."""
+
+    code = "service_unavailable"
+
+
+class UpstreamError(HooshError):
+    """`provider` answered with an error, or could not answer.
+
+    `status`, `code`, `kind` (the vendor's error type), `param` and the message are the upstream's own where it sent
+    any.  `status` is None when it sent no answer at all.
+    """
+
+    code = "upstream_error"
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        provider: str,
+        status: int | None = None,
+        code: str | None = None,
+        kind: str | None = None,
+        param: str | None = None,
+        retry_after_s: float | None = None,
+    ) -> None:
+        super().__init__(message)
+        self.provider = provider
+        self.status = status
+        self.code = code
+        self.kind = kind
+        self.param = param
+        self.retry_after_s = retry_after_s
+
+
+class UpstreamBroke(UpstreamError):
+    """The upstream could not be reached, or its answer was cut, stalled or unreadable."""
+
+
+class UpstreamTimeout(UpstreamError):
+    """The upstream was too slow.  `phase` says which deadline fired: see `http/deadlines.py`."""
+
+    def __init__(self, message: str, *, provider: str, phase: str) -> None:
+        super().__init__(message, provider=provider, code="upstream_timeout")
+        self.phase = phase
+
+
+class TransportError(HooshError):
+    """A connection failed.  `request_lost` says that the peer cannot have acted on the request: asking again is safe."""
+
+    code = "transport_error"
+
+    def __init__(self, message: str, *, request_lost: bool = False) -> None:
+        super().__init__(message)
+        self.request_lost = request_lost
+
+
+class ConnectFailed(TransportError):
+    """No connection could be made: refused, unreachable, unresolvable, or TLS did not verify."""
+
+    def __init__(self, message: str) -> None:
+        super().__init__(message, request_lost=True)
+
+
+class ConnectionBroke(TransportError):
+    """An established connection was closed or reset before the exchange was over."""
+
+
+class TransportTimeout(TransportError):
+    """A deadline fired.  `phase` is one of connect, first_byte, idle, total."""
+
+    def __init__(self, phase: str, after_s: float) -> None:
+        super().__init__(f"{phase} deadline of {after_s:g} s passed", request_lost=phase == "connect")
+        self.phase = phase
+        self.after_s = after_s
+
+
+class ResponseTooLarge(TransportError):
+    """A buffered response passes `limit_bytes`."""
+
+    def __init__(self, limit_bytes: int) -> None:
+        super().__init__(f"response is larger than {limit_bytes} bytes")
+        self.limit_bytes = limit_bytes
+
+
+class ProtocolViolation(TransportError):
+    """The peer sent bytes that are not the protocol it speaks."""
+
+
+class ConfigError(HooshError):
+    """The configuration cannot be used.  `mistakes` are whole sentences, each with file, line and key."""
+
+    code = "config_error"
+
+    def __init__(self, mistakes: Sequence[str]) -> None:
+        super().__init__("\n".join(mistakes))
+        self.mistakes = tuple(mistakes)

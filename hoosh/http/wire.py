@@ -1,0 +1,148 @@
+"""A byte pipe to a peer: a raw non-blocking socket, or any Trio stream (TLS, tests in memory).
+
+Plain sockets are used directly, without `trio.SocketStream`: its lock, its two checkpoints a call and its
+conversions cost about as much as the rest of a small request (docs/benchmarks.md).
+"""
+
+from __future__ import annotations
+
+import select
+import socket
+import ssl
+from typing import Protocol
+
+import trio
+
+from hoosh.errors import ConnectionBroke
+
+__all__ = ["RECEIVE_BYTES", "SocketWire", "StreamWire", "Wire"]
+
+RECEIVE_BYTES = 65536
+
+
+class Wire(Protocol):
+    """One task may receive and one may send at a time."""
+
+    peer: str
+    alpn: str | None
+
+    async def receive(self) -> bytes:
+        """What has arrived, b"" at the end.  Waits; raises ConnectionBroke."""
+        ...
+
+    async def send(self, data: bytes | bytearray | memoryview) -> None:
+        """Hand all of `data` to the peer.  Waits only when it must; raises ConnectionBroke."""
+        ...
+
+    def close(self) -> None:
+        """At once, without waiting; unread input makes the kernel send RST."""
+        ...
+
+    def is_quiet(self) -> bool:
+        """Nothing to read and not ended: an idle connection that may be used again."""
+        ...
+
+
+class SocketWire:
+    """A connected stream socket, TCP (with TCP_NODELAY) or unix."""
+
+    __slots__ = ("alpn", "peer", "sock")
+
+    def __init__(self, sock: socket.socket, peer: str) -> None:
+        sock.setblocking(False)
+        if sock.family != socket.AF_UNIX:
+            sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        self.sock = sock
+        self.peer = peer
+        self.alpn: str | None = None
+
+    async def receive(self) -> bytes:
+        while True:
+            await trio.lowlevel.wait_readable(self.sock)
+            try:
+                return self.sock.recv(RECEIVE_BYTES)
+            except BlockingIOError:
+                continue
+            except OSError as error:
+                raise ConnectionBroke(str(error)) from None
+
+    async def send(self, data: bytes | bytearray | memoryview) -> None:
+        # The first try does not wait: a receive lies between two sends, so others get their turn there.
+        try:
+            sent = self.sock.send(data)
+        except BlockingIOError:
+            sent = 0
+        except OSError as error:
+            raise ConnectionBroke(str(error)) from None
+        if sent < len(data):
+            await self._send_rest(memoryview(data)[sent:])
+
+    async def _send_rest(self, rest: memoryview) -> None:
+        while rest:
+            await trio.lowlevel.wait_writable(self.sock)
+            try:
+                rest = rest[self.sock.send(rest) :]
+            except BlockingIOError:
+                continue
+            except OSError as error:
+                raise ConnectionBroke(str(error)) from None
+
+    def close(self) -> None:
+        if self.sock.fileno() >= 0:
+            trio.lowlevel.notify_closing(self.sock)
+            self.sock.close()
+
+    def is_quiet(self) -> bool:
+        return _is_quiet(self.sock.fileno())
+
+
+class StreamWire:
+    """Any Trio stream: TLS over a socket, or a pair in memory."""
+
+    __slots__ = ("alpn", "peer", "stream")
+
+    def __init__(self, stream: trio.abc.Stream, peer: str, alpn: str | None = None) -> None:
+        self.stream = stream
+        self.peer = peer
+        self.alpn = alpn
+
+    async def receive(self) -> bytes:
+        try:
+            return bytes(await self.stream.receive_some(RECEIVE_BYTES))
+        except (trio.BrokenResourceError, trio.ClosedResourceError, ssl.SSLError) as error:
+            raise ConnectionBroke(str(error) or "connection broke") from None
+
+    async def send(self, data: bytes | bytearray | memoryview) -> None:
+        try:
+            await self.stream.send_all(data)
+        except (trio.BrokenResourceError, trio.ClosedResourceError, ssl.SSLError) as error:
+            raise ConnectionBroke(str(error) or "connection broke") from None
+
+    def close(self) -> None:
+        innermost = self._innermost()
+        if isinstance(innermost, trio.SocketStream):
+            innermost.socket.close()
+        elif isinstance(innermost, trio.StapledStream):  # a pair in memory
+            for half in (innermost.send_stream, innermost.receive_stream):
+                close = getattr(half, "close", None)
+                if close is not None:
+                    close()
+
+    def is_quiet(self) -> bool:
+        innermost = self._innermost()
+        return not isinstance(innermost, trio.SocketStream) or _is_quiet(innermost.socket.fileno())
+
+    def _innermost(self) -> object:
+        stream: object = self.stream
+        while isinstance(stream, trio.SSLStream):
+            stream = stream.transport_stream
+        return stream
+
+
+def _is_quiet(fd: int) -> bool:
+    """True when an idle socket has neither data, nor an end, nor an error waiting.  Never waits."""
+    if fd < 0:
+        return False
+    poll = select.poll()
+    poll.register(fd, select.POLLIN)
+    return not poll.poll(0)

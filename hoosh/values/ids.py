@@ -1,0 +1,16 @@
+"""Request ids: unique across processes, cheap, and safe to print."""
+
+from __future__ import annotations
+
+import itertools
+import secrets
+
+__all__ = ["new_request_id"]
+
+_prefix = f"req_{secrets.token_hex(8)}"
+_numbers = itertools.count(1)
+
+
+def new_request_id() -> str:
+    """A fresh id: 64 random bits of this process, then a counter.  Never waits, never repeats."""
+    return f"{_prefix}{next(_numbers):08x}"

@@ -1,0 +1,54 @@
+"""The one account of a finished request: log line, metrics and (later) ledger, cost and audit all read this."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+
+from msgspec import Struct
+
+from hoosh.values.usage import Usage
+
+__all__ = ["Outcome", "Record"]
+
+
+class Outcome(StrEnum):
+    """How a request ended; each request has exactly one."""
+
+    OK = "ok"
+    """Answered in full."""
+    ERROR = "error"
+    """Answered with an error, before any part of a reply."""
+    CUT = "cut"
+    """Failed after part of the reply had gone out; the client was told."""
+    CLIENT_LEFT = "client_left"
+    """The client closed or reset first (status 499 in logs and metrics)."""
+
+
+class Record(Struct, frozen=True):
+    """Facts about one request.  Durations in seconds; `started_at` is Unix time."""
+
+    request_id: str
+    method: str
+    path: str
+    http_version: str
+    outcome: Outcome
+    status: int
+    started_at: float
+    duration_s: float
+    queue_s: float = 0.0
+    """From the accept (or the first byte, on a kept connection) to the handler's start."""
+    first_token_s: float | None = None
+    kind: str | None = None
+    caller: str | None = None
+    model: str | None = None
+    """As the client asked."""
+    served_model: str | None = None
+    """As the upstream was asked."""
+    provider: str | None = None
+    stream: bool = False
+    attempts: int = 0
+    usage: Usage | None = None
+    chunks: int = 0
+    sent_bytes: int = 0
+    error_code: str | None = None
+    error_message: str | None = None
