@@ -83,9 +83,7 @@ class NoRoute(InvalidRequest):
     code = "model_not_found"
 
     def __init__(self, model: str) -> None:
-        super().__init__(
-            f"The model `{model}` does not exist or no configured provider serves it.", param="model"
-        )
+        super().__init__(f"The model `{model}` does not exist or no configured provider serves it.", param="model")
         self.model = model
 
 
@@ -145,7 +143,7 @@ class UpstreamError(HooshError):
     any.  `status` is None when it sent no answer at all.
     """
 
-    code = "upstream_error"
+    code: str | None = "upstream_error"
 
     def __init__(
         self,
@@ -182,7 +180,7 @@ class UpstreamTimeout(UpstreamError):
 class TransportError(HooshError):
     """A connection failed.  `request_lost` says that the peer cannot have acted on the request: asking again is safe."""
 
-    code = "transport_error"
+    code: str | None = "transport_error"
 
     def __init__(self, message: str, *, request_lost: bool = False) -> None:
         super().__init__(message)

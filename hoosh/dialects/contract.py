@@ -72,9 +72,7 @@ class UpstreamDialect(Protocol):
         """The request body: the client's fields, with `model` and what hoosh must ask for put in."""
         ...
 
-    def decode_error(
-        self, status: int, retry_after: str | None, body: bytes, *, provider: str
-    ) -> UpstreamError:
+    def decode_error(self, status: int, retry_after: str | None, body: bytes, *, provider: str) -> UpstreamError:
         """An answer with `status` >= 400 as a typed error.  Never raises, whatever the body is."""
         ...
 

@@ -119,8 +119,7 @@ class RequestHead:
         """The head as HTTP/1.1 bytes, without `content-length` and the final blank line."""
         if self._h1 is None:
             lines = [
-                b"%b %b HTTP/1.1\r\nhost: %b\r\n"
-                % (self.method.encode(), self.target.encode(), self.origin.authority)
+                b"%b %b HTTP/1.1\r\nhost: %b\r\n" % (self.method.encode(), self.target.encode(), self.origin.authority)
             ]
             lines += [b"%b: %b\r\n" % header for header in self.headers]
             self._h1 = b"".join(lines)
