@@ -1,0 +1,214 @@
+"""Errors at the door: the one place where a fact becomes a status code and an error body.
+
+Every error goes out in OpenAI's shape, with all four keys, null where there is nothing to say:
+
+    {"error": {"message": …, "type": …, "param": …, "code": …}}
+
+    whose fault            status                                       type
+    the caller's           4xx by `STATUS`                              invalid_request_error
+    our refusal            429 or 503, with retry-after                 requests | tokens | server_error
+    the upstream's verdict on the request: status, code, message and type as it sent them
+    the upstream itself    502, 503 (overloaded), 504 (too slow)        its own, else server_error
+    a bug                  500, and not a word of it                    server_error
+
+What an upstream says about *our* credentials or account is our trouble, not the client's: it becomes a 502 without
+the upstream's words, because some vendors repeat part of the key in them.
+
+Pure.  Sources: product.md section 4; wire/README.md section 2.1; RFC 9110, sections 10.2.3 and 15.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import msgspec
+
+from hoosh.errors import (
+    BodyTooLarge,
+    ConfigError,
+    Forbidden,
+    HooshError,
+    InvalidRequest,
+    MethodNotAllowed,
+    NoRoute,
+    NoSuchPath,
+    Refused,
+    RequestTimeout,
+    TransportError,
+    TransportTimeout,
+    Unauthenticated,
+    Unavailable,
+    UnsupportedMedia,
+    UpstreamError,
+    UpstreamTimeout,
+)
+from hoosh.http.message import Header
+from hoosh.values import new_request_id
+
+__all__ = [
+    "STATUS",
+    "Answer",
+    "error_body",
+    "error_event",
+    "error_headers",
+    "error_page",
+    "error_response",
+    "plain_error",
+    "status_of",
+    "unwrap",
+]
+
+Answer = tuple[int, list[Header], bytes]
+"""Status, headers, body: ready for `Exchange.respond`."""
+
+STATUS: dict[type[BaseException], int] = {
+    InvalidRequest: 400,
+    Unauthenticated: 401,
+    Forbidden: 403,
+    NoRoute: 404,
+    NoSuchPath: 404,
+    MethodNotAllowed: 405,
+    RequestTimeout: 408,
+    BodyTooLarge: 413,
+    UnsupportedMedia: 415,
+    Refused: 429,
+    Unavailable: 503,
+    UpstreamError: 502,
+    UpstreamTimeout: 504,
+    TransportError: 502,
+    TransportTimeout: 504,
+    ConfigError: 400,
+    HooshError: 500,
+    BaseException: 500,
+}
+
+ABOUT_US = frozenset({401, 402, 403, 405, 407})
+"""Upstream statuses that speak of our key, account or configuration, not of the client's request."""
+POLICY_CODES = frozenset({"content_policy_violation", "content_filter", "moderation_flagged"})
+"""A verdict on the request whatever its status: some vendors send it as 403."""
+UPSTREAM_STATUS = {408: 504, 429: 429, 503: 503, 504: 504, 529: 503}
+"""Upstream statuses that are neither relayed as they are nor a plain 502.  529 is Anthropic's "overloaded"."""
+PLAIN_CODES = {
+    400: "bad_request",
+    404: "unknown_url",
+    408: "request_timeout",
+    413: "request_too_large",
+    414: "uri_too_long",
+    417: "expectation_failed",
+    429: "rate_limit_exceeded",
+    431: "headers_too_large",
+    503: "service_unavailable",
+}
+RETRY_AFTER_MAX_S = 24 * 3600.0
+
+
+def status_of(error: BaseException) -> int:
+    """The nearest ancestor listed in STATUS wins; an upstream's verdict on the request keeps its own."""
+    if isinstance(error, UpstreamError) and error.status is not None:
+        return _upstream_status(error.status, error.code)
+    return next(STATUS[kind] for kind in type(error).__mro__ if kind in STATUS)
+
+
+def error_body(error: BaseException) -> bytes:
+    """The JSON error body: one line, and safe to show."""
+    message, param, code = _words(error)
+    return _encode(message, _type_of(error, status_of(error)), param, code)
+
+
+def error_headers(error: BaseException) -> list[Header]:
+    """The headers that belong to this error, beside those that every answer has."""
+    headers: list[Header] = []
+    wait_s = getattr(error, "retry_after_s", None)
+    if wait_s is not None:
+        # Rounded up: a client that waits exactly so long must not be too early.
+        headers.append((b"retry-after", b"%d" % math.ceil(min(max(wait_s, 0.0), RETRY_AFTER_MAX_S))))
+    if isinstance(error, MethodNotAllowed):
+        headers.append((b"allow", ", ".join(error.allowed).encode("latin-1", "replace")))
+    if isinstance(error, Unauthenticated):
+        headers.append((b"www-authenticate", b"Bearer"))
+    return headers
+
+
+def error_response(error: BaseException, request_id: str) -> Answer:
+    """The whole answer to a request that failed before any part of a reply had gone out."""
+    return status_of(error), [*_head(request_id), *error_headers(error)], error_body(error)
+
+
+def error_event(error: BaseException) -> bytes:
+    """The error as an event of an OpenAI stream, for a reply that fails on its way.  No `[DONE]` follows it."""
+    return b"data: %b\n\n" % error_body(error)
+
+
+def plain_error(status: int, message: str, request_id: str) -> Answer:
+    """An answer for what never became a request or has no error type: protocol errors, a full house."""
+    return status, _head(request_id), _encode(message, _default_type(status), None, PLAIN_CODES.get(status))
+
+
+def error_page(status: int, message: str) -> tuple[list[Header], bytes]:
+    """`plain_error` with an id of its own, as the HTTP server asks for it."""
+    _, headers, body = plain_error(status, message, new_request_id())
+    return headers, body
+
+
+def unwrap(error: BaseException) -> BaseException:
+    """The one error that a group stands for.  A bug comes before what we raise on purpose: it must be loud.
+
+    Give it groups without `Cancelled`.
+    """
+    if not isinstance(error, BaseExceptionGroup):
+        return error
+    leaves = [unwrap(leaf) for leaf in error.exceptions]
+    return next((leaf for leaf in leaves if not isinstance(leaf, HooshError)), leaves[0])
+
+
+def _upstream_status(status: int, code: str | None) -> int:
+    if status in UPSTREAM_STATUS:
+        return UPSTREAM_STATUS[status]
+    return status if 400 <= status < 500 and not _is_about_us(status, code) else 502
+
+
+def _is_about_us(status: int | None, code: str | None) -> bool:
+    return status in ABOUT_US and code not in POLICY_CODES
+
+
+def _words(error: BaseException) -> tuple[str, str | None, str | None]:
+    """Message, param and code as far as they may be shown."""
+    match error:
+        case UpstreamError() if _is_about_us(error.status, error.code):
+            return f"Provider `{error.provider}` did not accept the gateway's request.", None, "upstream_refused"
+        case TransportTimeout():
+            return "The upstream took too long.", None, "upstream_timeout"
+        case TransportError():  # its text may name an address
+            return "The connection to the upstream failed.", None, "upstream_error"
+        case HooshError():
+            return str(error), getattr(error, "param", None), error.code
+        case _:
+            return "internal error", None, "internal_error"
+
+
+def _type_of(error: BaseException, status: int) -> str:
+    if isinstance(error, UpstreamError) and error.kind and not _is_about_us(error.status, error.code):
+        return error.kind
+    if isinstance(error, Refused) and error.code == "budget_exceeded":
+        return "tokens"
+    return _default_type(status)
+
+
+def _default_type(status: int) -> str:
+    if status == 429:
+        return "requests"
+    return "invalid_request_error" if status < 500 else "server_error"
+
+
+def _head(request_id: str) -> list[Header]:
+    return [(b"content-type", b"application/json"), (b"x-request-id", request_id.encode("latin-1", "replace"))]
+
+
+def _encode(message: str, kind: str, param: str | None, code: str | None) -> bytes:
+    error: dict[str, Any] = {"message": message, "type": kind, "param": param, "code": code}
+    try:
+        return msgspec.json.encode({"error": error})
+    except UnicodeEncodeError:  # a lone surrogate, from a path or an upstream's broken JSON
+        clean = {k: v.encode("utf-8", "replace").decode() if isinstance(v, str) else v for k, v in error.items()}
+        return msgspec.json.encode({"error": clean})
