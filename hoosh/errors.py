@@ -2,7 +2,8 @@
 
     HooshError
     ├── InvalidRequest          the caller's fault: changing the request would help
-    │   ├── BodyTooLarge  UnsupportedMedia  NoRoute  NoSuchPath  MethodNotAllowed  Unauthenticated  Forbidden
+    │   ├── BodyTooLarge  RequestTimeout  UnsupportedMedia  NoRoute  NoSuchPath  MethodNotAllowed
+    │   └── Unauthenticated  Forbidden
     ├── Refused                 ours: the request is fine, but not now
     │   └── Unavailable         nobody healthy to ask, or the house is closing
     ├── UpstreamError           the upstream's fault, or its verdict on the request
@@ -31,6 +32,7 @@ __all__ = [
     "NoSuchPath",
     "ProtocolViolation",
     "Refused",
+    "RequestTimeout",
     "ResponseTooLarge",
     "TransportError",
     "TransportTimeout",
@@ -69,6 +71,12 @@ class BodyTooLarge(InvalidRequest):
     def __init__(self, limit_bytes: int) -> None:
         super().__init__(f"The request body is larger than the {limit_bytes} bytes allowed here.")
         self.limit_bytes = limit_bytes
+
+
+class RequestTimeout(InvalidRequest):
+    """The client was too slow to send its request, or its own deadline has passed."""
+
+    code = "request_timeout"
 
 
 class UnsupportedMedia(InvalidRequest):
@@ -178,7 +186,9 @@ class UpstreamTimeout(UpstreamError):
 
 
 class TransportError(HooshError):
-    """A connection failed.  `request_lost` says that the peer cannot have acted on the request: asking again is safe."""
+    """A connection failed.  `request_lost` says that the peer cannot have acted on the request, so that
+    asking again is safe.
+    """
 
     code: str | None = "transport_error"
 

@@ -54,8 +54,11 @@ class Exchange(Protocol):
         """Send part of the body.  Waits for the client: this is the back-pressure."""
         ...
 
-    async def end(self, *, broken: bool = False) -> None:
-        """End the response.  `broken` tells the client that it is not whole: no last chunk, or RST_STREAM."""
+    async def end(self, final: bytes = b"", *, broken: bool = False) -> None:
+        """Send `final`, if any, and end the response, in one system call where the carrier can.
+
+        `broken` tells the client that the body is not whole: no last chunk, or RST_STREAM.
+        """
         ...
 
 

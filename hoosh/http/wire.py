@@ -6,12 +6,14 @@ conversions cost about as much as the rest of a small request (docs/benchmarks.m
 
 from __future__ import annotations
 
+import math
 import select
 import socket
 import ssl
 from typing import Protocol
 
 import trio
+import trio.testing
 
 from hoosh.errors import ConnectionBroke
 
@@ -21,7 +23,10 @@ RECEIVE_BYTES = 65536
 
 
 class Wire(Protocol):
-    """One task may receive and one may send at a time."""
+    """One task may receive and one may send at a time.
+
+    A send that moves nothing for `stall_s` seconds raises ConnectionBroke.
+    """
 
     peer: str
     alpn: str | None
@@ -32,6 +37,14 @@ class Wire(Protocol):
 
     async def send(self, data: bytes | bytearray | memoryview) -> None:
         """Hand all of `data` to the peer.  Waits only when it must; raises ConnectionBroke."""
+        ...
+
+    async def wait_hangup(self) -> None:
+        """Until the peer has closed or reset, without receiving: for when there is no room for what it sends."""
+        ...
+
+    def shutdown(self) -> None:
+        """Say that nothing more will be sent (FIN).  At once, where the wire can."""
         ...
 
     def close(self) -> None:
@@ -46,14 +59,15 @@ class Wire(Protocol):
 class SocketWire:
     """A connected stream socket, TCP (with TCP_NODELAY) or unix."""
 
-    __slots__ = ("alpn", "peer", "sock")
+    __slots__ = ("alpn", "peer", "sock", "stall_s")
 
-    def __init__(self, sock: socket.socket, peer: str) -> None:
+    def __init__(self, sock: socket.socket, peer: str, *, stall_s: float = math.inf) -> None:
         sock.setblocking(False)
         if sock.family != socket.AF_UNIX:
             sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         self.sock = sock
         self.peer = peer
+        self.stall_s = stall_s
         self.alpn: str | None = None
 
     async def receive(self) -> bytes:
@@ -79,13 +93,22 @@ class SocketWire:
 
     async def _send_rest(self, rest: memoryview) -> None:
         while rest:
-            await trio.lowlevel.wait_writable(self.sock)
+            with trio.move_on_after(self.stall_s) as patience:
+                await trio.lowlevel.wait_writable(self.sock)
+            if patience.cancelled_caught:
+                raise ConnectionBroke("peer stopped reading")
             try:
                 rest = rest[self.sock.send(rest) :]
             except BlockingIOError:
                 continue
             except OSError as error:
                 raise ConnectionBroke(str(error)) from None
+
+    async def wait_hangup(self) -> None:
+        await _wait_hangup(self.sock.fileno())
+
+    def shutdown(self) -> None:
+        _shutdown(self.sock)
 
     def close(self) -> None:
         if self.sock.fileno() >= 0:
@@ -99,11 +122,14 @@ class SocketWire:
 class StreamWire:
     """Any Trio stream: TLS over a socket, or a pair in memory."""
 
-    __slots__ = ("alpn", "peer", "stream")
+    __slots__ = ("alpn", "peer", "stall_s", "stream")
 
-    def __init__(self, stream: trio.abc.Stream, peer: str, alpn: str | None = None) -> None:
+    def __init__(
+        self, stream: trio.abc.Stream, peer: str, alpn: str | None = None, *, stall_s: float = math.inf
+    ) -> None:
         self.stream = stream
         self.peer = peer
+        self.stall_s = stall_s
         self.alpn = alpn
 
     async def receive(self) -> bytes:
@@ -113,20 +139,38 @@ class StreamWire:
             raise ConnectionBroke(str(error) or "connection broke") from None
 
     async def send(self, data: bytes | bytearray | memoryview) -> None:
-        try:
-            await self.stream.send_all(data)
-        except (trio.BrokenResourceError, trio.ClosedResourceError, ssl.SSLError) as error:
-            raise ConnectionBroke(str(error) or "connection broke") from None
+        rest = memoryview(data)
+        while rest:
+            piece, rest = rest[:RECEIVE_BYTES], rest[RECEIVE_BYTES:]
+            with trio.move_on_after(self.stall_s) as patience:
+                try:
+                    await self.stream.send_all(piece)
+                except (trio.BrokenResourceError, trio.ClosedResourceError, ssl.SSLError) as error:
+                    raise ConnectionBroke(str(error) or "connection broke") from None
+            if patience.cancelled_caught:
+                raise ConnectionBroke("peer stopped reading")
+
+    async def wait_hangup(self) -> None:
+        innermost = self._innermost()
+        if isinstance(innermost, trio.SocketStream):
+            await _wait_hangup(innermost.socket.fileno())
+        else:
+            await trio.sleep_forever()
+
+    def shutdown(self) -> None:
+        innermost = self._innermost()
+        if isinstance(innermost, trio.SocketStream):
+            _shutdown(innermost.socket)
+        elif isinstance(innermost, trio.StapledStream):
+            _close_half(innermost.send_stream)
 
     def close(self) -> None:
         innermost = self._innermost()
         if isinstance(innermost, trio.SocketStream):
             innermost.socket.close()
         elif isinstance(innermost, trio.StapledStream):  # a pair in memory
-            for half in (innermost.send_stream, innermost.receive_stream):
-                close = getattr(half, "close", None)
-                if close is not None:
-                    close()
+            _close_half(innermost.send_stream)
+            _close_half(innermost.receive_stream)
 
     def is_quiet(self) -> bool:
         innermost = self._innermost()
@@ -137,6 +181,32 @@ class StreamWire:
         while isinstance(stream, trio.SSLStream):
             stream = stream.transport_stream
         return stream
+
+
+def _close_half(half: object) -> None:
+    """Close one direction of a pair in memory, which unlike Trio streams in general needs no waiting."""
+    if isinstance(half, trio.testing.MemorySendStream | trio.testing.MemoryReceiveStream):
+        half.close()
+
+
+async def _wait_hangup(fd: int) -> None:
+    """Until the peer of socket `fd` has sent FIN or RST.
+
+    Readiness for reading does not tell while unread data is waiting, EPOLLRDHUP does: an epoll set of one socket,
+    itself waited for.  Elsewhere than on Linux this sleeps for ever, and the end is seen once reading goes on.
+    """
+    if not hasattr(select, "epoll") or fd < 0:
+        await trio.sleep_forever()
+    with select.epoll() as hangup:
+        hangup.register(fd, select.EPOLLRDHUP | select.EPOLLHUP | select.EPOLLERR)
+        await trio.lowlevel.wait_readable(hangup.fileno())
+
+
+def _shutdown(sock: socket.socket | trio.socket.SocketType) -> None:
+    try:
+        sock.shutdown(socket.SHUT_WR)
+    except OSError:
+        pass  # the peer was faster
 
 
 def _is_quiet(fd: int) -> bool:
