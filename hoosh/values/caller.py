@@ -14,6 +14,8 @@ class Caller(Struct, frozen=True):
 
     name: str
     scopes: frozenset[str] = SCOPES
+    models: tuple[str, ...] = ()
+    """Globs of the model names this caller may use; empty means all."""
 
 
 ANONYMOUS = Caller("anonymous")

@@ -1,0 +1,172 @@
+from __future__ import annotations
+
+from fnmatch import fnmatchcase
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from hoosh.errors import NoRoute
+from hoosh.routing import Route, RouteTable, Target
+from hoosh.routing.table import MAX_MODEL_CHARS
+
+ECHO = Route("echo", priority=0, models=("echo",), local=True, embedded=True)
+
+
+def ask(table: RouteTable, model: str, provider: str | None = None) -> list[str]:
+    """The candidates as `provider/model`; none when there is no route."""
+    try:
+        return [f"{target.provider}/{target.model}" for target in table.candidates(model, provider=provider)]
+    except NoRoute:
+        return []
+
+
+def test_routes_are_asked_by_priority_then_local_first_then_as_written():
+    table = RouteTable(
+        [
+            Route("late", priority=20, local=True),
+            Route("remote", priority=10),
+            Route("second", priority=10, local=True),
+            Route("third", priority=10, local=True),
+            Route("first", priority=1),
+        ]
+    )
+    assert ask(table, "m") == ["first/m", "second/m", "third/m", "remote/m", "late/m"]
+
+
+@pytest.mark.parametrize(
+    ("glob", "yes", "no"),
+    [
+        ("llama*", "llama3.2:latest", "codellama"),
+        ("*-mini", "gpt-4o-mini", "gpt-4o-mini-2024"),
+        ("gpt-*-mini", "gpt-4o-mini", "gpt-4o"),
+        ("o[0-9]*", "o3-pro", "ox"),
+        ("gpt-4?", "gpt-4o", "gpt-4"),
+        ("llama3.2", "llama3.2", "llama3x2"),
+        ("GPT-*", "GPT-4", "gpt-4"),
+        ("*", "meta/llama\nx", None),
+    ],
+)
+def test_model_globs_are_real_globs(glob, yes, no):
+    table = RouteTable([Route("p", models=(glob,))])
+    assert ask(table, yes) == [f"p/{yes}"]
+    if no is not None:
+        assert ask(table, no) == []
+
+
+@given(st.lists(st.text("ab*?[]!-", max_size=6), min_size=1, max_size=4), st.text("ab-[", min_size=1, max_size=8))
+def test_globs_mean_what_fnmatch_means(globs, model):
+    table = RouteTable([Route("p", models=tuple(globs))])
+    assert (ask(table, model) != []) == any(fnmatchcase(model, glob) for glob in globs)
+
+
+def test_a_route_that_is_switched_off_is_never_asked():
+    table = RouteTable([Route("off", enabled=False), Route("on", models=("a",))])
+    assert ask(table, "a") == ["on/a"]
+    assert ask(table, "off/a") == []
+    assert ask(table, "a", "off") == []
+
+
+def test_nobody_to_ask_is_an_error_that_names_the_model():
+    with pytest.raises(NoRoute, match="`b`") as caught:
+        RouteTable([Route("p", models=("a",))]).candidates("b")
+    assert caught.value.model == "b"
+
+
+def test_echo_answers_only_to_its_own_name_and_nobody_else_does():
+    table = RouteTable([Route("any", priority=0), ECHO])
+    assert ask(table, "echo") == ["echo/echo"]
+    assert ask(table, "echo2") == ["any/echo2"]
+    assert ask(RouteTable([ECHO]), "echo2") == []
+    assert ask(table, "echo/echo") == ["echo/echo"]
+    assert ask(RouteTable([ECHO]), "echo/gpt") == []
+    assert ask(table, "echo", "any") == []
+
+
+def test_a_model_may_be_asked_of_one_provider_directly():
+    table = RouteTable([Route("ollama", local=True), Route("openai", models=("gpt-*",))])
+    assert ask(table, "openai/gpt-4o") == ["openai/gpt-4o"]
+    assert ask(table, "gpt-4o", "openai") == ["openai/gpt-4o"]
+    # The owner's globs hold for direct requests, too.
+    assert ask(table, "o3", "openai") == []
+    assert ask(table, "x", "nobody") == []
+
+
+def test_a_prefix_that_is_no_provider_belongs_to_the_model():
+    table = RouteTable([Route("openrouter", models=("*/*",)), Route("openai", models=("gpt-*",))])
+    assert ask(table, "meta-llama/llama-3") == ["openrouter/meta-llama/llama-3"]
+    assert ask(table, "openrouter/meta-llama/llama-3") == ["openrouter/meta-llama/llama-3"]
+    assert ask(table, "openai/") == ["openrouter/openai/"]
+
+
+def test_the_full_name_of_somebody_elses_model_is_not_taken_for_a_direct_request():
+    known = {
+        "openai": frozenset({"gpt-4o"}),
+        "groq": frozenset({"openai/gpt-oss-120b"}),
+        "openrouter": frozenset({"openrouter/auto"}),
+    }
+    table = RouteTable([Route("openai"), Route("groq"), Route("openrouter")], known=known)
+    assert ask(table, "openai/gpt-oss-120b") == ["groq/openai/gpt-oss-120b"]
+    assert ask(table, "openrouter/auto") == ["openrouter/openrouter/auto"]
+    # Nobody lists it: the provider asked for may know better than its list.
+    assert ask(table, "openai/gpt-9") == ["openai/gpt-9"]
+
+
+def test_a_provider_named_beside_the_model_gets_the_name_word_for_word():
+    assert ask(RouteTable([Route("openrouter")]), "openrouter/auto", "openrouter") == ["openrouter/openrouter/auto"]
+
+
+def test_a_known_list_says_what_a_route_serves():
+    routes = [Route("ollama", local=True), Route("openai", priority=20)]
+    table = RouteTable(routes, known={"ollama": frozenset({"llama3"})})
+    assert ask(table, "llama3") == ["ollama/llama3", "openai/llama3"]
+    assert ask(table, "gpt-4o") == ["openai/gpt-4o"]
+
+
+def test_globs_and_a_known_list_must_both_agree():
+    table = RouteTable([Route("p", models=("gpt-*",))], known={"p": frozenset({"gpt-4o", "o3"})})
+    assert ask(table, "gpt-4o") == ["p/gpt-4o"]
+    assert ask(table, "o3") == []
+    assert ask(table, "gpt-5") == []
+
+
+def test_the_globs_of_a_presumed_route_give_way_to_its_list():
+    route = Route("openai", models=("gpt-*",), presumed=True)
+    assert ask(RouteTable([route]), "gpt-4o") == ["openai/gpt-4o"]
+    assert ask(RouteTable([route]), "sora") == []
+    known = RouteTable([route], known={"openai": frozenset({"sora"})})
+    assert ask(known, "sora") == ["openai/sora"]
+    assert ask(known, "gpt-4o") == []
+
+
+def test_an_alias_stands_for_its_targets_in_order():
+    routes = [Route("ollama", models=("llama*",)), Route("openai", models=("gpt-*",))]
+    table = RouteTable(routes, aliases={"fast": ["openai/gpt-4o-mini", "llama3", "openai/gpt-4o-mini", "nobody"]})
+    assert ask(table, "fast") == ["openai/gpt-4o-mini", "ollama/llama3"]
+    assert ask(table, "fast", "ollama") == ["ollama/llama3"]
+    assert ask(table, "fast", "none") == []
+
+
+def test_an_alias_may_name_what_the_globs_leave_out():
+    table = RouteTable([Route("openai", models=("gpt-4o-mini",))], aliases={"best": ["openai/gpt-4o"]})
+    assert ask(table, "best") == ["openai/gpt-4o"]
+
+
+def test_an_alias_may_have_the_name_of_a_model():
+    table = RouteTable([Route("a"), Route("b")], aliases={"m": ["b/m", "m"]})
+    assert ask(table, "m") == ["b/m", "a/m"]
+
+
+def test_only_some_names_are_remembered():
+    table = RouteTable([Route("p")])
+    for number in range(10_000):
+        table.candidates(f"model-{number}")
+    assert len(table._remembered) <= 4096
+    assert table.candidates("model-1") == (Target("p", "model-1"),)
+
+
+@pytest.mark.parametrize("model", ["", "m" * (MAX_MODEL_CHARS + 1)])
+def test_an_impossible_model_name_reaches_nobody(model):
+    with pytest.raises(NoRoute) as caught:
+        RouteTable([Route("p")]).candidates(model)
+    assert len(str(caught.value)) < 200
