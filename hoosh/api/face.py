@@ -1,0 +1,59 @@
+"""What the app asks of the gateway, and what its views share.
+
+The views know the gateway by this face alone, so that they can be tested with a small stand-in.
+"""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+import msgspec
+from quart import Response, g
+
+from hoosh.api.errors import Answer
+from hoosh.errors import Forbidden
+from hoosh.http.message import Headers
+from hoosh.values import Caller, ModelCard, ProviderState
+
+__all__ = ["GatewayFace", "as_response", "json_response", "require"]
+
+
+class GatewayFace(Protocol):
+    """The gateway as its door sees it."""
+
+    version: str
+
+    def authenticate(self, headers: Headers) -> Caller:
+        """Who is asking; the anonymous caller where no keys are configured.  Raises Unauthenticated."""
+        ...
+
+    async def models(self) -> list[ModelCard]:
+        """Every model that can be asked for now."""
+        ...
+
+    def providers(self) -> list[ProviderState]: ...
+
+    def readiness(self) -> str | None:
+        """None when requests are welcome, else why they are not."""
+        ...
+
+    def metrics_text(self) -> bytes:
+        """Everything measured, in Prometheus' text format 0.0.4."""
+        ...
+
+
+def json_response(value: object, status: int = 200) -> Response:
+    return Response(msgspec.json.encode(value), status, content_type="application/json")
+
+
+def as_response(answer: Answer) -> Response:
+    status, headers, body = answer
+    return Response(body, status, {name.decode("latin-1"): value.decode("latin-1") for name, value in headers})
+
+
+def require(scope: str) -> Caller:
+    """The caller of this request, who must have `scope`.  Raises Forbidden."""
+    caller: Caller = g.caller
+    if scope not in caller.scopes:
+        raise Forbidden(f"This key does not have the scope `{scope}`.")
+    return caller

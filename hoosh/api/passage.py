@@ -1,0 +1,147 @@
+"""The passage between an ASGI server and Quart: small things that make the two get along.
+
+    Outgoing   `send`: puts the request id in, and knows how far the response has come
+    Incoming   `receive`: keeps from Quart the disconnect that only says "your response is over"
+    live       the gateway's context around Quart's lifespan
+
+Why `Incoming`: Quart-Trio cancels a request's nursery at `http.disconnect`, and Hypercorn announces one in the middle
+of sending the last byte.  The cancellation then hits Hypercorn while it re-arms its idle timer, and the connection is
+never closed again (design/stack.md, finding 4).
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from contextlib import AbstractAsyncContextManager
+
+import trio
+
+from hoosh.api.errors import Answer, unwrap
+from hoosh.http.asgi import LINGER_S, App, Message, Receive, Scope, Send
+from hoosh.values import Outcome, Record
+
+__all__ = ["Incoming", "Outgoing", "live"]
+
+
+class Outgoing:
+    """`send` of one request."""
+
+    def __init__(self, send: Send, request_id: str) -> None:
+        self.request_id = request_id
+        self.status: int | None = None
+        """Of the head, once it has gone out."""
+        self.is_over = False
+        """The last message has been handed over."""
+        self.sent_bytes = 0
+        self._send = send
+        self._started_at = time.time()
+        self._started = trio.current_time()
+
+    async def __call__(self, message: Message) -> None:
+        if message["type"] == "http.response.start":
+            self.status = message["status"]
+            headers = list(message.get("headers", ()))
+            if not any(name.lower() == b"x-request-id" for name, _ in headers):
+                headers.append((b"x-request-id", self.request_id.encode("ascii")))
+            message = {**message, "headers": headers}
+        elif message["type"] == "http.response.body":
+            self.sent_bytes += len(message.get("body", b""))
+            self.is_over = not message.get("more_body", False)
+        await self._send(message)
+
+    async def respond(self, answer: Answer, *, is_head: bool) -> None:
+        status, headers, body = answer
+        headers = [*headers, (b"content-length", b"%d" % len(body))]
+        await self({"type": "http.response.start", "status": status, "headers": headers})
+        await self({"type": "http.response.body", "body": b"" if is_head else body, "more_body": False})
+
+    def record(self, scope: Scope) -> Record:
+        """The account of this request, which has ended one way or another."""
+        outcome = Outcome.CLIENT_LEFT if self.status is None else Outcome.CUT
+        if self.is_over and self.status is not None:
+            outcome = Outcome.OK if self.status < 400 else Outcome.ERROR
+        return Record(
+            request_id=self.request_id,
+            method=scope["method"],
+            path=scope["path"],
+            http_version=scope["http_version"],
+            outcome=outcome,
+            status=499 if self.status is None else self.status,
+            started_at=self._started_at,
+            duration_s=trio.current_time() - self._started,
+            sent_bytes=self.sent_bytes,
+        )
+
+
+class Incoming:
+    """`receive` of one request, for Quart, whose receiving task reads it from beginning to end."""
+
+    def __init__(self, receive: Receive, outgoing: Outgoing) -> None:
+        self._receive = receive
+        self._outgoing = outgoing
+        self._is_whole = False
+        self._is_gone = False
+
+    async def __call__(self) -> Message:
+        message = await self._receive()
+        if message["type"] == "http.request":
+            self._is_whole = not message.get("more_body", False)
+        elif message["type"] == "http.disconnect":
+            self._is_gone = True
+            if self._outgoing.is_over:
+                await trio.sleep_forever()  # Quart ends its nursery itself
+        return message
+
+    async def linger(self) -> None:
+        """See `AsgiExchange.linger`: the rest of a body that nobody wanted must still be read."""
+        if self._is_whole or self._is_gone:
+            return
+        with trio.move_on_after(LINGER_S):
+            while (await self._receive())["type"] != "http.disconnect":
+                pass
+
+
+async def live(
+    quart: App,
+    context: AbstractAsyncContextManager[object],
+    set_running: Callable[[bool], None],
+    scope: Scope,
+    receive: Receive,
+    send: Send,
+) -> None:
+    """A lifespan with `context` around Quart's: entered before startup is confirmed, left before shutdown is.
+
+    A context that cannot be entered fails the startup.  One that ends with an error later (a service that the house
+    cannot do without) fails the shutdown unasked, at which Hypercorn stops serving.
+    """
+    call = await receive()
+    replay = [call]
+    last_word: list[Message] = []
+    is_up = False
+
+    async def receive_again() -> Message:
+        return replay.pop() if replay else await receive()
+
+    async def hold_last(message: Message) -> None:
+        nonlocal is_up
+        if message["type"].startswith("lifespan.shutdown."):
+            last_word.append(message)
+            return
+        is_up = message["type"] == "lifespan.startup.complete"
+        set_running(is_up)
+        await send(message)
+
+    try:
+        async with context:
+            try:
+                await quart(scope, receive_again, hold_last)
+            finally:
+                set_running(False)
+    except Exception as error:
+        cause = unwrap(error)
+        phase = "shutdown" if is_up else "startup"
+        await send({"type": f"lifespan.{phase}.failed", "message": f"{type(cause).__name__}: {cause}"})
+        return
+    for message in last_word:
+        await send(message)
