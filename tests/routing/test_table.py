@@ -3,7 +3,7 @@ from __future__ import annotations
 from fnmatch import fnmatchcase
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from hoosh.errors import NoRoute
@@ -54,6 +54,7 @@ def test_model_globs_are_real_globs(glob, yes, no):
         assert ask(table, no) == []
 
 
+@settings(deadline=None)
 @given(st.lists(st.text("ab*?[]!-", max_size=6), min_size=1, max_size=4), st.text("ab-[", min_size=1, max_size=8))
 def test_globs_mean_what_fnmatch_means(globs, model):
     table = RouteTable([Route("p", models=tuple(globs))])

@@ -1,0 +1,71 @@
+"""What an address says: is it one, is it the machine itself, and what is its plain form?  No look-up is made."""
+
+from __future__ import annotations
+
+import ipaddress
+import re
+from urllib.parse import urlsplit
+
+__all__ = ["is_host", "is_loopback_host", "is_loopback_url", "plain_base_url", "url_mistake"]
+
+_HOST_NAME = re.compile(r"[A-Za-z0-9_]([A-Za-z0-9._-]{0,252})")
+
+
+def is_host(text: str) -> bool:
+    """An IP address, without brackets, or what may be a host's name."""
+    try:
+        ipaddress.ip_address(text)
+    except ValueError:
+        return _HOST_NAME.fullmatch(text) is not None
+    return True
+
+
+def is_loopback_host(host: str) -> bool:
+    """`localhost` and the loopback addresses.  Any other name is taken for public: who knows what it resolves to."""
+    host = host.strip("[]").rstrip(".").casefold()
+    if host == "localhost" or host.endswith(".localhost"):  # RFC 6761, section 6.3
+        return True
+    try:
+        address = ipaddress.ip_address(host.partition("%")[0])
+    except ValueError:
+        return False
+    if isinstance(address, ipaddress.IPv6Address) and address.ipv4_mapped is not None:
+        return address.ipv4_mapped.is_loopback
+    return address.is_loopback
+
+
+def is_loopback_url(url: str) -> bool:
+    try:
+        host = urlsplit(url).hostname
+    except ValueError:
+        return False
+    return host is not None and is_loopback_host(host)
+
+
+def plain_base_url(url: str) -> str:
+    """Without slashes at the end, and without the `/v1` that many write there: the dialect adds it."""
+    return url.rstrip("/").removesuffix("/v1").rstrip("/")
+
+
+def url_mistake(url: str) -> str | None:
+    """What keeps `url` from being a base URL, with what would be right; None when nothing does.
+
+    Never repeats the URL: somebody may have put a password there.
+    """
+    right = "write it like http://localhost:8080 or https://api.example.com"
+    if not url.isascii() or not url.isprintable() or " " in url:
+        return f"holds blanks or signs that an address cannot have; {right}"
+    try:
+        parts = urlsplit(url)
+        host, port = parts.hostname, parts.port
+    except ValueError:
+        return f"is not an address; {right}"
+    if parts.scheme not in ("http", "https"):
+        return f"must begin with http:// or https://; {right}"
+    if not host or not is_host(host) or port == 0:
+        return f"has no host, or no possible one; {right}"
+    if parts.username is not None or parts.password is not None:
+        return "holds a user name or password; use api_key or headers for that"
+    if parts.query or parts.fragment or "?" in url or "#" in url:
+        return f"holds a query or fragment; {right}"
+    return None

@@ -1,0 +1,183 @@
+"""Mistakes that no single key shows: names given twice, a door without a lock, an alias that leads nowhere.
+
+Each rule is one function over the structs as read, together with where they stand in the file.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from typing import TypeVar
+
+from msgspec import Struct
+
+from hoosh.access import Key, digest_of
+from hoosh.catalogue import PROVIDER_TYPES
+from hoosh.config.address import is_loopback_host, url_mistake
+from hoosh.config.locate import KeyPath
+from hoosh.config.mistakes import Mistakes, did_you_mean
+from hoosh.config.schema import Alias, Config, Provider, Server
+
+__all__ = ["EMBEDDED", "Placed", "check_meaning"]
+
+EMBEDDED = "echo"
+"""Provider and model of this name are always hoosh's own."""
+
+_MAX_SOCKET_PATH_BYTES = 107
+"""sun_path of Linux, less its final zero (man 7 unix)."""
+
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
+
+Item = TypeVar("Item", bound=Struct)
+Placed = Sequence[tuple[KeyPath, Item]]
+"""Items of a list of tables, each with its path."""
+
+
+def check_meaning(
+    config: Config, providers: Placed[Provider], keys: Placed[Key], aliases: Placed[Alias], mistakes: Mistakes
+) -> None:
+    """Add what is wrong with `config` as a whole.  Looks whether named files are there; never opens them."""
+    _check_listener(config.server, mistakes)
+    _check_tls(config.server, mistakes)
+    _check_door_is_locked(config, mistakes)
+    for path, provider in providers:
+        _check_provider(path, provider, mistakes)
+    _check_names("provider", providers, mistakes)
+    _check_names("key", keys, mistakes)
+    _check_names("alias", aliases, mistakes)
+    _check_keys_differ(config, keys, mistakes)
+    _check_aliases(config, aliases, mistakes)
+
+
+def _check_listener(server: Server, mistakes: Mistakes) -> None:
+    if server.unix_socket is not None:
+        path = ("server", "unix_socket")
+        if len(os.fsencode(server.unix_socket)) > _MAX_SOCKET_PATH_BYTES:
+            mistakes.add(path, f"is longer than the {_MAX_SOCKET_PATH_BYTES} bytes a socket path may have; shorten it")
+        elif not os.path.isdir(os.path.dirname(server.unix_socket)):
+            mistakes.add(path, "its directory does not exist; create it first")
+
+
+def _check_tls(server: Server, mistakes: Mistakes) -> None:
+    files = {"tls_cert": server.tls_cert, "tls_key": server.tls_key, "tls_client_ca": server.tls_client_ca}
+    for name, file in files.items():
+        if file is not None:
+            _check_file(("server", name), file, mistakes)
+    for name, other in (("tls_cert", "tls_key"), ("tls_key", "tls_cert"), ("tls_client_ca", "tls_cert")):
+        path = ("server", other)
+        if files[name] is not None and files[other] is None and not mistakes.touch(path):
+            mistakes.add(("server", name), f"needs {other} beside it; add {other} = PATH")
+
+
+def _check_door_is_locked(config: Config, mistakes: Mistakes) -> None:
+    server = config.server
+    if server.unix_socket is not None or server.allow_public_without_keys or is_loopback_host(server.bind):
+        return
+    if config.all_keys() or mistakes.touch(("server", "bind"), ("keys",), ("auth",), ("server", "unix_socket")):
+        return
+    mistakes.add(
+        ("server", "bind"),
+        f"{server.bind} can be reached from other machines, and there is no key to keep strangers out; add [[keys]] "
+        "with a name and a key, or bind 127.0.0.1, or say allow_public_without_keys = true",
+    )
+
+
+def _check_provider(path: KeyPath, provider: Provider, mistakes: Mistakes) -> None:
+    kind = provider.kind
+    if not _NAME.fullmatch(provider.name):
+        mistakes.add((*path, "name"), "holds signs a name cannot have; use up to 64 letters, digits, `.`, `_`, `-`")
+    elif provider.name.casefold() == EMBEDDED:
+        mistakes.add((*path, "name"), f"`{EMBEDDED}` is the embedded provider's name; choose another")
+    if provider.base_url:
+        wrong = url_mistake(provider.base_url)
+        if wrong is not None:
+            mistakes.add((*path, "base_url"), wrong)
+    elif not mistakes.touch((*path, "base_url")):
+        mistakes.add((*path, "base_url"), f"is missing, and type {kind.wire} has no usual one; add base_url = ...")
+    if isinstance(provider.verify, str):
+        _check_file((*path, "verify"), provider.verify, mistakes)
+    wants_key = provider.enabled and kind.needs_key and provider.base_url == kind.base_url
+    if wants_key and provider.api_key is None and not mistakes.touch((*path, "api_key")):
+        variable = kind.key_variables[0]
+        advice = f'add api_key = "${variable}" and set that environment variable'
+        mistakes.add((*path, "api_key"), f"is missing; {advice}")
+    if provider.api_key is not None and "authorization" in provider.headers:
+        mistakes.add((*path, "headers", "authorization"), "there is an api_key too; keep one of the two")
+
+
+def _check_file(path: KeyPath, file: str, mistakes: Mistakes) -> None:
+    if not os.path.isfile(file):
+        mistakes.add(path, f"there is no file {file}; create it or change the path")
+    elif not os.access(file, os.R_OK):
+        mistakes.add(path, f"the file {file} may not be read; change its permissions")
+
+
+def _check_names(word: str, items: Iterable[tuple[KeyPath, Provider | Key | Alias]], mistakes: Mistakes) -> None:
+    """No name twice.  Case does not count: names are read by people, and go into metrics."""
+    first: dict[str, KeyPath] = {}
+    for path, item in items:
+        taken = first.setdefault(item.name.casefold(), path)
+        if taken is path or mistakes.touch((*path, "name"), (*taken, "name")):
+            continue
+        where = (*path, "name") if (*path, "name") in mistakes.lines.known else path
+        line = mistakes.lines.of(taken)
+        advice = 'give one of them another: name = "..."'
+        mistakes.add(where, f"the {word} name `{item.name[:64]}` is taken already by the one in line {line}; {advice}")
+
+
+def _check_keys_differ(config: Config, keys: Placed[Key], mistakes: Mistakes) -> None:
+    """One key, one name: otherwise nobody could say who called."""
+    seen: dict[bytes, str] = {}
+    for path, key in keys:
+        other = seen.setdefault(digest_of(key.key), key.name)
+        if other is not key.name:
+            mistakes.add((*path, "key"), f"is the same key as that of `{other[:64]}`; give each its own")
+    for number, token in enumerate(config.auth.tokens):
+        other = seen.setdefault(digest_of(token), f"token {number + 1}")
+        if other != f"token {number + 1}":
+            mistakes.add(("auth", "tokens"), f"token {number + 1} is the same key as `{other[:64]}`; remove it")
+
+
+def _check_aliases(config: Config, aliases: Placed[Alias], mistakes: Mistakes) -> None:
+    names = {alias.name for _, alias in aliases}
+    reach = _Reach(config)
+    # A provider whose name or type could not be read is missing from `config`: better silent than wrong.
+    complete = not mistakes.some(lambda at: at[:1] == ("providers",) and at[2:3] in ((), ("type",), ("name",)))
+    for path, alias in aliases:
+        if alias.name == EMBEDDED and config.discovery.echo:
+            mistakes.add((*path, "name"), f"`{EMBEDDED}` is the embedded model's name; choose another")
+        if not alias.targets and not mistakes.touch((*path, "targets", 0)):
+            mistakes.add((*path, "targets"), 'is empty; name at least one model: targets = ["provider/model"]')
+        for number, target in enumerate(alias.targets):
+            if target in names and target != alias.name:
+                mistakes.add((*path, "targets", number), "names another alias; name the models themselves")
+            elif complete and (wrong := reach.mistake(target)):
+                mistakes.add((*path, "targets", number), wrong)
+
+
+class _Reach:
+    """Which providers an alias may name: those configured, and those that discovery may find."""
+
+    def __init__(self, config: Config) -> None:
+        found = config.discovery
+        discovered = [
+            kind.wire
+            for kind in PROVIDER_TYPES.values()
+            if (kind.ports and found.local) or (kind.key_variables and found.environment)
+        ]
+        self.names = [provider.name for provider in config.providers]
+        self.known: Mapping[str, None] = dict.fromkeys([*self.names, EMBEDDED, *discovered])
+
+    def mistake(self, target: str) -> str | None:
+        """What is wrong with a target: a name before its slash that is no provider's."""
+        name, slash, model = target.partition("/")
+        if not slash or (name in self.known and model):
+            return None
+        if name in self.known:
+            return f"names the provider `{name[:64]}`, but no model; write {name[:64]}/MODEL"
+        known = self.names or list(self.known)
+        return (
+            f"no provider is called `{name[:64]}`; {did_you_mean(name, known)} "
+            "(a model whose own name has a slash needs its provider before it: PROVIDER/its/name)"
+        )

@@ -1,0 +1,173 @@
+"""What a configuration says, as frozen structs.  Names and defaults are those of product section 6.
+
+Loading (`load.py`) fills these from TOML and finds the mistakes; a program that embeds hoosh may build them itself.
+Times are seconds, sizes are bytes; paths are absolute once loaded.  A key is always a `Secret`.
+"""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from typing import Annotated, Literal
+
+from msgspec import Meta, Struct
+from msgspec.structs import force_setattr
+
+from hoosh.access import Key
+from hoosh.catalogue import ProviderType, find_provider_type
+from hoosh.config.address import is_loopback_url, plain_base_url
+from hoosh.errors import ConfigError
+from hoosh.values.secret import Secret
+
+__all__ = [
+    "Alias",
+    "Auth",
+    "Config",
+    "Discovery",
+    "Http2",
+    "Key",
+    "Logging",
+    "Origin",
+    "Provider",
+    "Seconds",
+    "Server",
+    "Timeouts",
+]
+
+Seconds = Annotated[float, Meta(gt=0)]
+Count = Annotated[int, Meta(ge=1)]
+Port = Annotated[int, Meta(ge=0, le=65535)]
+Text = Annotated[str, Meta(min_length=1)]
+
+
+class Http2(StrEnum):
+    """How HTTP/2 is spoken to an upstream."""
+
+    OFF = "off"
+    ALPN = "alpn"
+    """Over TLS where the upstream offers it."""
+    PRIOR = "prior"
+    """Always, also without TLS: the upstream is known to speak it."""
+
+
+class Origin(StrEnum):
+    """Where a provider was learnt of.  Not a configuration key."""
+
+    CONFIG = "config"
+    ENVIRONMENT = "environment"
+    LOCAL = "local"
+
+
+class _Section(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """A table of the file."""
+
+
+class Server(_Section, frozen=True):
+    bind: Text = "127.0.0.1"
+    port: Port = 8088
+    """0 takes any free port."""
+    unix_socket: Text | None = None
+    """Listen here instead of on bind and port."""
+    http2: bool = True
+    tls_cert: Text | None = None
+    tls_key: Text | None = None
+    tls_client_ca: Text | None = None
+    max_body_bytes: Count = 10 * 1024 * 1024
+    keepalive_s: Seconds = 75.0
+    head_timeout_s: Seconds = 10.0
+    drain_s: Annotated[float, Meta(ge=0)] = 30.0
+    request_timeout_s: Seconds = 600.0
+    max_connections: Count = 10_000
+    max_streams: Count = 128
+    allow_public_without_keys: bool = False
+
+
+class Auth(_Section, frozen=True):
+    """The reference's short form: tokens with every scope."""
+
+    tokens: tuple[Secret, ...] = ()
+
+
+class Timeouts(_Section, frozen=True):
+    connect_s: Seconds = 5.0
+    first_byte_s: Seconds = 30.0
+    idle_s: Seconds = 30.0
+    total_s: Seconds = 600.0
+
+
+class Provider(_Section, frozen=True):
+    """One upstream.  `type` is a wire name once loaded; `name` and `base_url` default to the type's."""
+
+    type: Text
+    name: Text = ""
+    base_url: Text = ""
+    """Without a slash at the end and without `/v1`: the dialect adds its own paths."""
+    api_key: Secret | None = None
+    priority: Annotated[int, Meta(ge=0)] = 10
+    models: tuple[Text, ...] = ()
+    enabled: bool = True
+    max_tokens_limit: Count | None = None
+    timeouts: Timeouts = Timeouts()
+    http2: Http2 = Http2.ALPN
+    verify: bool | Text = True
+    """False trusts any certificate; a path trusts the authorities in that PEM file."""
+    headers: dict[str, Secret] = {}
+    """Sent with every request to this provider.  Values may hold keys."""
+    max_connections: Count = 1024
+    origin: Origin = Origin.CONFIG
+
+    def __post_init__(self) -> None:
+        # For embedders: what the loader has checked already passes through unchanged.
+        kind = self.kind
+        force_setattr(self, "type", kind.wire)
+        force_setattr(self, "name", self.name or kind.wire)
+        force_setattr(self, "base_url", plain_base_url(self.base_url or kind.base_url or ""))
+
+    @property
+    def kind(self) -> ProviderType:
+        kind = find_provider_type(self.type)
+        if kind is None:
+            raise ConfigError([f"provider type `{self.type}`: hoosh does not know it, or not yet"])
+        return kind
+
+    @property
+    def is_local(self) -> bool:
+        """On the owner's own machines, by its type or by its address."""
+        return self.kind.local or is_loopback_url(self.base_url)
+
+
+class Alias(_Section, frozen=True):
+    """A public model name and what it stands for: "provider/model" or "model", best first."""
+
+    name: Text
+    targets: tuple[Text, ...]
+
+
+class Discovery(_Section, frozen=True):
+    local: bool = True
+    environment: bool = True
+    echo: bool = True
+
+
+class Logging(_Section, frozen=True):
+    format: Literal["auto", "json", "text"] = "auto"
+    level: Literal["debug", "info", "warning", "error"] = "info"
+
+
+class Config(_Section, frozen=True):
+    """Everything.  `Config()` is a good one: see product section 3."""
+
+    server: Server = Server()
+    keys: tuple[Key, ...] = ()
+    auth: Auth = Auth()
+    providers: tuple[Provider, ...] = ()
+    models: tuple[Alias, ...] = ()
+    discovery: Discovery = Discovery()
+    logging: Logging = Logging()
+
+    def all_keys(self) -> tuple[Key, ...]:
+        """`[[keys]]` and the tokens of `[auth]`."""
+        tokens = (Key(name=f"token-{number}", key=token) for number, token in enumerate(self.auth.tokens, 1))
+        return (*self.keys, *tokens)
+
+    def aliases(self) -> dict[str, tuple[str, ...]]:
+        return {alias.name: alias.targets for alias in self.models}
