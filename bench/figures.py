@@ -1,0 +1,265 @@
+"""What is measured, and what it should be: measures, medians over rounds, ratios, targets.  Pure.
+
+A measure has one figure for each contender and round.  A target compares two medians of the same run, mostly as a ratio
+between contenders, because ratios travel between machines and absolute figures do not.
+"""
+
+from __future__ import annotations
+
+import math
+import statistics
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+__all__ = [
+    "MEASURES",
+    "PHASES",
+    "TARGETS",
+    "VERSIONS",
+    "Measure",
+    "Samples",
+    "Target",
+    "Verdict",
+    "judge",
+    "percentile",
+    "ratio_text",
+    "value_text",
+]
+
+VERSIONS = {"h1": "HTTP/1.1", "h2": "HTTP/2"}
+PHASES = ("streaming", "waiting", "connecting")
+GONE_WITHIN_MS = 20.0
+
+
+def percentile(values: Sequence[float], part: float) -> float | None:
+    """The smallest value that at least `part` of all values do not pass (nearest rank).  None of nothing."""
+    if not values:
+        return None
+    ordered = sorted(values)
+    return ordered[max(0, math.ceil(part * len(ordered)) - 1)]
+
+
+class Samples:
+    """Figures by contender and measure, in the order of the rounds."""
+
+    def __init__(self) -> None:
+        self.taken: dict[str, dict[str, list[float]]] = {}
+
+    def note(self, contender: str, measure: str, value: float | None) -> None:
+        if value is not None:
+            self.taken.setdefault(contender, {}).setdefault(measure, []).append(value)
+
+    def median(self, contender: str, measure: str) -> float | None:
+        values = self.taken.get(contender, {}).get(measure)
+        return statistics.median(values) if values else None
+
+    def spread(self, contender: str, measure: str) -> tuple[float, float] | None:
+        values = self.taken.get(contender, {}).get(measure)
+        return (min(values), max(values)) if values else None
+
+
+# --- Measures ---
+
+
+@dataclass(frozen=True)
+class Measure:
+    key: str
+    label: str
+    unit: str
+    compared: bool = True
+    """A multiple of hoosh's figure says something."""
+
+
+MEASURES = [
+    Measure("chat32_rps", "chat, 32 clients", "requests/s"),
+    Measure("chat32_cpu", "chat, 32 clients: CPU", "µs/request"),
+    Measure("chat32_core", "chat, 32 clients: share of the core", "%", compared=False),
+    Measure("chat32_p50", "chat, 32 clients: p50", "µs"),
+    Measure("chat32_p99", "chat, 32 clients: p99", "µs"),
+    Measure("chat1_p50", "chat, 1 client: p50", "µs"),
+    Measure("chat1_p99", "chat, 1 client: p99", "µs"),
+    Measure("chat1_cpu", "chat, 1 client: CPU", "µs/request"),
+    Measure("stream_rate", "streams at full speed", "chunks/s"),
+    Measure("stream_cpu", "streams at full speed: CPU", "µs/chunk"),
+    Measure("stream_core", "streams at full speed: share of the core", "%", compared=False),
+    Measure("paced100_cpu", "100 paced streams: CPU", "µs/chunk"),
+    Measure("paced100_p50", "100 paced streams: transit p50", "µs"),
+    Measure("paced100_p99", "100 paced streams: transit p99", "µs"),
+    Measure("paced1000_cpu", "1 000 paced streams: CPU", "µs/chunk"),
+    Measure("paced1000_p50", "1 000 paced streams: transit p50", "µs"),
+    Measure("paced1000_p99", "1 000 paced streams: transit p99", "µs"),
+    Measure("http2_rps", "HTTP/2, 32 streams, one connection", "requests/s"),
+    Measure("http2_cpu", "HTTP/2, 32 streams, one connection: CPU", "µs/request"),
+    Measure("memory_stream", "memory of an open stream", "KiB"),
+    Measure("memory_base", "process at rest", "MiB RSS"),
+    Measure("start", "start to first answer", "s"),
+    Measure("bad", "bad answers, all rounds", "", compared=False),
+]
+
+
+def value_text(value: float | None) -> str:
+    """Three figures that matter, thousands apart; a dash for what was not measured."""
+    if value is None:
+        return "–"
+    if value == 0:
+        return "0"
+    if math.isinf(value):
+        return "never"
+    if abs(value) >= 100:
+        return f"{value:,.0f}".replace(",", " ")
+    return f"{value:.{1 if abs(value) >= 10 else 2}f}"
+
+
+def ratio_text(value: float | None, base: float | None) -> str:
+    """`value` as a multiple of `base`; nothing where that says nothing."""
+    if value is None or not base or math.isinf(value) or math.isinf(base):
+        return ""
+    ratio = value / base
+    digits = 0 if ratio >= 100 else 1 if ratio >= 10 else 2 if ratio >= 0.1 else 3
+    return f"×{ratio:.{digits}f}"
+
+
+# --- Targets ---
+
+Figure = Callable[[Samples], float | None]
+
+
+@dataclass(frozen=True)
+class Target:
+    """`value` must not pass `limit`, from whichever side `relation` says."""
+
+    label: str
+    value: Figure
+    relation: str
+    limit: Figure
+    group: str
+
+
+@dataclass(frozen=True)
+class Verdict:
+    target: Target
+    value: float | None
+    limit: float | None
+
+    @property
+    def met(self) -> bool | None:
+        """None where one of the two was not measured."""
+        if self.value is None or self.limit is None:
+            return None
+        return self.value <= self.limit if self.target.relation == "≤" else self.value >= self.limit
+
+
+def judge(samples: Samples, targets: Sequence[Target]) -> list[Verdict]:
+    return [Verdict(target, target.value(samples), target.limit(samples)) for target in targets]
+
+
+def _of(contender: str, measure: str, times: float = 1.0) -> Figure:
+    def figure(samples: Samples) -> float | None:
+        median = samples.median(contender, measure)
+        return None if median is None else median * times
+
+    return figure
+
+
+def _h(measure: str) -> Figure:
+    return _of("hoosh", measure)
+
+
+def _rust(measure: str, choose: Callable[[list[float]], float], times: float = 1.0) -> Figure:
+    """Of the two Rust routers, the better one; of one, that one."""
+
+    def figure(samples: Samples) -> float | None:
+        medians = [samples.median(name, measure) for name in ("smg", "vllm-router")]
+        known = [median for median in medians if median is not None]
+        return choose(known) * times if known else None
+
+    return figure
+
+
+def _fixed(value: float) -> Figure:
+    return lambda samples: value
+
+
+def _added(contender: str) -> Figure:
+    """Median latency at one client above the upstream's own."""
+
+    def figure(samples: Samples) -> float | None:
+        through, direct = samples.median(contender, "chat1_p50"), samples.median("direct", "chat1_p50")
+        return None if through is None or direct is None else through - direct
+
+    return figure
+
+
+def _disconnect_targets() -> list[Target]:
+    return [
+        Target(
+            f"client gone, {VERSIONS[version]}, {phase}: p99, ms",
+            _h(f"gone_{version}_{phase}_p99"),
+            "≤",
+            _fixed(GONE_WITHIN_MS),
+            "disconnects",
+        )
+        for version in VERSIONS
+        for phase in PHASES
+    ]
+
+
+TARGETS = [
+    Target("chat, 32: CPU/request ≤ 0.6 × smg, µs", _h("chat32_cpu"), "≤", _of("smg", "chat32_cpu", 0.6), "chat"),
+    Target(
+        "chat, 32: CPU/request ≤ 1.3 × vllm-router, µs",
+        _h("chat32_cpu"),
+        "≤",
+        _of("vllm-router", "chat32_cpu", 1.3),
+        "chat",
+    ),
+    Target("chat, 32: requests/s ≥ 100 × LiteLLM", _h("chat32_rps"), "≥", _of("litellm", "chat32_rps", 100), "chat"),
+    Target("chat, 1: added median ≤ vllm-router's, µs", _added("hoosh"), "≤", _added("vllm-router"), "chat"),
+    Target(
+        "full-speed streams: chunks/s ≥ 4 × the faster Rust router",
+        _h("stream_rate"),
+        "≥",
+        _rust("stream_rate", max, 4),
+        "streams",
+    ),
+    Target(
+        "100 paced streams: CPU/chunk ≤ 1.3 × the faster Rust router, µs",
+        _h("paced100_cpu"),
+        "≤",
+        _rust("paced100_cpu", min, 1.3),
+        "paced",
+    ),
+    Target(
+        "100 paced streams: transit p99 ≤ the faster Rust router's, µs",
+        _h("paced100_p99"),
+        "≤",
+        _rust("paced100_p99", min),
+        "paced",
+    ),
+    Target(
+        "1 000 paced streams: CPU/chunk ≤ 1.3 × the faster Rust router, µs",
+        _h("paced1000_cpu"),
+        "≤",
+        _rust("paced1000_cpu", min, 1.3),
+        "paced",
+    ),
+    Target(
+        "1 000 paced streams: transit p99 ≤ the faster Rust router's, µs",
+        _h("paced1000_p99"),
+        "≤",
+        _rust("paced1000_p99", min),
+        "paced",
+    ),
+    Target("HTTP/2: requests/s ≥ 60 % of HTTP/1.1's", _h("http2_rps"), "≥", _of("hoosh", "chat32_rps", 0.6), "http2"),
+    Target(
+        "HTTP/2: requests/s ≥ 20 × Hypercorn + Quart-Trio hello",
+        _h("http2_rps"),
+        "≥",
+        _of("hypercorn+quart", "http2_rps", 20),
+        "http2",
+    ),
+    *_disconnect_targets(),
+    Target("memory of an open stream, KiB", _h("memory_stream"), "≤", _fixed(30), "memory"),
+    Target("process at rest, MiB RSS", _h("memory_base"), "≤", _fixed(90), "memory"),
+    Target("start to first answer, s", _h("start"), "≤", _fixed(1.0), "start"),
+]

@@ -1,0 +1,41 @@
+# `just` lists what there is.  `pip install rust-just` gives just, where the system has none.
+
+python := env("PYTHON", if path_exists(".venv/bin/python") == "true" { ".venv/bin/python" } else { "python3" })
+
+# list the recipes
+default:
+    @just --list
+
+# make a virtual environment in .venv with everything a developer uses
+setup:
+    python3 -m venv .venv
+    .venv/bin/python -m pip install --quiet --editable '.[dev,bench]'
+
+# style, types, floors, and the tests that start no process
+check:
+    {{ python }} -m ruff check .
+    {{ python }} -m ruff format --check .
+    {{ python }} -m mypy
+    {{ python }} -m pytest -q tests/test_floors.py
+    {{ python }} -m pytest -q --ignore=tests/e2e
+
+# all tests, or those named
+test *ARGS:
+    {{ python }} -m pytest {{ ARGS }}
+
+# measure hoosh beside other gateways (docs/benchmarks.md); `just bench --quick` only shows that everything runs
+bench *ARGS:
+    {{ python }} -m bench {{ ARGS }}
+
+# what continuous integration does, from a fresh virtual environment
+ci:
+    bash .ci/run
+
+# run the gateway from this tree
+serve *ARGS:
+    {{ python }} -m hoosh serve {{ ARGS }}
+
+# put the code into shape
+fmt:
+    {{ python }} -m ruff check --fix .
+    {{ python }} -m ruff format .

@@ -1,0 +1,65 @@
+"""What the load clients report, who takes part, and how it is asked for."""
+
+from __future__ import annotations
+
+import tomllib
+from pathlib import Path
+
+import pytest
+
+from bench.__main__ import choose_peers, options
+from bench.contenders import Place, contender
+from bench.load import KEY, parse_h2load, parse_result
+
+GWLOAD = (
+    '{"seconds":2.0,"requests":100,"chunks":640,"errors":1,"non200":2,"unfinished":3,"abandoned":0,"reconnects":1,'
+    '"transit_us":[1.0,2.0,3.0,4.0],"first_us":[1.0,2.0,3.0,4.0],"request_us":[null,null,null,null],'
+    '"requests_s":50.0,"chunks_s":320.0}\n'
+)
+H2LOAD = """\
+finished in 1.28s, 12500.50 req/s, 2.12MB/s
+requests: 16000 total, 16000 started, 16000 done, 15998 succeeded, 2 failed, 0 errored, 0 timeout
+status codes: 15998 2xx, 0 3xx, 2 4xx, 0 5xx
+"""
+
+
+def test_everything_that_is_not_a_whole_good_answer_is_bad() -> None:
+    result = parse_result(GWLOAD, cpu_s=0.01)
+    assert result.bad == 6
+    assert result.cpu_us_per(result.requests) == pytest.approx(100)
+    assert result.cpu_us_per(0) is None
+    assert result.request_us == (None, None, None, None)
+
+
+def test_the_report_of_h2load_is_understood() -> None:
+    result = parse_h2load(H2LOAD)
+    assert (result.requests_s, result.succeeded, result.bad) == (12500.5, 15998, 2)
+
+
+def test_something_else_is_not_a_report_of_h2load() -> None:
+    with pytest.raises(ValueError, match="not a report"):
+        parse_h2load("Could not resolve host")
+
+
+def test_hoosh_is_started_with_keys_on(tmp_path: Path) -> None:
+    hoosh = contender("hoosh", Place(8123, 9123, tmp_path, None, "hoosh-trio serve --config {config} # {port}"))
+    config = tomllib.loads((tmp_path / "hoosh.toml").read_text())
+    assert config["keys"][0]["key"] == KEY
+    assert config["providers"][0]["base_url"] == "http://127.0.0.1:9123/v1"
+    assert config["server"]["port"] == hoosh.port == 8123
+    assert str(tmp_path / "hoosh.toml") in hoosh.command
+
+
+def test_peers_are_those_installed_or_those_asked_for() -> None:
+    present = {"nginx": "1", "smg": "2", "hypercorn+quart": "3"}
+    assert choose_peers("auto", present) == ["smg", "nginx"]
+    assert choose_peers("none", present) == []
+    assert choose_peers("nginx", present) == ["nginx"]
+    with pytest.raises(SystemExit, match="not installed: litellm"):
+        choose_peers("nginx,litellm", present)
+
+
+def test_a_smoke_run_cannot_become_documentation(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit):
+        options(["--quick", "--write-docs"])
+    assert "whole run" in capsys.readouterr().err
