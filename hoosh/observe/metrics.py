@@ -1,0 +1,223 @@
+"""Prometheus metrics: counted while requests end, put into words when somebody asks.
+
+    record(Record)  ──▶ plain integers of our own      (on the path of each request: about 2 µs)
+    text()          ──▶ prometheus_client              (at a scrape)
+
+prometheus_client's own counters take a lock and several calls each; everything here happens on one thread, so plain
+numbers do, and a collector of ours hands them over in its terms.  It is known to this module alone.
+
+| metric                                              | note                                                       |
+| --------------------------------------------------- | ---------------------------------------------------------- |
+| hoosh_requests_total{provider,model,status}         | inference requests; status is one of success, error, cut   |
+|                                                     | (failed mid-reply), client_left                            |
+| hoosh_request_duration_seconds{provider,model}      | their whole life, errors too (the original observed 0.0)   |
+| hoosh_time_to_first_token_seconds{provider,model}   | streams: until the first content went out                  |
+| hoosh_tokens_total{provider,type}                   | type is prompt or completion                               |
+| hoosh_queue_seconds                                 | from accept to the handler's start                         |
+| hoosh_responses_total{code}                         | every request, also the cold ones; 499 is a client gone    |
+| hoosh_in_flight_requests, hoosh_connections, hoosh_providers_configured, hoosh_upstream_connections{provider,state}, |
+| hoosh_event_loop_lag_seconds, hoosh_event_loop_lag_max_seconds  | read at the scrape, from `Readings`            |
+| hoosh_build_info{version,python}, process_*         |                                                            |
+
+Label values are bounded.  `model` is the name that a provider was asked for, so "none" before routing; a name gets a
+series of its own once an answer other than a refusal has come for it, and only the first 200 do: the others are
+"other".  Otherwise a client could invent names behind a `*` route and make us keep each of them for ever.
+
+Source: reference.md section 16 for names and buckets.
+"""
+
+from __future__ import annotations
+
+import platform
+from bisect import bisect_left
+from collections.abc import Callable, Iterable, Iterator, Sequence
+
+from msgspec import Struct
+from prometheus_client import CollectorRegistry, ProcessCollector, generate_latest
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily, Metric
+from prometheus_client.registry import Collector
+
+from hoosh.values import Outcome, Record
+
+__all__ = ["MODELS_MAX", "Metrics", "Readings"]
+
+MODELS_MAX = 200
+NONE = "none"
+OTHER = "other"
+
+DURATION_S = (0.01, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0)
+FIRST_TOKEN_S = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0)
+QUEUE_S = (0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 10.0)
+
+STATUS = {
+    Outcome.OK: "success",
+    Outcome.ERROR: "error",
+    Outcome.CUT: "cut",
+    Outcome.CLIENT_LEFT: "client_left",
+}
+
+
+class Readings(Struct, frozen=True):
+    """What is true at the moment of a scrape, read from the house's statistics."""
+
+    in_flight: int = 0
+    connections: int = 0
+    providers_configured: int = 0
+    upstream_connections: Sequence[tuple[str, str, int]] = ()
+    """(provider, state, how many); state is for example idle or busy."""
+    loop_lag_s: float = 0.0
+    loop_lag_max_s: float = 0.0
+
+
+class Distribution:
+    """A histogram's numbers."""
+
+    __slots__ = ("bounds", "counts", "total")
+
+    def __init__(self, bounds: Sequence[float]) -> None:
+        self.bounds = bounds
+        self.counts = [0] * (len(bounds) + 1)
+        self.total = 0.0
+
+    def observe(self, value: float) -> None:
+        self.counts[bisect_left(self.bounds, value)] += 1
+        self.total += value
+
+    def buckets(self) -> list[tuple[str, float]]:
+        """Cumulative, as Prometheus wants them."""
+        names = [*(str(bound) for bound in self.bounds), "+Inf"]
+        sums, so_far = [], 0
+        for count in self.counts:
+            so_far += count
+            sums.append(float(so_far))
+        return list(zip(names, sums, strict=True))
+
+
+class Series:
+    """All that is counted for one pair of provider and model."""
+
+    __slots__ = ("duration", "first_token", "outcomes")
+
+    def __init__(self) -> None:
+        self.outcomes = dict.fromkeys(Outcome, 0)
+        self.duration = Distribution(DURATION_S)
+        self.first_token = Distribution(FIRST_TOKEN_S)
+
+
+class Metrics:
+    """Everything measured.  `read` is called at each scrape; set it once the house is built."""
+
+    def __init__(self, *, version: str, read: Callable[[], Readings] = Readings) -> None:
+        self.read = read
+        self._version = version
+        self._series: dict[tuple[str, str], Series] = {}
+        self._models: set[str] = set()
+        self._tokens: dict[str, list[int]] = {}
+        self._responses: dict[int, int] = {}
+        self._queue = Distribution(QUEUE_S)
+        self._registry = CollectorRegistry()
+        self._registry.register(_HouseCollector(self))
+        ProcessCollector(registry=self._registry)
+
+    def record(self, record: Record) -> None:
+        """Count one finished request.  Never waits, never raises."""
+        self._responses[record.status] = self._responses.get(record.status, 0) + 1
+        if record.kind is None:
+            return
+        self._queue.observe(record.queue_s)
+        provider = record.provider or NONE
+        model = record.served_model or NONE
+        series = self._series.get((provider, model)) or self._new_series(provider, model, record)
+        series.outcomes[record.outcome] += 1
+        series.duration.observe(record.duration_s)
+        if record.first_token_s is not None:
+            series.first_token.observe(record.first_token_s)
+        usage = record.usage
+        if usage is not None:
+            tokens = self._tokens.get(provider)
+            if tokens is None:
+                tokens = self._tokens[provider] = [0, 0]
+            tokens[0] += usage.prompt_tokens
+            tokens[1] += usage.completion_tokens
+
+    def text(self) -> bytes:
+        """Prometheus' text format 0.0.4."""
+        return generate_latest(self._registry)
+
+    def _new_series(self, provider: str, model: str, record: Record) -> Series:
+        if model != NONE and model not in self._models:
+            is_refused = 400 <= record.status < 500  # the upstream may not know the name at all
+            if is_refused or len(self._models) >= MODELS_MAX:
+                model = OTHER
+            else:
+                self._models.add(model)
+        return self._series.setdefault((provider, model), Series())
+
+
+class _HouseCollector(Collector):
+    """Hands our numbers to prometheus_client, in its terms."""
+
+    def __init__(self, metrics: Metrics) -> None:
+        self._metrics = metrics
+
+    def describe(self) -> Iterable[Metric]:
+        return ()  # else the registry would collect at once, to learn the names
+
+    def collect(self) -> Iterator[Metric]:
+        yield from self._requests()
+        yield from self._counts()
+        yield from self._gauges()
+
+    def _requests(self) -> Iterator[Metric]:
+        by_pair = ["provider", "model"]
+        requests = CounterMetricFamily(
+            "hoosh_requests", "Inference requests, by how they ended.", labels=[*by_pair, "status"]
+        )
+        duration = HistogramMetricFamily(
+            "hoosh_request_duration_seconds", "From the request's arrival to its end.", labels=by_pair
+        )
+        first_token = HistogramMetricFamily(
+            "hoosh_time_to_first_token_seconds", "From a request's start to its first content.", labels=by_pair
+        )
+        for pair, series in self._metrics._series.items():
+            for outcome, count in series.outcomes.items():
+                if count:
+                    requests.add_metric([*pair, STATUS[outcome]], count)
+            _add(duration, pair, series.duration)
+            if any(series.first_token.counts):
+                _add(first_token, pair, series.first_token)
+        yield from (requests, duration, first_token)
+
+    def _counts(self) -> Iterator[Metric]:
+        tokens = CounterMetricFamily("hoosh_tokens", "Tokens, as the providers count.", labels=["provider", "type"])
+        for provider, (prompt, completion) in self._metrics._tokens.items():
+            tokens.add_metric([provider, "prompt"], prompt)
+            tokens.add_metric([provider, "completion"], completion)
+        responses = CounterMetricFamily("hoosh_responses", "All requests, by status code.", labels=["code"])
+        for code, count in self._metrics._responses.items():
+            responses.add_metric([str(code)], count)
+        queue = HistogramMetricFamily("hoosh_queue_seconds", "From accept to the start of the handler.", labels=[])
+        _add(queue, (), self._metrics._queue)
+        yield from (tokens, responses, queue)
+
+    def _gauges(self) -> Iterator[Metric]:
+        now = self._metrics.read()
+        yield GaugeMetricFamily("hoosh_in_flight_requests", "Inference requests being answered.", now.in_flight)
+        yield GaugeMetricFamily("hoosh_connections", "Open client connections.", now.connections)
+        yield GaugeMetricFamily("hoosh_providers_configured", "Providers known now.", now.providers_configured)
+        yield GaugeMetricFamily("hoosh_event_loop_lag_seconds", "Event loop lag, last sample.", now.loop_lag_s)
+        yield GaugeMetricFamily(
+            "hoosh_event_loop_lag_max_seconds", "Event loop lag, greatest of the last minute.", now.loop_lag_max_s
+        )
+        upstream = GaugeMetricFamily(
+            "hoosh_upstream_connections", "Connections to providers.", labels=["provider", "state"]
+        )
+        for provider, state, count in now.upstream_connections:
+            upstream.add_metric([provider, state], count)
+        build = GaugeMetricFamily("hoosh_build_info", "What is running.", labels=["version", "python"])
+        build.add_metric([self._metrics._version, platform.python_version()], 1)
+        yield from (upstream, build)
+
+
+def _add(family: HistogramMetricFamily, labels: Sequence[str], distribution: Distribution) -> None:
+    family.add_metric(list(labels), buckets=distribution.buckets(), sum_value=distribution.total)
