@@ -1,1 +1,63 @@
+"""The command line: one file per command, each with `add_to(commands)` and `run(arguments) -> exit code`.
 
+Exit codes: 0 it worked, 1 it failed (one line on stderr says why and what to do), 2 wrong usage, 130 Ctrl-C.
+Command modules import nothing heavy at their top, so that `--help` answers at once and `serve` loads only itself.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+from collections.abc import Sequence
+
+from hoosh import __version__
+from hoosh.cli import check, health, infer, models, serve, version
+from hoosh.cli.failure import Failure
+
+__all__ = ["main"]
+
+COMMANDS = (serve, check, models, infer, health, version)
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run one command; gives the exit code."""
+    try:
+        return _run(argv)
+    except Failure as failure:
+        print(f"hoosh-trio: {failure}", file=sys.stderr)
+        return failure.exit_code
+    except KeyboardInterrupt:
+        return 130
+    except BrokenPipeError:
+        # Whoever read our output has seen enough (`| head`).  Python flushes once more at exit: into nothing, then.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 1
+
+
+def _run(argv: Sequence[str] | None) -> int:
+    parser = _parser()
+    try:
+        arguments = parser.parse_args(argv)
+    except SystemExit as exit:  # argparse has printed help, version or what is wrong
+        return exit.code if isinstance(exit.code, int) else 2
+    if arguments.command is None:
+        parser.print_help()
+        return 0
+    code: int = arguments.run(arguments)
+    sys.stdout.flush()
+    return code
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="hoosh-trio",
+        description="An AI inference gateway: OpenAI's API in front of local engines and remote providers.",
+        epilog="`hoosh-trio serve` needs no configuration; `hoosh-trio COMMAND --help` tells more about each command.",
+        allow_abbrev=False,
+    )
+    parser.add_argument("--version", action="version", version=f"hoosh-trio {__version__}")
+    commands = parser.add_subparsers(dest="command", metavar="COMMAND", title="commands")
+    for command in COMMANDS:
+        command.add_to(commands)
+    return parser

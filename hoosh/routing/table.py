@@ -135,11 +135,14 @@ class RouteTable:
         return []
 
     def _matching(self, model: str) -> list[Target]:
-        return [Target(route.name, model) for route in self.routes if self._serves(route, model)]
+        return [Target(route.name, model) for route in self.routes if self.serves(route, model)]
 
-    def _serves(self, route: Route, model: str) -> bool:
+    def serves(self, route: Route, model: str) -> bool:
+        """Would `route` be among those asked for `model`, by its plain name?"""
         if route.embedded:
             return model in route.models
+        if model in self._owners:
+            return False
         known = self._known.get(route.name)
         if known is None:
             return self._globs_match(route, model)

@@ -82,6 +82,7 @@ def test_echo_answers_only_to_its_own_name_and_nobody_else_does():
     assert ask(table, "echo/echo") == ["echo/echo"]
     assert ask(RouteTable([ECHO]), "echo/gpt") == []
     assert ask(table, "echo", "any") == []
+    assert [table.serves(route, "echo") for route in table.routes] == [True, False]
 
 
 def test_a_model_may_be_asked_of_one_provider_directly():

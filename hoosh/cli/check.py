@@ -1,0 +1,88 @@
+"""`hoosh-trio check`: every mistake of a configuration, or what it says in short."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from hoosh.cli.configured import add_config_flag, load_config
+from hoosh.cli.failure import FAILED
+
+if TYPE_CHECKING:
+    from hoosh.config import Config, Provider
+
+__all__ = ["add_to", "run"]
+
+
+def add_to(commands: Any) -> None:
+    parser = commands.add_parser(
+        "check",
+        help="look for mistakes in a configuration",
+        description="Print every mistake of a configuration with its line, or a summary.  Exits 1 on mistakes.",
+        allow_abbrev=False,
+    )
+    add_config_flag(parser)
+    parser.add_argument("--json", action="store_true", help="print the result as JSON")
+    parser.set_defaults(run=run)
+
+
+def run(arguments: argparse.Namespace) -> int:
+    from hoosh.errors import ConfigError
+
+    try:
+        config, path = load_config(arguments)
+    except ConfigError as error:
+        mistakes = list(error.mistakes)
+        count = f"{len(mistakes)} mistake{'s' if len(mistakes) > 1 else ''}"
+        print(json.dumps({"ok": False, "mistakes": mistakes}) if arguments.json else "\n".join([*mistakes, count]))
+        return FAILED
+    if arguments.json:
+        print(json.dumps({"ok": True, "file": None if path is None else str(path), "mistakes": []}))
+    else:
+        print("\n".join(summary(config, path)))
+    return 0
+
+
+def summary(config: Config, path: Path | None) -> list[str]:
+    """A configuration in a few lines.  No secret is in them."""
+    from hoosh.config import environment_providers, places
+
+    if path is None:
+        looked = ", ".join(map(str, places(os.environ, Path.cwd())))
+        lines = [f"no configuration (looked for {looked}); the defaults are fine"]
+    else:
+        lines = [f"{path}: no mistakes"]
+    names = ", ".join(key.name for key in config.all_keys())
+    lines += [
+        f"  address   {_address(config)}",
+        f"  keys      {names or 'none: whoever reaches the address may use it'}",
+    ]
+    providers = [*config.providers, *environment_providers(config, os.environ)]
+    lines += [f"  provider  {_provider(provider)}" for provider in providers]
+    lines += [f"  alias     {alias.name} = {', '.join(alias.targets)}" for alias in config.models]
+    if config.discovery.local:
+        lines.append("  and the local engines that answer when it runs")
+    return lines
+
+
+def _address(config: Config) -> str:
+    server = config.server
+    if server.unix_socket is not None:
+        return f"unix:{server.unix_socket}"
+    host = f"[{server.bind}]" if ":" in server.bind else server.bind
+    return f"http{'s' if server.tls_cert else ''}://{host}:{server.port}"
+
+
+def _provider(provider: Provider) -> str:
+    facts = [f"priority {provider.priority}"]
+    if provider.models:
+        shown = ", ".join(provider.models[:4]) + (", ..." if len(provider.models) > 4 else "")
+        facts.append(f"models {shown}")
+    if provider.origin != "config":
+        facts.append(f"from the {provider.origin}")
+    if not provider.enabled:
+        facts.append("switched off")
+    return f"{provider.name} at {provider.base_url} ({'; '.join(facts)})"

@@ -1,0 +1,49 @@
+"""`hoosh-trio serve`: run the gateway until a signal ends it.  Flags override the file."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from typing import Any
+
+from hoosh.cli.configured import add_config_flag, load_config
+from hoosh.cli.failure import FAILED
+
+__all__ = ["add_to", "run"]
+
+_FLAGS: dict[str, tuple[str | int, ...]] = {
+    "bind": ("server", "bind"),
+    "port": ("server", "port"),
+    "log_format": ("logging", "format"),
+    "log_level": ("logging", "level"),
+}
+
+
+def add_to(commands: Any) -> None:
+    parser = commands.add_parser("serve", help="run the gateway", description="Run the gateway.", allow_abbrev=False)
+    add_config_flag(parser)
+    parser.add_argument("-b", "--bind", metavar="ADDRESS", help="address to listen on (default: 127.0.0.1)")
+    parser.add_argument("-p", "--port", type=int, metavar="N", help="port to listen on (default: 8088; 0: any)")
+    parser.add_argument(
+        "--server",
+        choices=("hoosh", "hypercorn"),
+        default="hoosh",
+        help="who speaks HTTP: hoosh itself (default), or Hypercorn",
+    )
+    parser.add_argument("--log-format", choices=("auto", "json", "text"), help="default: text on a terminal, else json")
+    parser.add_argument("--log-level", choices=("debug", "info", "warning", "error"), help="default: info")
+    parser.set_defaults(run=run)
+
+
+def run(arguments: argparse.Namespace) -> int:
+    from hoosh.errors import ConfigError
+
+    given = {path: getattr(arguments, name) for name, path in _FLAGS.items() if getattr(arguments, name) is not None}
+    try:
+        config, path = load_config(arguments, given)
+    except ConfigError as error:
+        print(*error.mistakes, sep="\n", file=sys.stderr)
+        return FAILED
+    from hoosh.api.serve import run_server
+
+    return run_server(config, config_path=path, server=arguments.server)

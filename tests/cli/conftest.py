@@ -1,0 +1,83 @@
+"""A tiny gateway to talk to: real HTTP on loopback, answers written down in advance."""
+
+from __future__ import annotations
+
+import json
+import threading
+from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+
+import pytest
+from msgspec import Struct
+
+
+class Answer(Struct):
+    status: int = 200
+    body: bytes = b"{}"
+    content_type: str = "application/json"
+    cut: bool = False
+    """Close without the last chunk."""
+
+
+class FakeGateway:
+    """Answers each path as told, and remembers what it was asked."""
+
+    def __init__(self) -> None:
+        self.answers: dict[str, Answer] = {}
+        self.asked: list[tuple[str, str, dict[str, str], object]] = []
+        fake = self
+
+        class Handler(BaseHTTPRequestHandler):
+            protocol_version = "HTTP/1.1"
+
+            def answer(self) -> None:
+                length = int(self.headers.get("content-length", 0))
+                body = json.loads(self.rfile.read(length)) if length else None
+                headers = {name.lower(): value for name, value in self.headers.items()}
+                fake.asked.append((self.command, self.path, headers, body))
+                answer = fake.answers.get(self.path, Answer(404, b'{"error":{"message":"Unknown request URL"}}'))
+                self.send_response(answer.status)
+                self.send_header("content-type", answer.content_type)
+                self.send_header("transfer-encoding", "chunked")
+                self.end_headers()
+                for byte in range(0, len(answer.body), 7):  # pieces that fit nothing
+                    piece = answer.body[byte : byte + 7]
+                    self.wfile.write(b"%x\r\n%b\r\n" % (len(piece), piece))
+                if answer.cut:
+                    self.close_connection = True
+                else:
+                    self.wfile.write(b"0\r\n\r\n")
+
+            do_GET = do_POST = answer
+
+            def log_message(self, format: str, *args: object) -> None:
+                pass
+
+        self.server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        self.url = f"http://127.0.0.1:{self.server.server_address[1]}"
+
+    def json(self, path: str, value: object, status: int = 200) -> None:
+        self.answers[path] = Answer(status, json.dumps(value).encode())
+
+    def events(self, path: str, *events: object, cut: bool = False) -> None:
+        texts = [event if isinstance(event, str) else json.dumps(event, ensure_ascii=False) for event in events]
+        body = "".join(f"data: {text}\n\n" for text in texts).encode()
+        self.answers[path] = Answer(200, body, "text/event-stream", cut)
+
+
+@pytest.fixture
+def gateway(monkeypatch: pytest.MonkeyPatch) -> Iterator[FakeGateway]:
+    fake = FakeGateway()
+    monkeypatch.setenv("HOOSH_SERVER", fake.url)
+    monkeypatch.delenv("HOOSH_API_KEY", raising=False)
+    # A proxy of the environment must not stand between us and our own machine.
+    for name in ("http_proxy", "all_proxy"):
+        monkeypatch.setenv(name, "http://127.0.0.1:9")
+    thread = threading.Thread(target=fake.server.serve_forever, kwargs={"poll_interval": 0.01})
+    thread.start()
+    try:
+        yield fake
+    finally:
+        fake.server.shutdown()
+        fake.server.server_close()
+        thread.join()
