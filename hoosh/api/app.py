@@ -28,7 +28,7 @@ from hoosh.api.face import GatewayFace, as_response
 from hoosh.api.health import OPEN_PATHS, health_routes
 from hoosh.api.models import model_routes
 from hoosh.api.operations import operation_routes
-from hoosh.api.passage import Incoming, Outgoing, live
+from hoosh.api.passage import Incoming, Outgoing, drain, live
 from hoosh.errors import BodyTooLarge, HooshError, MethodNotAllowed, NoSuchPath, Unavailable
 from hoosh.http.asgi import App, Receive, ResponseBroken, Scope, Send, run_handler
 from hoosh.http.exchange import Exchange, Handler
@@ -133,19 +133,19 @@ class HooshApp(QuartTrio):
             else:
                 raise Unavailable("The gateway is not running.", retry_after_s=1.0)
         except (Exception, BaseExceptionGroup) as error:
-            await self._barrier(error, scope, outgoing)
+            await self._barrier(error, scope, receive, outgoing)
 
     async def _answer_with_quart(self, scope: Scope, receive: Receive, outgoing: Outgoing) -> None:
-        incoming = Incoming(receive, outgoing)
         scope[REQUEST_ID] = outgoing.request_id
         try:
-            await self._quart(scope, incoming, outgoing)
+            await self._quart(scope, Incoming(receive, outgoing), outgoing)
         finally:
             if self.on_finished is not None:
                 self.on_finished(outgoing.record(scope))
-        await incoming.linger()
 
-    async def _barrier(self, error: Exception | BaseExceptionGroup[BaseException], scope: Scope, out: Outgoing) -> None:
+    async def _barrier(
+        self, error: Exception | BaseExceptionGroup[BaseException], scope: Scope, receive: Receive, out: Outgoing
+    ) -> None:
         """What nobody below has caught.  A response that has begun is broken off; else there is still an answer."""
         if isinstance(error, BaseExceptionGroup):
             leaving, failures = error.split(trio.Cancelled)
@@ -157,7 +157,10 @@ class HooshApp(QuartTrio):
             self._report(error)
         if out.status is not None:
             raise error if isinstance(error, ResponseBroken) else ResponseBroken("failed on its way") from None
-        await out.respond(error_response(unwrap(error), out.request_id), is_head=scope["method"] == "HEAD")
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(drain, receive)
+            await out.respond(error_response(unwrap(error), out.request_id), is_head=scope["method"] == "HEAD")
+            nursery.cancel_scope.cancel()
 
     async def _quart(self, scope: Scope, receive: Receive, send: Send) -> None:
         # Quart types these as Hypercorn's TypedDicts.

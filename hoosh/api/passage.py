@@ -18,10 +18,10 @@ from contextlib import AbstractAsyncContextManager
 import trio
 
 from hoosh.api.errors import Answer, unwrap
-from hoosh.http.asgi import LINGER_S, App, Message, Receive, Scope, Send
+from hoosh.http.asgi import App, Message, Receive, Scope, Send
 from hoosh.values import Outcome, Record
 
-__all__ = ["Incoming", "Outgoing", "live"]
+__all__ = ["Incoming", "Outgoing", "drain", "live"]
 
 
 class Outgoing:
@@ -80,26 +80,19 @@ class Incoming:
     def __init__(self, receive: Receive, outgoing: Outgoing) -> None:
         self._receive = receive
         self._outgoing = outgoing
-        self._is_whole = False
-        self._is_gone = False
 
     async def __call__(self) -> Message:
         message = await self._receive()
-        if message["type"] == "http.request":
-            self._is_whole = not message.get("more_body", False)
-        elif message["type"] == "http.disconnect":
-            self._is_gone = True
-            if self._outgoing.is_over:
-                await trio.sleep_forever()  # Quart ends its nursery itself
+        if message["type"] == "http.disconnect" and self._outgoing.is_over:
+            await trio.sleep_forever()  # Quart ends its nursery itself
         return message
 
-    async def linger(self) -> None:
-        """See `AsgiExchange.linger`: the rest of a body that nobody wanted must still be read."""
-        if self._is_whole or self._is_gone:
-            return
-        with trio.move_on_after(LINGER_S):
-            while (await self._receive())["type"] != "http.disconnect":
-                pass
+
+async def drain(receive: Receive) -> None:
+    """Read, and throw away, what the client still sends; see `AsgiExchange.watch`."""
+    while (await receive())["type"] != "http.disconnect":
+        pass
+    await trio.sleep_forever()
 
 
 async def live(

@@ -44,8 +44,6 @@ OnError = Callable[[BaseException, Exchange], tuple[int, HeaderList, bytes]]
 
 UNREAD_BYTES = 256 * 1024
 """Of a body that no handler has asked for yet."""
-LINGER_S = 2.0
-"""How long we go on reading, and throwing away, the body of a request that is already answered."""
 NOT_THE_APPS = frozenset({b"connection", b"content-length", b"date", b"keep-alive", b"transfer-encoding"})
 """Response headers that belong to the connection: whoever carries the exchange writes them."""
 
@@ -69,7 +67,6 @@ async def run_handler(
         exchange.nursery = nursery
         nursery.start_soon(exchange.watch)
         await handler(exchange)
-        await exchange.linger()
         nursery.cancel_scope.cancel(reason="request answered")
     if exchange.ended or exchange.client_left:
         return
@@ -84,7 +81,6 @@ class AsgiExchange:
     __slots__ = (
         "_body_bytes",
         "_complete",
-        "_gone",
         "_head",
         "_limits",
         "_pieces",
@@ -131,12 +127,15 @@ class AsgiExchange:
         self._complete = False
         self._progress = trio.Event()
         self._room = trio.Event()
-        self._gone = trio.Event()
 
     # -- the watcher task ------------------------------------------------------------------------------------------
 
     async def watch(self) -> None:
-        """Collect the body, and hear the client leave.  The only reader of `receive`."""
+        """Collect the body, and hear the client leave.  The only reader of `receive`.
+
+        It reads on while the last message is being sent: Hypercorn puts its disconnect behind what the client has
+        uploaded, into a queue with an end, and a reader that has stopped would hold up both for ever.
+        """
         while True:
             while self._is_ahead():
                 self._room = trio.Event()
@@ -146,7 +145,6 @@ class AsgiExchange:
                 break
             if message["type"] == "http.request":
                 self._take(message.get("body", b""), more=message.get("more_body", False))
-        self._gone.set()
         if not self.ended:
             self.client_left = True
             self.nursery.cancel_scope.cancel(reason="client left")
@@ -160,15 +158,6 @@ class AsgiExchange:
             self._pieces.append(body)
             self._body_bytes += len(body)
         self._progress.set()
-
-    async def linger(self) -> None:
-        """Go on reading what the client still sends of an answered request, until the server says that it is over.
-
-        Hypercorn's connection reader waits for ever for room in the queue of an app that has stopped reading.
-        """
-        if self.ended and not self._complete:
-            with trio.move_on_after(LINGER_S):
-                await self._gone.wait()
 
     # -- the handler's side ----------------------------------------------------------------------------------------
 

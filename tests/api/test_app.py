@@ -140,6 +140,7 @@ async def carried_by_hypercorn(app: HooshApp) -> AsyncIterator[str]:
     config = Config()
     config.bind = ["127.0.0.1:0"]
     config.accesslog = config.errorlog = None
+    config.graceful_timeout = 60  # a connection that is lost fails its test: nothing here needs the grace
     stop = trio.Event()
     async with trio.open_nursery() as nursery:
         (url,) = await nursery.start(partial(serve, app, config, shutdown_trigger=stop.wait))  # type: ignore[arg-type]
@@ -337,6 +338,78 @@ async def test_many_requests_on_one_connection(house: House) -> None:
     for _ in range(5):
         assert (await house.ask("POST", "/nothing", content=b"x" * 100)).status == 404
         assert (await house.ask("GET", "/livez")).status == 200
+
+
+# -- Hypercorn and Quart together: what the passage between them is for ----------------------------------------------
+
+
+async def connect(url: str) -> trio.SocketStream:
+    return await trio.open_tcp_stream("127.0.0.1", int(url.rpartition(":")[2]))
+
+
+async def read_until(stream: trio.SocketStream, end: bytes) -> bytes:
+    data = b""
+    while not data.endswith(end):
+        chunk = await stream.receive_some(65536)
+        assert chunk, data
+        data += chunk
+    return data
+
+
+async def test_on_hypercorn_a_connection_that_quart_has_answered_can_still_be_closed() -> None:
+    with trio.fail_after(10):
+        async with carried_by_hypercorn(build_app(StubGateway())) as url:
+            stream = await connect(url)
+            for _ in range(3):
+                await stream.send_all(b"GET /livez HTTP/1.1\r\nhost: a\r\n\r\n")
+                await read_until(stream, b'{"status":"ok"}')
+        # The server has gone without waiting for its grace: it still knew of the idle connection.
+        assert await stream.receive_some() == b""
+        await stream.aclose()
+
+
+async def fail(exchange: Exchange) -> None:
+    await trio.testing.wait_all_tasks_blocked()  # every queue on the way is full now
+    raise KeyError("a bug")
+
+
+@pytest.mark.parametrize("path", ["/nothing", "/bug"])
+async def test_on_hypercorn_an_upload_nobody_wants_does_not_hold_the_connection(path: str) -> None:
+    size = 64 * 1024 * 1024
+    head = b"POST %b HTTP/1.1\r\nhost: a\r\ncontent-length: %d\r\n\r\n" % (path.encode(), size)
+    app = build_app(StubGateway(), hot={("POST", "/bug"): fail}, on_crash=lambda error: None)
+    with trio.fail_after(10):
+        async with carried_by_hypercorn(app) as url, await connect(url) as stream:
+            try:
+                await stream.send_all(head + bytes(size))
+            except trio.BrokenResourceError:
+                pass  # as good: it is closed
+        # The server has gone without waiting for its grace: no reader of its waits for room in a queue.
+
+
+async def test_on_hypercorn_a_client_that_leaves_cancels_the_view() -> None:
+    begun, records = trio.Event(), list[Record]()
+    gateway = StubGateway()
+
+    async def models() -> NoReturn:
+        begun.set()
+        await trio.sleep_forever()
+
+    gateway.models = models  # type: ignore[method-assign]
+    gone = trio.Event()
+
+    def note(record: Record) -> None:
+        records.append(record)
+        gone.set()
+
+    with trio.fail_after(10):
+        async with carried_by_hypercorn(build_app(gateway, on_finished=note)) as url:
+            stream = await connect(url)
+            await stream.send_all(b"GET /v1/models HTTP/1.1\r\nhost: a\r\n\r\n")
+            await begun.wait()
+            await stream.aclose()
+            await gone.wait()
+    assert records[0].outcome is Outcome.CLIENT_LEFT
 
 
 # -- what only a foreign server does ---------------------------------------------------------------------------------
