@@ -1,1 +1,22 @@
+"""OpenAI's language, both roles: request bodies as we serve them, upstreams as we call them."""
 
+from hoosh.dialects.openai.downstream import read_chat, read_completion, read_embedding
+from hoosh.dialects.openai.family import FAMILY, Quirks
+from hoosh.dialects.openai.tap import OpenAITap
+from hoosh.dialects.openai.upstream import OpenAIUpstream, join_base
+from hoosh.dialects.openai.wire import CHAT_PATH, COMPLETION_PATH, DONE, EMBEDDING_PATH
+
+__all__ = [
+    "CHAT_PATH",
+    "COMPLETION_PATH",
+    "DONE",
+    "EMBEDDING_PATH",
+    "FAMILY",
+    "OpenAITap",
+    "OpenAIUpstream",
+    "Quirks",
+    "join_base",
+    "read_chat",
+    "read_completion",
+    "read_embedding",
+]

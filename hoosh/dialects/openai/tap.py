@@ -1,0 +1,369 @@
+"""The tap on an OpenAI stream: event bytes go through untouched, and what must be counted is counted on the way.
+
+    feed --hold back an unfinished event--> block of whole events --+-- all plain --> out, as it came
+                                                                    `-- otherwise --> one by one: kept, hidden, ended
+
+This is the hot path.  A block that looks like `data: {…}⏎⏎data: {…}⏎⏎` becomes one JSON list and is decoded in
+one call, which checks every event's syntax and reads finish reasons, usage and errors.  (Tried instead: searching
+the bytes for `"usage":{`, `"error"`, `"finish_reason":"`.  Four searches cost as much as decoding, and see less.)
+Whatever is not that plain — comments, CRLF, names, the terminator, broken JSON, usage to hide, an error, and the
+events before the first content — is taken apart event by event, so a block decides nothing that an event would not:
+the same bytes come out wherever the upstream's were cut.
+
+What is not passed on:
+* the terminator and what follows it (the relay writes its own), an in-band error (it is `error`);
+* usage that only we asked for: an event with usage and no choices.  Usage on an event with choices stays;
+* an event that is not a JSON object (counted in `malformed`): clients die of it;
+* `id:` and `retry:` lines, and events without data but their comments: OpenAI's SDK crashes on them.
+
+Whose vendor does what: wire notes 2.1, 2.4 to 2.13, 2.17.  Line ends: WHATWG HTML, section 9.2.6.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Mapping
+from itertools import pairwise
+from typing import Any
+
+import msgspec
+
+from hoosh.codec.sse import BOM, EventTooLarge
+from hoosh.dialects.contract import Ending
+from hoosh.dialects.openai.errors import error_in
+from hoosh.dialects.openai.wire import Choice, Chunk, read_usage
+from hoosh.errors import UpstreamError
+from hoosh.values import Usage
+
+__all__ = ["EVENT_BYTES_MAX", "OpenAITap"]
+
+EVENT_BYTES_MAX = 1 << 20
+
+# A CR that ends the buffer is undecided: LF may follow.
+# Written so that each way to begin is a literal: `re` then skips from line end to line end.
+_second = rb"(?:\n|\r\n|\r(?=[^\n]))"
+_blank_line = re.compile(rb"\n%b|\r(?:\n%b|\r(?:\n|(?=[^\n])))" % (_second, _second))
+
+UNWANTED = frozenset({b"id", b"retry"})
+UNWANTED_WITHOUT_DATA = UNWANTED | {b"event", b"data"}
+
+SILENT = frozenset({"role", "name", "index", "channel"})
+"""What a delta may hold without saying anything."""
+
+
+class OpeningChoice(Choice, gc=False):
+    """A choice while we still wait for content."""
+
+    delta: Any = None
+    text: Any = None
+
+
+class OpeningChunk(Chunk, gc=False):
+    """A chunk while we still wait for content."""
+
+    choices: list[OpeningChoice] | None = None  # type: ignore[assignment]  # narrower, and only read
+
+
+_decode = msgspec.json.Decoder(Chunk).decode
+_decode_list = msgspec.json.Decoder(list[Chunk]).decode
+_decode_opening = msgspec.json.Decoder(OpeningChunk).decode
+
+# DecodeError and UnicodeDecodeError are ValueErrors; RecursionError is how msgspec refuses deep nesting.
+_UNREADABLE = (ValueError, RecursionError)
+
+
+class OpenAITap:
+    """A `StreamTap`.  `show_usage`: the client asked for usage itself.  `malformed` counts the events left out."""
+
+    __slots__ = (
+        "_edge",
+        "_finished",
+        "_fresh",
+        "_held",
+        "_held_bytes",
+        "_joint",
+        "_lead",
+        "_max",
+        "_provider",
+        "_seen",
+        "_show_usage",
+        "chunks",
+        "error",
+        "has_content",
+        "malformed",
+        "terminated",
+        "usage",
+    )
+
+    def __init__(self, *, provider: str, show_usage: bool, max_event_bytes: int = EVENT_BYTES_MAX) -> None:
+        self.usage: Usage | None = None
+        self.chunks = 0
+        self.has_content = False
+        self.terminated = False
+        self.error: UpstreamError | None = None
+        self.malformed = 0
+        self._provider = provider
+        self._show_usage = show_usage
+        self._max = max_event_bytes
+        self._held: list[bytes] = []  # an event that is not whole yet, in pieces: joined once
+        self._held_bytes = 0
+        self._edge = b""  # its last bytes: half of a blank line, perhaps
+        self._fresh = True
+        self._seen: set[object] = set()
+        self._finished: set[object] = set()
+        self._speak(b"data: ")
+
+    def _speak(self, lead: bytes) -> None:
+        self._lead = lead
+        self._joint = b"\n\n" + lead
+
+    def feed(self, data: bytes) -> bytes:
+        """What may go on to the client of what has come.  Raises ProtocolViolation on an event over the limit."""
+        if self.terminated or self.error is not None:
+            return b""
+        if self._held:
+            if _blank_line.search(self._edge + data) is None:
+                return self._hold(data)
+            data = b"".join((*self._held, data))
+            self._held.clear()
+            self._held_bytes = 0
+        end = data.rfind(b"\n\n") + 2 if data.find(b"\r") < 0 else _last_blank_line(data)
+        if end < 2:
+            return self._hold(data)
+        if end != len(data):
+            self._hold(data[end:])
+            data = data[:end]
+        return data if self._is_plain(data) else self._sift(data)
+
+    def close(self) -> tuple[bytes, Ending]:
+        """The stream is over.  An event that lacks only its blank line counts; half an event does not."""
+        rest = b"".join(self._held)
+        self._held.clear()
+        if self.terminated or self.error is not None:
+            return b"", self._verdict()
+        event = rest.rstrip(b"\r\n")
+        if event:
+            malformed = self.malformed
+            rest = self._sift(event + b"\n\n")
+            if not event.endswith(b"}"):
+                self.malformed = malformed  # cut off, not malformed
+        return rest, self._verdict()
+
+    def _verdict(self) -> Ending:
+        if self.error is not None:
+            return Ending.FAILED
+        whole = self.terminated or (self._seen and self._seen <= self._finished)
+        return Ending.COMPLETE if whole else Ending.CUT
+
+    def _hold(self, data: bytes) -> bytes:
+        self._held_bytes += len(data)
+        if self._held_bytes > self._max:
+            raise EventTooLarge(self._max)
+        self._held.append(data)
+        self._edge = (self._edge + data)[-3:] if len(self._held) > 1 else data[-3:]
+        return b""
+
+    def _is_plain(self, block: bytes) -> bool:
+        """Every event of the block is a plain chunk to be passed on; then it is counted.  False changes nothing."""
+        lead = self._lead
+        if not (self.has_content and block.endswith(b"}\n\n") and block.startswith(lead) and len(block) <= self._max):
+            return False
+        try:
+            if block.find(b"\n", 0, -2) < 0:
+                chunks = [_decode(block[len(lead) : -2])]
+            else:
+                events = block[len(lead) : -2].split(self._joint)
+                text = b",".join(events)
+                chunks = _decode_list(b"[%b]" % text)
+                # As many objects as events and no line end left: the list is our events and nothing else.
+                if len(chunks) != len(events) or text.find(b"\n") >= 0:
+                    return False
+        except _UNREADABLE:
+            return False
+        return self._count_plain(chunks)
+
+    def _count_plain(self, chunks: list[Chunk]) -> bool:
+        usage = None
+        seen = self._seen
+        for chunk in chunks:
+            choices = chunk.choices
+            if chunk.error or chunk.x_groq or not choices:
+                return False
+            if chunk.usage:
+                usage = chunk.usage
+            for choice in choices:
+                if choice.finish_reason or choice.index not in seen:
+                    self._note(choice)
+        if usage is not None:
+            self._count_usage(usage)
+        self.chunks += len(chunks)
+        return True
+
+    def _note(self, choice: Choice) -> None:
+        self._seen.add(choice.index)
+        if choice.finish_reason:
+            self._finished.add(choice.index)
+
+    def _count_usage(self, usage: object) -> None:
+        self.usage = read_usage(usage) or self.usage  # repeated, never added
+
+    def _sift(self, block: bytes) -> bytes:
+        """A block that is not plain as a whole: what may pass of it, half by half down to the single event."""
+        if self._fresh:
+            self._fresh = False
+            block = block.removeprefix(BOM)
+        kept = []
+        for piece in _pieces(block):
+            if self.terminated or self.error is not None:
+                break
+            if piece == block:
+                return self._pass_event(block)
+            kept.append(piece if self._is_plain(piece) else self._sift(piece))
+        return b"".join(kept)
+
+    def _pass_event(self, event: bytes) -> bytes:
+        """What may pass of one event; `event` ends with its blank line and may begin with further ones."""
+        if len(event) > self._max:
+            raise EventTooLarge(self._max)
+        body = event.lstrip(b"\r\n")
+        blank = event[: len(event) - len(body)]
+        name, data, clean = _fields(body)
+        if data is None:
+            return blank + clean
+        if not self._is_passed(name, data):
+            return blank
+        self.chunks += 1
+        if body.startswith(b"data:{"):
+            self._speak(b"data:")
+        return blank + clean
+
+    def _is_passed(self, name: bytes, data: bytes) -> bool:
+        """Take in what one event says; does it go on to the client?"""
+        if data.startswith(b"[DONE]"):
+            self.terminated = True
+            return False
+        chunk = self._read(data)
+        if name == b"error" or (chunk is not None and _is_error(chunk, data)):
+            if chunk is not None:
+                self._count_usage(chunk.usage)
+            self.error = error_in(_loads(data), provider=self._provider)
+            return False
+        if chunk is None:
+            self.malformed += 1
+            return False
+        return self._count(chunk)
+
+    def _count(self, chunk: Chunk) -> bool:
+        """Count one chunk.  False: it is usage that only we asked for."""
+        for choice in chunk.choices or ():
+            self._note(choice)
+            if not self.has_content and isinstance(choice, OpeningChoice):
+                self.has_content = _says_something(choice)
+        if chunk.usage:
+            self._count_usage(chunk.usage)
+            return bool(self._show_usage or chunk.choices)
+        if isinstance(chunk.x_groq, Mapping):
+            self._count_usage(chunk.x_groq.get("usage"))
+        return True
+
+    def _read(self, data: bytes) -> Chunk | None:
+        """One event's JSON; None when it is not an object."""
+        try:
+            return _decode(data) if self.has_content else _decode_opening(data)
+        except _UNREADABLE:
+            return _read_leniently(data)
+
+
+def _pieces(block: bytes) -> list[bytes]:
+    """Two halves of a block, cut between events; itself where it is one event; its events where lines end in CR."""
+    size = len(block)
+    if block.find(b"\r") >= 0:
+        ends = [match.end() for match in _blank_line.finditer(block)]
+        return [block[start:end] for start, end in pairwise((0, *ends, size)) if start < end]
+    half = size // 2
+    end = block.rfind(b"\n\n", 0, half + 1) + 2
+    if end < 2:
+        end = block.find(b"\n\n", half) + 2
+    return [block[:end], block[end:]] if 2 <= end < size else [block]
+
+
+def _last_blank_line(data: bytes) -> int:
+    end = 0
+    for match in _blank_line.finditer(data):
+        end = match.end()
+    return end
+
+
+def _fields(event: bytes) -> tuple[bytes, bytes | None, bytes]:
+    """Name and data of an event, None for no data, and the event without what clients choke on."""
+    if event.startswith(b"data:") and event.count(b"\n") == 2 and event.endswith(b"\n\n") and b"\r" not in event:
+        text = event[5:].strip()  # one line: nearly always
+        return (b"", text, event) if text else (b"", None, b"")
+    lines = event.splitlines()
+    name, data, unwanted = b"", [], False
+    for line in lines:
+        field, _, value = line.partition(b":")
+        if field == b"data":
+            data.append(value.removeprefix(b" "))
+        elif field == b"event":
+            name = value.removeprefix(b" ")
+        elif field in UNWANTED:
+            unwanted = True
+    text = b"\n".join(data).strip()
+    if text:
+        return name, text, _without(lines, UNWANTED) if unwanted else event
+    if unwanted or name or data:
+        return b"", None, _without(lines, UNWANTED_WITHOUT_DATA)
+    return b"", None, event  # comments alone
+
+
+def _without(lines: list[bytes], unwanted: frozenset[bytes]) -> bytes:
+    kept = [line + b"\n" for line in lines if line and line.partition(b":")[0] not in unwanted]
+    return b"".join([*kept, b"\n"]) if kept else b""
+
+
+def _is_error(chunk: Chunk, data: bytes) -> bool:
+    """An error under the key `error`, or (Mistral, older vLLM) flat."""
+    if chunk.error:
+        return True
+    if chunk.choices is not None or chunk.usage:
+        return False
+    whole = _loads(data)
+    return isinstance(whole, Mapping) and whole.get("object") == "error"
+
+
+def _says_something(choice: OpeningChoice) -> bool:
+    if choice.text:
+        return True
+    delta = choice.delta
+    return isinstance(delta, Mapping) and any(value for name, value in delta.items() if name not in SILENT)
+
+
+def _loads(data: bytes) -> object:
+    """JSON as Python's own reader takes it: lone surrogates and NaN pass.  Text where it is not JSON at all."""
+    try:
+        return json.loads(data)
+    except _UNREADABLE:
+        return data.decode("utf-8", "replace")
+
+
+def _read_leniently(data: bytes) -> Chunk | None:
+    """A chunk with fields of unexpected types, or with JSON that only msgspec refuses: clients will read it."""
+    whole = _loads(data)
+    if not isinstance(whole, dict):
+        return None
+    choices = whole.get("choices")
+    return OpeningChunk(
+        [_lenient_choice(choice) for choice in choices] if isinstance(choices, list) else None,
+        whole.get("usage"),
+        whole.get("error"),
+        whole.get("x_groq"),
+    )
+
+
+def _lenient_choice(choice: object) -> OpeningChoice:
+    fields = choice if isinstance(choice, dict) else {}
+    index = fields.get("index")
+    number = index if isinstance(index, int) else 0
+    return OpeningChoice(number, fields.get("finish_reason"), fields.get("delta"), fields.get("text"))
