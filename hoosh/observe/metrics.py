@@ -1,10 +1,10 @@
-"""Prometheus metrics: counted while requests end, put into words when somebody asks.
+"""Metrics: counted while requests end, put into words when somebody asks.
 
-    record(Record)  ──▶ plain integers of our own      (on the path of each request: about 2 µs)
-    text()          ──▶ prometheus_client              (at a scrape)
+    record(Record)  ──▶ plain integers of our own           (on the path of each request: about 1 µs)
+    text()          ──▶ `scrape.py`, prometheus_client      (at a scrape)
 
 prometheus_client's own counters take a lock and several calls each; everything here happens on one thread, so plain
-numbers do, and a collector of ours hands them over in its terms.  It is known to this module alone.
+numbers do, and a collector of ours hands them over in its terms.
 
 | metric                                              | note                                                       |
 | --------------------------------------------------- | ---------------------------------------------------------- |
@@ -28,18 +28,14 @@ Source: reference.md section 16 for names and buckets.
 
 from __future__ import annotations
 
-import platform
 from bisect import bisect_left
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 
 from msgspec import Struct
-from prometheus_client import CollectorRegistry, ProcessCollector, generate_latest
-from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily, Metric
-from prometheus_client.registry import Collector
 
 from hoosh.values import Outcome, Record
 
-__all__ = ["MODELS_MAX", "Metrics", "Readings"]
+__all__ = ["MODELS_MAX", "Distribution", "Metrics", "Readings", "Series"]
 
 MODELS_MAX = 200
 NONE = "none"
@@ -48,13 +44,6 @@ OTHER = "other"
 DURATION_S = (0.01, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0)
 FIRST_TOKEN_S = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0)
 QUEUE_S = (0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 10.0)
-
-STATUS = {
-    Outcome.OK: "success",
-    Outcome.ERROR: "error",
-    Outcome.CUT: "cut",
-    Outcome.CLIENT_LEFT: "client_left",
-}
 
 
 class Readings(Struct, frozen=True):
@@ -109,40 +98,45 @@ class Metrics:
 
     def __init__(self, *, version: str, read: Callable[[], Readings] = Readings) -> None:
         self.read = read
-        self._version = version
-        self._series: dict[tuple[str, str], Series] = {}
+        self.version = version
+        self.series: dict[tuple[str, str], Series] = {}
+        """By provider and model."""
+        self.tokens: dict[str, list[int]] = {}
+        """Prompt and completion tokens by provider."""
+        self.responses: dict[int, int] = {}
+        self.queue = Distribution(QUEUE_S)
         self._models: set[str] = set()
-        self._tokens: dict[str, list[int]] = {}
-        self._responses: dict[int, int] = {}
-        self._queue = Distribution(QUEUE_S)
-        self._registry = CollectorRegistry()
-        self._registry.register(_HouseCollector(self))
-        ProcessCollector(registry=self._registry)
+        self._write: Callable[[], bytes] | None = None
 
     def record(self, record: Record) -> None:
         """Count one finished request.  Never waits, never raises."""
-        self._responses[record.status] = self._responses.get(record.status, 0) + 1
+        self.responses[record.status] = self.responses.get(record.status, 0) + 1
         if record.kind is None:
             return
-        self._queue.observe(record.queue_s)
+        self.queue.observe(record.queue_s)
         provider = record.provider or NONE
         model = record.served_model or NONE
-        series = self._series.get((provider, model)) or self._new_series(provider, model, record)
+        series = self.series.get((provider, model)) or self._new_series(provider, model, record)
         series.outcomes[record.outcome] += 1
         series.duration.observe(record.duration_s)
         if record.first_token_s is not None:
             series.first_token.observe(record.first_token_s)
         usage = record.usage
         if usage is not None:
-            tokens = self._tokens.get(provider)
+            tokens = self.tokens.get(provider)
             if tokens is None:
-                tokens = self._tokens[provider] = [0, 0]
+                tokens = self.tokens[provider] = [0, 0]
             tokens[0] += usage.prompt_tokens
             tokens[1] += usage.completion_tokens
 
     def text(self) -> bytes:
         """Prometheus' text format 0.0.4."""
-        return generate_latest(self._registry)
+        if self._write is None:
+            # Loaded when first asked for: prometheus_client brings HTTP servers along, 45 ms of a cold start.
+            from hoosh.observe.scrape import writer_for
+
+            self._write = writer_for(self)
+        return self._write()
 
     def _new_series(self, provider: str, model: str, record: Record) -> Series:
         if model != NONE and model not in self._models:
@@ -151,73 +145,4 @@ class Metrics:
                 model = OTHER
             else:
                 self._models.add(model)
-        return self._series.setdefault((provider, model), Series())
-
-
-class _HouseCollector(Collector):
-    """Hands our numbers to prometheus_client, in its terms."""
-
-    def __init__(self, metrics: Metrics) -> None:
-        self._metrics = metrics
-
-    def describe(self) -> Iterable[Metric]:
-        return ()  # else the registry would collect at once, to learn the names
-
-    def collect(self) -> Iterator[Metric]:
-        yield from self._requests()
-        yield from self._counts()
-        yield from self._gauges()
-
-    def _requests(self) -> Iterator[Metric]:
-        by_pair = ["provider", "model"]
-        requests = CounterMetricFamily(
-            "hoosh_requests", "Inference requests, by how they ended.", labels=[*by_pair, "status"]
-        )
-        duration = HistogramMetricFamily(
-            "hoosh_request_duration_seconds", "From the request's arrival to its end.", labels=by_pair
-        )
-        first_token = HistogramMetricFamily(
-            "hoosh_time_to_first_token_seconds", "From a request's start to its first content.", labels=by_pair
-        )
-        for pair, series in self._metrics._series.items():
-            for outcome, count in series.outcomes.items():
-                if count:
-                    requests.add_metric([*pair, STATUS[outcome]], count)
-            _add(duration, pair, series.duration)
-            if any(series.first_token.counts):
-                _add(first_token, pair, series.first_token)
-        yield from (requests, duration, first_token)
-
-    def _counts(self) -> Iterator[Metric]:
-        tokens = CounterMetricFamily("hoosh_tokens", "Tokens, as the providers count.", labels=["provider", "type"])
-        for provider, (prompt, completion) in self._metrics._tokens.items():
-            tokens.add_metric([provider, "prompt"], prompt)
-            tokens.add_metric([provider, "completion"], completion)
-        responses = CounterMetricFamily("hoosh_responses", "All requests, by status code.", labels=["code"])
-        for code, count in self._metrics._responses.items():
-            responses.add_metric([str(code)], count)
-        queue = HistogramMetricFamily("hoosh_queue_seconds", "From accept to the start of the handler.", labels=[])
-        _add(queue, (), self._metrics._queue)
-        yield from (tokens, responses, queue)
-
-    def _gauges(self) -> Iterator[Metric]:
-        now = self._metrics.read()
-        yield GaugeMetricFamily("hoosh_in_flight_requests", "Inference requests being answered.", now.in_flight)
-        yield GaugeMetricFamily("hoosh_connections", "Open client connections.", now.connections)
-        yield GaugeMetricFamily("hoosh_providers_configured", "Providers known now.", now.providers_configured)
-        yield GaugeMetricFamily("hoosh_event_loop_lag_seconds", "Event loop lag, last sample.", now.loop_lag_s)
-        yield GaugeMetricFamily(
-            "hoosh_event_loop_lag_max_seconds", "Event loop lag, greatest of the last minute.", now.loop_lag_max_s
-        )
-        upstream = GaugeMetricFamily(
-            "hoosh_upstream_connections", "Connections to providers.", labels=["provider", "state"]
-        )
-        for provider, state, count in now.upstream_connections:
-            upstream.add_metric([provider, state], count)
-        build = GaugeMetricFamily("hoosh_build_info", "What is running.", labels=["version", "python"])
-        build.add_metric([self._metrics._version, platform.python_version()], 1)
-        yield from (upstream, build)
-
-
-def _add(family: HistogramMetricFamily, labels: Sequence[str], distribution: Distribution) -> None:
-    family.add_metric(list(labels), buckets=distribution.buckets(), sum_value=distribution.total)
+        return self.series.setdefault((provider, model), Series())
