@@ -1,0 +1,66 @@
+"""The Quart-Trio app behind our own listener: everything that is not hot.
+
+Importing Quart takes longer than starting the rest of the house.  So it happens in a thread, beside the listener,
+which answers inference requests meanwhile; a cold request that comes too early waits for it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from types import ModuleType
+
+import trio
+
+from hoosh.gateway.gateway import Gateway
+from hoosh.http.asgi import AsgiHost, run_lifespan
+from hoosh.http.exchange import Exchange, Handler
+from hoosh.http.message import Limits
+
+__all__ = ["ColdApp"]
+
+
+class ColdApp:
+    """A service that brings the app up, and the handler that passes requests to it."""
+
+    def __init__(
+        self,
+        gateway: Gateway,
+        *,
+        hot: Mapping[tuple[str, str], Handler],
+        limits: Limits,
+        on_crash: Callable[[BaseException], None],
+    ) -> None:
+        self._gateway = gateway
+        self._hot = hot
+        self._limits = limits
+        self._on_crash = on_crash
+        self._host: AsgiHost | None = None
+        self._up = trio.Event()
+
+    async def run(self, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
+        """Ready at once; requests wait until the app is there."""
+        task_status.started()
+        module = await trio.to_thread.run_sync(_import_app)
+        app = module.build_app(
+            self._gateway,
+            hot=self._hot,
+            limits=self._limits,
+            on_crash=self._on_crash,
+            on_finished=self._gateway.record,
+        )
+        async with trio.open_nursery() as nursery:
+            await nursery.start(run_lifespan, app)
+            self._host = AsgiHost(app, on_error=module.answer_error)
+            self._up.set()
+
+    async def __call__(self, exchange: Exchange) -> None:
+        if self._host is None:
+            await self._up.wait()
+        assert self._host is not None
+        await self._host(exchange)
+
+
+def _import_app() -> ModuleType:
+    import hoosh.api.app
+
+    return hoosh.api.app

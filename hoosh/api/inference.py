@@ -1,0 +1,73 @@
+"""The hot door: every request of our own listener comes here first, and inference requests go no further.
+
+    POST /v1/chat/completions, /v1/completions, /v1/embeddings ──▶ gateway.chat.infer
+    everything else                                            ──▶ the Quart-Trio app, through `AsgiHost`
+
+It is also the one place where a request's errors become an answer.  Each request ends here with exactly one Record.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+
+import trio
+
+from hoosh.api.errors import error_event, error_response, status_of, unwrap
+from hoosh.errors import HooshError
+from hoosh.gateway.account import Account
+from hoosh.gateway.chat import infer
+from hoosh.gateway.gateway import Gateway
+from hoosh.http.exchange import Exchange, Handler
+from hoosh.values import CallKind
+
+__all__ = ["HOT_PATHS", "InferenceDoor"]
+
+HOT_PATHS: dict[str, CallKind] = {
+    "/v1/chat/completions": CallKind.CHAT,
+    "/v1/completions": CallKind.COMPLETION,
+    "/v1/embeddings": CallKind.EMBEDDING,
+}
+LAST_WORDS_S = 5.0
+"""For an error to reach a client that may have stopped reading."""
+
+
+class InferenceDoor:
+    """Answers inference requests; hands others to `cold`, where there is one."""
+
+    def __init__(self, gateway: Gateway, *, on_crash: Callable[[BaseException], None]) -> None:
+        self.cold: Handler | None = None
+        """Answers what is not inference; without one, nothing else is known here."""
+        self._gateway = gateway
+        self._on_crash = on_crash
+
+    @property
+    def hot(self) -> Mapping[tuple[str, str], Handler]:
+        """The hot routes, for an app that somebody else's server carries."""
+        return {("POST", path): self for path in HOT_PATHS}
+
+    async def __call__(self, exchange: Exchange) -> None:
+        kind = HOT_PATHS.get(exchange.path)
+        if kind is None or exchange.method != "POST":
+            assert self.cold is not None, "only hot routes come here without an app"
+            await self.cold(exchange)
+            return
+        account = Account(exchange, kind)
+        try:
+            self._gateway.admit(account)
+            await infer(self._gateway, exchange, account)
+        except (HooshError, ExceptionGroup) as error:
+            await self._fail(exchange, account, unwrap(error))
+        except Exception as bug:
+            self._on_crash(bug)
+            await self._fail(exchange, account, bug)
+        finally:
+            self._gateway.dismiss(account)
+
+    async def _fail(self, exchange: Exchange, account: Account, error: BaseException) -> None:
+        """Tell the client: with a status while that is possible, in the stream when it is not."""
+        account.failed(status_of(error), error, cut=exchange.started)
+        with trio.move_on_after(LAST_WORDS_S):
+            if exchange.started:
+                await exchange.end(error_event(error), broken=True)
+            else:
+                await exchange.respond(*error_response(error, account.request_id))

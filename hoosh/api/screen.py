@@ -1,0 +1,57 @@
+"""What `hoosh-trio serve` says when it is up: one screen, and a command to try."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from hoosh.config import Config
+from hoosh.values import ModelCard, ProviderState
+
+__all__ = ["start_screen"]
+
+SHOWN = 8
+
+
+def start_screen(
+    config: Config,
+    *,
+    version: str,
+    address: str,
+    config_path: Path | None,
+    providers: Sequence[ProviderState],
+    models: Sequence[ModelCard],
+) -> str:
+    """The screen, without a key in it."""
+    names = [model.id for model in models]
+    real = next((name for name in names if name != "echo"), "echo" if names else "MODEL")
+    key = ' -H "authorization: Bearer $HOOSH_API_KEY"' if config.all_keys() else ""
+    body = f'{{"model":"{real}","stream":true,"messages":[{{"role":"user","content":"salam donya"}}]}}'
+    lines = [
+        f"hoosh {version} is listening on {address}",
+        "",
+        f"  config     {config_path or 'none (defaults)'}",
+        f"  keys       {len(config.all_keys()) or 'none: whoever reaches this address may use it'}",
+        f"  providers  {_some([_provider_text(p) for p in providers]) or 'none found'}",
+        f"  models     {_some(names) or 'none known yet'}",
+        "",
+        "Try:",
+        f"  curl -N {_curl_address(address)}/v1/chat/completions \\",
+        f"    -H 'content-type: application/json'{key} \\",
+        f"    -d '{body}'",
+        "",
+    ]
+    return "\n".join(lines)
+
+
+def _provider_text(provider: ProviderState) -> str:
+    return f"{provider.name} ({'local' if provider.local else 'remote'})"
+
+
+def _some(names: Sequence[str]) -> str:
+    more = f" and {len(names) - SHOWN} more" if len(names) > SHOWN else ""
+    return ", ".join(names[:SHOWN]) + more
+
+
+def _curl_address(address: str) -> str:
+    return f"--unix-socket {address.removeprefix('unix:')} http://localhost" if address.startswith("unix:") else address

@@ -1,0 +1,249 @@
+"""Running the house: listeners, the app, signals, drain.
+
+    serve(config)             a service for your nursery
+    create_app(config)        the same house as an ASGI app, for Hypercorn or to mount
+    run_server(config, …)     what the command line runs: signals, the start screen, the exit code
+
+Shutdown: stop accepting, let what runs finish for `drain_s`, then end it with an error its client can read, then go.
+"""
+
+from __future__ import annotations
+
+import signal
+import socket
+import ssl
+import sys
+import traceback
+from collections.abc import AsyncIterator
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import trio
+
+from hoosh.api.cold import ColdApp
+from hoosh.api.errors import error_page, unwrap
+from hoosh.api.inference import InferenceDoor
+from hoosh.api.screen import start_screen
+from hoosh.config import Config
+from hoosh.errors import ConfigError, Unavailable
+from hoosh.gateway.assembly import open_gateway
+from hoosh.gateway.gateway import Gateway
+from hoosh.http.message import Limits
+from hoosh.http.server import HttpServer, listen_tcp, listen_unix
+from hoosh.http.tls import server_context
+
+if TYPE_CHECKING:
+    from hoosh.api.app import HooshApp
+
+__all__ = ["House", "build_server", "create_app", "run_server", "serve"]
+
+GRACE_S = 0.4
+"""After the drain: for the last error events to leave."""
+
+
+async def serve(
+    config: Config | None = None, *, task_status: trio.TaskStatus[Gateway] = trio.TASK_STATUS_IGNORED
+) -> None:
+    """Serve `config` until cancelled.  Ready, with the gateway, once the listener accepts.
+
+    Raises ConfigError, and OSError when the address cannot be had.
+    """
+    house = House(config or Config())
+    async with trio.open_nursery() as nursery:
+        await nursery.start(house.run)
+        task_status.started(house.gateway)
+
+
+def create_app(config: Config | None = None) -> HooshApp:
+    """The house as an ASGI app: its services run within the lifespan of whatever server carries it."""
+    from hoosh.api.app import build_app
+
+    config = config or Config()
+    context = open_gateway(config)
+    gateway = context.gateway
+    on_crash = partial(report_crash, gateway)
+    return build_app(
+        gateway,
+        hot=InferenceDoor(gateway, on_crash=on_crash).hot,
+        context=context,
+        limits=limits_for(config),
+        on_crash=on_crash,
+        on_finished=gateway.record,
+    )
+
+
+class House:
+    """A gateway behind our own listener.  `run` is a service; `drain` lets it come to its end."""
+
+    gateway: Gateway
+
+    def __init__(self, config: Config) -> None:
+        self.config = config
+        self.address = ""
+        self.cut_short = False
+        self._server: HttpServer
+        self.over = trio.Event()
+
+    async def run(self, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
+        """Serve until drained or cancelled.  Ready once the listener accepts."""
+        config = self.config
+        context = open_gateway(config)
+        self.gateway = context.gateway
+        self._server, cold = build_server(self.gateway)
+        listeners = open_listeners(config)
+        self.address = self.gateway.address = _address_of(config, listeners[0])
+        try:
+            # The listeners are open already: whoever comes now waits in their queue, not before a closed door.
+            async with context, trio.open_nursery() as nursery:
+                await nursery.start(cold.run)
+                await self._serve(listeners, task_status)
+                nursery.cancel_scope.cancel(reason="drained")
+        finally:
+            self.over.set()
+            for listener in listeners:
+                listener.close()
+            if config.server.unix_socket:
+                _remove(config.server.unix_socket)
+
+    async def _serve(self, listeners: list[socket.socket], task_status: trio.TaskStatus[None]) -> None:
+        async with trio.open_nursery() as nursery:
+            await nursery.start(self._server.run, listeners)
+            task_status.started()
+
+    async def drain(self) -> None:
+        """Stop accepting; wait for what runs, `drain_s` at most; then end it, with an error for each client."""
+        gateway = self.gateway
+        gateway.begin_draining()
+        self._server.drain()
+        with trio.move_on_after(self.config.server.drain_s):
+            await self.over.wait()
+            return
+        gateway.interrupt_all(Unavailable("The gateway is shutting down.", retry_after_s=1.0))
+        with trio.move_on_after(GRACE_S):
+            await self.over.wait()
+
+
+def build_server(gateway: Gateway) -> tuple[HttpServer, ColdApp]:
+    """Our own server before `gateway`, and the app behind it, which is a service to be started first.
+
+    Raises ConfigError for TLS files that cannot be used.
+    """
+    config = gateway.snapshot.config
+    limits = limits_for(config)
+    on_crash = partial(report_crash, gateway)
+    door = InferenceDoor(gateway, on_crash=on_crash)
+    cold = door.cold = ColdApp(gateway, hot=door.hot, limits=limits, on_crash=on_crash)
+    gateway.server = HttpServer(
+        door,
+        error_page=error_page,
+        limits=limits,
+        tls=_server_tls(config),
+        http2=config.server.http2,
+        on_crash=on_crash,
+    )
+    return gateway.server, cold
+
+
+def open_listeners(config: Config) -> list[socket.socket]:
+    """The listening sockets.  Raises OSError."""
+    if config.server.unix_socket:
+        return [listen_unix(config.server.unix_socket)]
+    return listen_tcp(config.server.bind, config.server.port)
+
+
+def _remove(socket_path: str) -> None:
+    Path(socket_path).unlink(missing_ok=True)
+
+
+def limits_for(config: Config) -> Limits:
+    server = config.server
+    return Limits(
+        body_bytes=server.max_body_bytes,
+        head_s=server.head_timeout_s,
+        keepalive_s=server.keepalive_s,
+        connections=server.max_connections,
+        streams=server.max_streams,
+    )
+
+
+def _server_tls(config: Config) -> ssl.SSLContext | None:
+    server = config.server
+    if server.tls_cert is None or server.tls_key is None:
+        return None
+    return server_context(server.tls_cert, server.tls_key, client_ca=server.tls_client_ca, http2=server.http2)
+
+
+def _address_of(config: Config, listener: socket.socket) -> str:
+    if config.server.unix_socket:
+        return f"unix:{config.server.unix_socket}"
+    host, port = listener.getsockname()[:2]
+    scheme = "https" if config.server.tls_cert else "http"
+    return f"{scheme}://[{host}]:{port}" if ":" in host else f"{scheme}://{host}:{port}"
+
+
+def report_crash(gateway: Gateway, bug: BaseException) -> None:
+    """A bug: loud in the log, with its stack, and silent to the client."""
+    text = "".join(traceback.format_exception(bug))
+    gateway.log.error("bug", error=type(unwrap(bug)).__name__, stack=text)
+
+
+# -- the command -------------------------------------------------------------------------------------------------
+
+
+def run_server(config: Config, *, config_path: Path | None, server: str) -> int:
+    """Serve until a signal.  Returns the exit code: 0 after a drain, 1 when it could not start or was cut short."""
+    try:
+        if server == "hypercorn":
+            from hoosh.api.hypercorn import run_hypercorn
+
+            trio.run(run_hypercorn, config)
+            return 0
+        return trio.run(_run_until_signal, config, config_path)
+    except* ConfigError as group:
+        print(unwrap(group), file=sys.stderr)
+    except* OSError as group:
+        print(f"hoosh-trio: cannot listen: {unwrap(group)}", file=sys.stderr)
+    return 1
+
+
+async def _run_until_signal(config: Config, config_path: Path | None) -> int:
+    house = House(config)
+    with trio.open_signal_receiver(signal.SIGINT, signal.SIGTERM) as signals:
+        async with trio.open_nursery() as nursery:
+            await nursery.start(house.run)
+            nursery.start_soon(_greet, house, config_path)
+            nursery.start_soon(_obey, signals, house, nursery.cancel_scope)
+            await house.over.wait()
+            nursery.cancel_scope.cancel(reason="house closed")
+    return 1 if house.cut_short else 0
+
+
+async def _greet(house: House, config_path: Path | None) -> None:
+    """Print the start screen once it is known what is there."""
+    gateway = house.gateway
+    models = await gateway.models()
+    screen = start_screen(
+        house.config,
+        version=gateway.version,
+        address=house.address,
+        config_path=config_path,
+        providers=gateway.providers(),
+        models=models,
+    )
+    print(screen, flush=True)
+
+
+async def _obey(signals: AsyncIterator[int], house: House, scope: trio.CancelScope) -> None:
+    """The first signal drains, a second ends it all at once."""
+    await anext(signals)
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(_cut_short, signals, house, scope)
+        await house.drain()
+        scope.cancel(reason="drained")
+
+
+async def _cut_short(signals: AsyncIterator[int], house: House, scope: trio.CancelScope) -> None:
+    await anext(signals)
+    house.cut_short = True
+    scope.cancel(reason="second signal")

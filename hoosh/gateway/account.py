@@ -1,0 +1,124 @@
+"""The account of one request: facts gathered on its way, one `Record` written last, however it ends.
+
+    opened ──(caller, call, target, attempt, first token, usage …)──▶ closed, exactly once
+
+It is also the handle by which others reach a request that is running: `interrupt` ends its upstream exchange with a
+given error, which the request then tells its client.  That is how a draining house says goodbye.
+"""
+
+from __future__ import annotations
+
+import time
+from typing import Protocol
+
+import trio
+
+from hoosh.errors import HooshError
+from hoosh.http.exchange import Exchange
+from hoosh.values import Call, CallKind, Outcome, Record, Usage, new_request_id
+
+__all__ = ["Account", "Interruptible"]
+
+CLIENT_CLOSED_REQUEST = 499
+"""nginx's status for a client that left; only in logs and metrics, nobody is there to read it."""
+
+
+class Interruptible(Protocol):
+    """Something a request is waiting for, which can be made to fail with a given error."""
+
+    def interrupt(self, error: HooshError) -> None: ...
+
+
+class Account:
+    """Mutable while the request runs; only its own task writes to it."""
+
+    __slots__ = (
+        "attempt",
+        "attempts",
+        "call",
+        "caller",
+        "chunks",
+        "error_code",
+        "error_message",
+        "exchange",
+        "first_token_at",
+        "kind",
+        "model",
+        "outcome",
+        "provider",
+        "request_id",
+        "sent_bytes",
+        "started_at",
+        "started_wall",
+        "status",
+        "usage",
+    )
+
+    def __init__(self, exchange: Exchange, kind: CallKind) -> None:
+        self.exchange = exchange
+        self.kind = kind
+        self.request_id = new_request_id()
+        self.started_at = trio.current_time()
+        self.started_wall = time.time()
+        self.caller: str | None = None
+        self.call: Call | None = None
+        self.provider: str | None = None
+        self.model: str | None = None
+        """As the upstream is asked."""
+        self.attempt: Interruptible | None = None
+        self.attempts = 0
+        self.first_token_at: float | None = None
+        self.usage: Usage | None = None
+        self.chunks = 0
+        self.sent_bytes = 0
+        self.status = CLIENT_CLOSED_REQUEST
+        self.outcome = Outcome.CLIENT_LEFT
+        """Until something better is known: whoever is cancelled has no time to say so."""
+        self.error_code: str | None = None
+        self.error_message: str | None = None
+
+    def interrupt(self, error: HooshError) -> None:
+        """Make the running attempt fail with `error`; the client is told.  Without one there is nothing to stop."""
+        if self.attempt is not None:
+            self.attempt.interrupt(error)
+
+    def answered(self, status: int) -> None:
+        """The whole answer has been handed over."""
+        self.status = status
+        self.outcome = Outcome.OK if status < 400 else Outcome.ERROR
+
+    def failed(self, status: int, error: BaseException, *, cut: bool) -> None:
+        """The request ends with `error`; `cut` says that part of a reply had gone out before."""
+        self.status = status
+        self.outcome = Outcome.CUT if cut else Outcome.ERROR
+        self.error_code = getattr(error, "code", None) or type(error).__name__
+        self.error_message = str(error) if isinstance(error, HooshError) else type(error).__name__
+
+    def close(self) -> Record:
+        """The Record.  Synchronous, so that nothing can come between the facts and their writing down."""
+        exchange, call = self.exchange, self.call
+        first = self.first_token_at
+        return Record(
+            request_id=self.request_id,
+            method=exchange.method,
+            path=exchange.path,
+            http_version=exchange.version,
+            outcome=self.outcome,
+            status=self.status,
+            started_at=self.started_wall,
+            duration_s=trio.current_time() - self.started_at,
+            queue_s=max(0.0, self.started_at - exchange.arrived_at),
+            first_token_s=None if first is None else first - self.started_at,
+            kind=self.kind.value,
+            caller=self.caller,
+            model=None if call is None else call.model,
+            served_model=self.model,
+            provider=self.provider,
+            stream=call is not None and call.stream,
+            attempts=self.attempts,
+            usage=self.usage,
+            chunks=self.chunks,
+            sent_bytes=self.sent_bytes,
+            error_code=self.error_code,
+            error_message=self.error_message,
+        )

@@ -1,0 +1,178 @@
+"""Config → everything built and wired.  The only place that calls constructors of rooms and ways.
+
+Config ──build_gateway──▶ Gateway ──open_gateway──▶ services running
+"""
+
+from __future__ import annotations
+
+import os
+import ssl
+import sys
+from collections.abc import Mapping
+from types import TracebackType
+from urllib.parse import urlsplit
+
+import trio
+
+import hoosh
+from hoosh.config import Config, Http2, Provider, environment_providers
+from hoosh.dialects.registry import upstream_dialect
+from hoosh.gateway.discovery import Discovery
+from hoosh.gateway.fleet import EchoUpstream, Fleet, HttpUpstream
+from hoosh.gateway.gateway import Gateway
+from hoosh.gateway.relay import SilenceWatch
+from hoosh.http.client import Pool, PoolLimits
+from hoosh.http.deadlines import Timeouts
+from hoosh.http.dial import Dialer, SocketDialer
+from hoosh.http.message import Header, Origin
+from hoosh.http.tls import HTTP1_ONLY, HTTP2_ONLY, HTTP2_OR_1, client_context
+from hoosh.observe.lag import LagWatch
+from hoosh.observe.logs import AccessLog
+from hoosh.observe.metrics import Metrics
+from hoosh.routing import Route
+
+__all__ = ["OpenGateway", "build_gateway", "build_upstream", "open_gateway"]
+
+KEEPALIVE_COMMENT_S = 15.0
+ALPN = {Http2.OFF: HTTP1_ONLY, Http2.ALPN: HTTP2_OR_1, Http2.PRIOR: HTTP2_ONLY}
+USER_AGENT = f"hoosh/{hoosh.__version__}".encode()
+
+
+def open_gateway(
+    config: Config | None = None, *, dialer: Dialer | None = None, environ: Mapping[str, str] | None = None
+) -> OpenGateway:
+    """A gateway inside your own Trio program: `async with open_gateway(config) as gateway`.
+
+    Its services run in a nursery of its own until the block is left.  `dialer` replaces the network (tests),
+    `environ` the environment in which provider keys are looked for.
+    """
+    return OpenGateway(config or Config(), dialer or SocketDialer(), os.environ if environ is None else environ)
+
+
+class OpenGateway:
+    """The context manager behind `open_gateway`.  Leaving it cancels what still runs."""
+
+    def __init__(self, config: Config, dialer: Dialer, environ: Mapping[str, str]) -> None:
+        self._dialer = dialer
+        self._environ = environ
+        self._nurseries = trio.open_nursery()
+        self.gateway = build_gateway(config, environ=environ, dialer=dialer)
+
+    async def __aenter__(self) -> Gateway:
+        gateway = self.gateway
+        nursery = await self._nurseries.__aenter__()
+        try:
+            await self._start(nursery, gateway)
+        except BaseException as error:
+            nursery.cancel_scope.cancel(reason="gateway did not start")
+            if not await self._nurseries.__aexit__(type(error), error, error.__traceback__):
+                raise
+        self._nursery = gateway.services = nursery
+        gateway.ready = True
+        return gateway
+
+    async def _start(self, nursery: trio.Nursery, gateway: Gateway) -> None:
+        await nursery.start(gateway.log.run)
+        await nursery.start(gateway.lag.run)
+        await nursery.start(gateway.silence.run)
+        for upstream in gateway.fleet:
+            if isinstance(upstream, HttpUpstream):
+                await nursery.start(upstream.pool.run)
+        config = gateway.snapshot.config
+        if config.discovery.local:
+            discovery = Discovery(gateway, lambda provider: build_upstream(provider, self._dialer), route_of)
+            await nursery.start(discovery.run)
+        else:
+            gateway.discovered.set()
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> bool | None:
+        self.gateway.ready = False
+        self.gateway.services = None
+        self._nursery.cancel_scope.cancel(reason="gateway closed")
+        return await self._nurseries.__aexit__(kind, error, traceback)
+
+
+def build_gateway(config: Config, *, environ: Mapping[str, str], dialer: Dialer) -> Gateway:
+    """Everything, wired, with nothing running yet.  Raises ConfigError for what only shows when it is built."""
+    fleet = Fleet()
+    routes: dict[str, Route] = {}
+    providers = [p for p in config.providers if p.enabled]
+    for provider in (*providers, *environment_providers(config, environ)):
+        fleet.join(build_upstream(provider, dialer))
+        routes[provider.name] = route_of(provider)
+    if config.discovery.echo:
+        fleet.join(EchoUpstream(upstream_dialect("openai")))
+        routes["echo"] = Route("echo", models=("echo",), local=True, embedded=True)
+    gateway = Gateway(
+        config,
+        fleet=fleet,
+        routes=routes,
+        metrics=Metrics(version=hoosh.__version__),
+        log=AccessLog(sys.stderr, format=config.logging.format, level=config.logging.level),
+        lag=LagWatch(),
+        silence=SilenceWatch(KEEPALIVE_COMMENT_S),
+    )
+    gateway.metrics.read = gateway.readings
+    return gateway
+
+
+def route_of(provider: Provider) -> Route:
+    return Route(
+        provider.name,
+        priority=provider.priority,
+        models=provider.models,
+        enabled=provider.enabled,
+        local=provider.is_local,
+        presumed=provider.origin != "config",
+    )
+
+
+def build_upstream(provider: Provider, dialer: Dialer) -> HttpUpstream:
+    """A provider's living counterpart.  Its pool does not run yet."""
+    url = urlsplit(provider.base_url)
+    scheme = url.scheme or "http"
+    origin = Origin(scheme, url.hostname or "localhost", url.port or (443 if scheme == "https" else 80))
+    pool = Pool(
+        origin,
+        dialer=dialer,
+        http2=provider.http2.value,
+        tls=_tls(provider, scheme),
+        limits=PoolLimits(max_connections=provider.max_connections),
+    )
+    limits = provider.timeouts
+    return HttpUpstream(
+        provider.name,
+        provider.kind,
+        origin=origin,
+        base_path=url.path.rstrip("/"),
+        base_url=provider.base_url,
+        headers=_headers(provider),
+        pool=pool,
+        dialect=upstream_dialect(provider.type),
+        timeouts=Timeouts(limits.connect_s, limits.first_byte_s, limits.idle_s, limits.total_s),
+        local=provider.is_local,
+        patterns=provider.models,
+        max_tokens_limit=provider.max_tokens_limit,
+    )
+
+
+def _tls(provider: Provider, scheme: str) -> ssl.SSLContext | None:
+    if scheme != "https":
+        return None
+    return client_context(verify=provider.verify, alpn=ALPN[provider.http2])
+
+
+def _headers(provider: Provider) -> list[Header]:
+    headers: list[Header] = [
+        (b"user-agent", USER_AGENT),
+        (b"accept-encoding", b"identity"),
+    ]
+    if provider.api_key is not None:
+        headers.append((b"authorization", b"Bearer " + provider.api_key.reveal().encode("latin-1")))
+    for name, value in provider.headers.items():
+        lowered = name.lower().encode("latin-1")
+        headers = [header for header in headers if header[0] != lowered]
+        headers.append((lowered, value.reveal().encode("latin-1")))
+    return headers

@@ -1,0 +1,119 @@
+"""Candidates → one open reply.
+
+    async with Dispatch(candidates, call, fleet, account) as reply: ...
+
+One attempt, at the first candidate; failing over to the next before the first content byte is a loop around
+`_open` (routing and health come with their own rooms).  What went wrong with a connection becomes the upstream's
+error here, with its name, so that no one above has to know sockets.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from types import TracebackType
+
+from hoosh.dialects.contract import UpstreamDialect
+from hoosh.errors import TransportError, TransportTimeout, UpstreamBroke, UpstreamError, UpstreamTimeout
+from hoosh.gateway.account import Account
+from hoosh.gateway.fleet import Attempt, Fleet, Upstream
+from hoosh.http.message import HeaderList, Response
+from hoosh.routing import Target
+from hoosh.values import Call
+
+__all__ = ["Dispatch", "Reply"]
+
+ERROR_BODY_BYTES = 256 * 1024
+ABOUT_THE_REQUEST = frozenset({400, 404, 405, 408, 409, 410, 411, 413, 414, 415, 422, 424, 429})
+"""Upstream statuses that say nothing about the upstream's health."""
+
+
+class Reply:
+    """An open reply: whose it is, how to read it, and its bytes."""
+
+    __slots__ = ("dialect", "model", "provider", "response")
+
+    def __init__(self, provider: str, model: str, dialect: UpstreamDialect, response: Response) -> None:
+        self.provider = provider
+        self.model = model
+        self.dialect = dialect
+        self.response = response
+
+
+class Dispatch:
+    """Opens a reply, and ends the exchange behind it when the block is left."""
+
+    __slots__ = ("_account", "_attempt", "_call", "_candidates", "_extra", "_fleet", "_upstream")
+
+    def __init__(
+        self, candidates: Sequence[Target], call: Call, fleet: Fleet, account: Account, extra: HeaderList
+    ) -> None:
+        self._candidates = candidates
+        self._call = call
+        self._fleet = fleet
+        self._account = account
+        self._extra = extra
+        self._upstream: Upstream
+        self._attempt: Attempt
+
+    async def __aenter__(self) -> Reply:
+        """Raises UpstreamError when no candidate gave a reply, whatever the reason."""
+        return await self._open(self._candidates[0])
+
+    async def _open(self, target: Target) -> Reply:
+        account = self._account
+        self._upstream = upstream = self._fleet[target.provider]
+        account.provider, account.model = target.provider, target.model
+        account.attempts += 1
+        account.attempt = self._attempt = attempt = upstream.attempt(self._call, target.model, self._extra)
+        try:
+            response = await attempt.__aenter__()
+        except TransportError as error:
+            raise self._blame(error) from error
+        if response.status >= 400:
+            await self._refuse(response)
+        return Reply(target.provider, target.model, upstream.dialect, response)
+
+    async def _refuse(self, response: Response) -> None:
+        """The upstream answered with an error: read it, and raise it as one."""
+        verdict: UpstreamError | None = None
+        try:
+            body = await response.read(ERROR_BODY_BYTES)
+            retry_after = response.headers.text(b"retry-after")
+            verdict = self._upstream.dialect.decode_error(
+                response.status, retry_after, body, provider=self._upstream.name
+            )
+            raise verdict
+        except BaseException as error:
+            await self.__aexit__(type(error), error, error.__traceback__)
+            raise
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> bool | None:
+        self._account.attempt = None
+        try:
+            await self._attempt.__aexit__(kind, error, traceback)
+        except TransportError as broken:
+            raise self._blame(broken) from broken
+        if isinstance(error, TransportError):
+            raise self._blame(error) from error
+        if error is None:
+            self._upstream.pulse.well()
+        elif isinstance(error, UpstreamError):
+            self._note(error)
+        return None
+
+    def _note(self, error: UpstreamError) -> None:
+        if error.status in ABOUT_THE_REQUEST:
+            self._upstream.pulse.well()
+        else:
+            self._upstream.pulse.ill(str(error))
+
+    def _blame(self, error: TransportError) -> UpstreamError:
+        """The upstream's name on what happened to its connection."""
+        name = self._upstream.name
+        self._upstream.pulse.ill(str(error))
+        if isinstance(error, TransportTimeout):
+            message = f"Provider `{name}` was too slow: {error}."
+            return UpstreamTimeout(message, provider=name, phase=error.phase)
+        return UpstreamBroke(f"Provider `{name}` failed: {error}.", provider=name)

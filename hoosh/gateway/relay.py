@@ -1,0 +1,202 @@
+"""The reply on its way to the client: counted, and never passed off as whole when it is not.
+
+One `await` chain from the client's socket to the upstream's: a slow client stops our reading, and so the upstream.
+Same dialect on both sides: event bytes go through as they came, a tap looks at them in passing.
+
+While the upstream is silent the client gets a comment now and then (WHATWG HTML, section 9.2.7), so that nothing on
+the way takes the connection for dead.  A timer a chunk would cost as much as the chunk: `Silence` is watched by one
+task for all streams.
+"""
+
+from __future__ import annotations
+
+import trio
+
+from hoosh.dialects.contract import Ending, StreamTap
+from hoosh.errors import UpstreamBroke, UpstreamError
+from hoosh.gateway.account import Account
+from hoosh.gateway.dispatch import Reply
+from hoosh.http.exchange import Exchange
+from hoosh.http.message import Header, Response
+from hoosh.values import Call
+
+__all__ = ["Silence", "SilenceWatch", "relay_stream", "relay_whole"]
+
+REPLY_BYTES = 64 * 1024 * 1024
+"""A reply that is not streamed is held whole; this is the most."""
+LEFTOVER_S = 0.25
+"""After the terminator: how long to wait for the upstream's last bytes, so that its connection can be kept."""
+COMMENT = b": keep-alive\n\n"
+DONE = b"data: [DONE]\n\n"
+
+
+class Silence:
+    """One stream's wait for its upstream.  `scope` may be cancelled only while `since` is set.
+
+    The relay checks `cancel_called` after each receive, so that a cancellation that comes together with data costs
+    neither: the data is kept, the scope left.
+    """
+
+    __slots__ = ("scope", "since")
+
+    def __init__(self) -> None:
+        self.scope = trio.CancelScope()
+        self.since: float | None = None
+
+
+class SilenceWatch:
+    """A service: wakes each relay whose upstream has been silent for `every_s`."""
+
+    def __init__(self, every_s: float) -> None:
+        self.every_s = every_s
+        self.waiting: set[Silence] = set()
+
+    async def run(self, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
+        task_status.started()
+        while True:
+            await trio.sleep(min(1.0, self.every_s / 4))
+            due = trio.current_time() - self.every_s
+            for silence in list(self.waiting):
+                if silence.since is not None and silence.since <= due:
+                    silence.scope.cancel(reason="silence")
+
+
+async def relay_whole(exchange: Exchange, reply: Reply, account: Account, headers: list[Header]) -> None:
+    """Pass on a reply that is one body.  Raises UpstreamBroke when it is not a reply."""
+    body = await reply.response.read(REPLY_BYTES)
+    facts = reply.dialect.read_reply(body, provider=reply.provider)
+    account.usage = facts.usage
+    account.first_token_at = trio.current_time()
+    account.sent_bytes = len(body)
+    headers.append((b"content-type", b"application/json"))
+    await exchange.respond(200, headers, body)
+    account.answered(200)
+
+
+async def relay_stream(
+    exchange: Exchange, reply: Reply, call: Call, account: Account, headers: list[Header], watch: SilenceWatch
+) -> None:
+    """Pass on a stream of events, to its end or to its failure.
+
+    Raises UpstreamError when the stream failed; nothing of an in-band error has been passed on then.
+    """
+    tap = reply.dialect.tap(call, provider=reply.provider)
+    relay = _StreamRelay(exchange, reply, tap, account, headers)
+    content_type = reply.response.headers.get(b"content-type") or b""
+    if content_type.startswith(b"application/json"):  # it was asked for a stream and did not care
+        body = await reply.response.read(REPLY_BYTES)
+        reply.dialect.read_reply(body, provider=reply.provider)
+        await relay.finish(tap.feed(reply.dialect.as_stream(call, body)))
+        return
+    silence = Silence()
+    try:
+        watch.waiting.add(silence)
+        while await relay.until_silent(silence):
+            await relay.comment()
+            silence.scope = trio.CancelScope()
+    finally:
+        watch.waiting.discard(silence)
+
+
+class _StreamRelay:
+    """The loop's few pieces of state, and what is done with each."""
+
+    __slots__ = ("_account", "_exchange", "_headers", "_reply", "_tap")
+
+    def __init__(
+        self, exchange: Exchange, reply: Reply, tap: StreamTap, account: Account, headers: list[Header]
+    ) -> None:
+        self._exchange = exchange
+        self._reply = reply
+        self._tap = tap
+        self._account = account
+        self._headers = headers
+
+    async def until_silent(self, silence: Silence) -> bool:
+        """Relay until the end (False) or until the watch says that it has been silent for long (True)."""
+        response, tap, scope = self._reply.response, self._tap, silence.scope
+        data = b""
+        while True:
+            with scope:
+                while True:
+                    silence.since = trio.current_time()
+                    data = await response.receive()
+                    silence.since = None
+                    if scope.cancel_called:
+                        break  # the scope must not be cancelled while something is being sent
+                    events = tap.feed(data)
+                    if tap.terminated or not data:
+                        break
+                    if events:
+                        await self._send(events)
+            silence.since = None
+            if scope.cancelled_caught:
+                return True
+            if scope.cancel_called:
+                scope = silence.scope = trio.CancelScope()
+                events = tap.feed(data)
+            if tap.terminated or not data:
+                await self.finish(events)
+                return False
+            if events:
+                await self._send(events)
+
+    async def _send(self, events: bytes) -> None:
+        account, exchange = self._account, self._exchange
+        if not exchange.started:
+            if self._tap.error is not None:
+                return  # nothing has gone out: the client can still get a proper status
+            await self._start()
+        if account.first_token_at is None and self._tap.has_content:
+            account.first_token_at = trio.current_time()
+        account.sent_bytes += len(events)
+        await exchange.send(events)
+
+    async def _start(self) -> None:
+        self._headers += SSE_HEADERS
+        await self._exchange.start(200, self._headers)
+
+    async def comment(self) -> None:
+        if not self._exchange.started:
+            await self._start()
+        await self._exchange.send(COMMENT)
+
+    async def finish(self, events: bytes) -> None:
+        """The upstream's body is over, or has said that it is."""
+        tap, account, exchange = self._tap, self._account, self._exchange
+        rest, ending = tap.close()
+        events += rest
+        account.usage, account.chunks = tap.usage, tap.chunks
+        if ending is not Ending.COMPLETE:
+            if events and (exchange.started or tap.has_content):
+                await self._send(events)
+            raise self._failure(ending)
+        if account.first_token_at is None:
+            account.first_token_at = trio.current_time()
+        if not exchange.started:
+            await self._start()
+        account.sent_bytes += len(events)
+        await exchange.end(events + DONE)
+        account.answered(200)
+        await _leftover(self._reply.response)
+
+    def _failure(self, ending: Ending) -> UpstreamError:
+        if ending is Ending.FAILED and self._tap.error is not None:
+            return self._tap.error
+        provider = self._reply.provider
+        return UpstreamBroke(f"Provider `{provider}` ended the stream before the reply was whole.", provider=provider)
+
+
+SSE_HEADERS: list[Header] = [
+    (b"content-type", b"text/event-stream; charset=utf-8"),
+    (b"cache-control", b"no-cache"),
+    (b"x-accel-buffering", b"no"),
+]
+
+
+async def _leftover(response: Response) -> None:
+    """Let the upstream finish its body, which is over but for the framing: then its connection can be kept."""
+    if not response.ended:
+        with trio.move_on_after(LEFTOVER_S):
+            while await response.receive():
+                pass
