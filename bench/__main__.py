@@ -15,7 +15,9 @@ import os
 import subprocess
 import sys
 import tempfile
-from collections.abc import Callable
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -24,7 +26,7 @@ from bench import plot
 from bench.contenders import BASELINE, PEERS, Contender, Place, contender, installed
 from bench.figures import TARGETS, judge
 from bench.load import Mock, ask, build, get_status
-from bench.machine import Running, describe, divide_cores, free_port, raise_file_limit
+from bench.machine import Running, core_busy_s, describe, divide_cores, free_port, raise_file_limit
 from bench.report import disconnects_table, figures_table, fill_between, keep_json, targets_table
 from bench.scenarios import (
     SCENARIOS,
@@ -123,13 +125,32 @@ def run_round(house: House, name: str, scenarios: list[str], first: bool) -> Non
             warm(bench, one, running)
         if name == "hoosh" and first:
             check_hoosh(bench, one)
-        for scenario in scenarios:
-            try:
-                SCENARIOS[scenario](bench, one, running)
-            except (OSError, RuntimeError, ValueError) as problem:
-                bench.problem(one, f"{scenario}: {problem}")
-            if not running.alive():
-                raise RuntimeError(f"died during {scenario}. Its log ends:\n{running.log_tail()}")
+        with undisturbed(bench, one, running):
+            for scenario in scenarios:
+                run_scenario(bench, one, running, scenario)
+
+
+def run_scenario(bench: Bench, one: Contender, running: Running, scenario: str) -> None:
+    """A scenario that fails is told and left behind; a gateway that died has no more to say."""
+    try:
+        SCENARIOS[scenario](bench, one, running)
+    except (OSError, RuntimeError, ValueError) as problem:
+        bench.problem(one, f"{scenario}: {problem}")
+    if not running.alive():
+        raise RuntimeError(f"died during {scenario}. Its log ends:\n{running.log_tail()}")
+
+
+@contextmanager
+def undisturbed(bench: Bench, one: Contender, running: Running) -> Iterator[None]:
+    """Was it?  Notes how much of the gateway's core somebody else has used meanwhile."""
+    if not bench.tools.cores.pinned:
+        yield
+        return
+    core = min(bench.tools.cores.gateway)
+    began_s, busy_s, ours_s = time.monotonic(), core_busy_s(core), running.cpu_s()
+    yield
+    others_s = (core_busy_s(core) - busy_s) - (running.cpu_s() - ours_s)
+    bench.samples.note(one.name, "others", max(0.0, 100 * others_s / (time.monotonic() - began_s)))
 
 
 def check_hoosh(bench: Bench, one: Contender) -> None:

@@ -93,6 +93,7 @@ MEASURES = [
     Measure("memory_stream", "memory of an open stream", "KiB"),
     Measure("memory_base", "process at rest", "MiB RSS"),
     Measure("start", "start to first answer", "s"),
+    Measure("others", "the gateway's core, used by somebody else", "%", compared=False),
     Measure("bad", "bad answers, all rounds", "", compared=False),
 ]
 

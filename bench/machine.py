@@ -2,7 +2,7 @@
 
 CPU time is utime + stime of every process in the gateway's group, threads included; its unit is the kernel's tick
 (10 ms), so a window should last seconds.  Memory is resident set size, summed over the group.
-Source: proc(5), /proc/pid/stat fields 5, 14, 15; /proc/pid/status VmRSS; /proc/net/tcp.
+Source: proc(5), /proc/pid/stat fields 5, 14, 15; /proc/pid/status VmRSS; /proc/net/tcp; /proc/stat.
 """
 
 from __future__ import annotations
@@ -23,7 +23,9 @@ from pathlib import Path
 __all__ = [
     "Cores",
     "Running",
+    "busy_ticks",
     "connecting_inodes",
+    "core_busy_s",
     "describe",
     "divide_cores",
     "free_port",
@@ -116,6 +118,15 @@ def group_and_ticks(stat: str) -> tuple[int, int]:
     return int(fields[2]), int(fields[11]) + int(fields[12])
 
 
+def busy_ticks(stat: str, core: int) -> int:
+    """Ticks that `core` was not idle, of /proc/stat: all but the columns idle and iowait."""
+    for line in stat.splitlines():
+        name, *ticks = line.split()
+        if name == f"cpu{core}":
+            return sum(map(int, ticks[:3] + ticks[5:8]))
+    return 0
+
+
 def vm_rss_kib(status: str) -> int:
     """VmRSS of one /proc/PID/status; 0 for a process without memory (a zombie, a kernel thread)."""
     for line in status.splitlines():
@@ -129,6 +140,10 @@ def connecting_inodes(table: str, remote_port: int) -> set[int]:
     remote = f"0100007F:{remote_port:04X}"
     rows = (line.split() for line in table.splitlines()[1:])
     return {int(row[9]) for row in rows if row[2] == remote and row[3] == SYN_SENT}
+
+
+def core_busy_s(core: int) -> float:
+    return busy_ticks(Path("/proc/stat").read_text(), core) / TICKS_PER_S
 
 
 # --- A process of ours ---

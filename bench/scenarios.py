@@ -31,6 +31,7 @@ __all__ = [
 READY_WITHIN_S = 90.0
 HEAVY_STREAMS = 100
 HEAVY_MEMORY_STREAMS = 300
+HEAVY_STREAMS_A_SECOND = 10
 FOREVER_CHUNKS = 1_000_000
 
 
@@ -175,7 +176,10 @@ def measure_direct(bench: Bench, scenarios: list[str]) -> None:
 
 def measure_memory(bench: Bench, contender: Contender, running: Running) -> None:
     """Resident memory of many open streams with a chunk a second, above what it was just before."""
-    count = min(bench.scale.memory_streams, HEAVY_MEMORY_STREAMS) if contender.heavy else bench.scale.memory_streams
+    count, ramp_s = bench.scale.memory_streams, bench.scale.memory_streams / 500
+    if contender.heavy:
+        count = min(count, HEAVY_MEMORY_STREAMS)
+        ramp_s = count / HEAVY_STREAMS_A_SECOND
     bench.mock.behave(chunks=FOREVER_CHUNKS, interval_ms=1000)
     before_kib = running.rss_kib()
 
@@ -186,7 +190,6 @@ def measure_memory(bench: Bench, contender: Contender, running: Running) -> None
         if open_streams:
             bench.samples.note(contender.name, "memory_stream", (running.rss_kib() - before_kib) / open_streams)
 
-    ramp_s = count / 500
     load = Load(count, 1.2, stream=True, ramp_s=ramp_s, warm_s=ramp_s + bench.scale.warm_s)
     bench.load(contender, running, load, at_close=look)
     _settle(bench)

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from bench.disconnects import Http1Client
-from bench.machine import connecting_inodes, divide_cores, free_port, group_and_ticks, vm_rss_kib
+from bench.machine import busy_ticks, connecting_inodes, divide_cores, free_port, group_and_ticks, vm_rss_kib
 from bench.watched import EVENTS_AT_ONCE, WatchedUpstream, jammed
 
 linux = pytest.mark.skipif(not sys.platform.startswith("linux"), reason="/proc and the backlog are Linux's")
@@ -20,6 +20,12 @@ STAT = "4711 (a (strange) name) S 1 4700 4700 0 -1 4194304 100 0 0 0 250 50 7 8 
 
 def test_the_group_and_ticks_of_a_process_are_found_behind_any_name() -> None:
     assert group_and_ticks(STAT) == (4700, 300)
+
+
+def test_a_core_is_busy_when_it_is_neither_idle_nor_waits_for_a_disk() -> None:
+    stat = "cpu  9 9 9 9 9 9 9 9 0 0\ncpu1 1 2 3 900 800 4 5 6 0 0\ncpu10 7 7 7 7 7 7 7 7 0 0\nintr 5\n"
+    assert busy_ticks(stat, 1) == 21
+    assert busy_ticks(stat, 3) == 0
 
 
 def test_resident_memory_is_read_from_the_status() -> None:
