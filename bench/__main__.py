@@ -24,6 +24,7 @@ from pathlib import Path
 
 from bench import plot
 from bench.contenders import BASELINE, PEERS, Contender, Place, contender, installed
+from bench.disconnects import http2_is_spoken
 from bench.figures import TARGETS, judge
 from bench.load import Mock, ask, build, get_status
 from bench.machine import Running, core_busy_s, describe, divide_cores, free_port, raise_file_limit
@@ -154,11 +155,13 @@ def undisturbed(bench: Bench, one: Contender, running: Running) -> Iterator[None
 
 
 def check_hoosh(bench: Bench, one: Contender) -> None:
-    """Keys and metrics are on, as promised."""
+    """Keys and metrics are on, as promised, and HTTP/2 is spoken."""
     if ask(one.port, key="sk-somebody-else") != 401:
         bench.problem(one, "a wrong key was not refused with 401")
     if get_status(one.port, "/metrics") != 200:
         bench.problem(one, "/metrics does not answer")
+    if not http2_is_spoken(one.h2_port):
+        bench.problem(one, "HTTP/2 with prior knowledge is not answered")
 
 
 def run_memory(house: House, name: str) -> None:
