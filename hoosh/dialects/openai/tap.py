@@ -23,7 +23,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from itertools import pairwise
 from typing import Any
 
@@ -209,17 +209,24 @@ class OpenAITap:
         self.usage = read_usage(usage) or self.usage  # repeated, never added
 
     def _sift(self, block: bytes) -> bytes:
-        """A block that is not plain as a whole: what may pass of it, half by half down to the single event."""
+        """A block that is not plain as a whole: what may pass of it.
+
+        What is special comes first or last, nearly always; if it is in the middle, half by half finds it.
+        """
         if self._fresh:
             self._fresh = False
             block = block.removeprefix(BOM)
+        return self._pass_pieces(block, _ends)
+
+    def _pass_pieces(self, block: bytes, cut: Callable[[bytes], list[bytes]]) -> bytes:
+        pieces = cut(block)
+        if len(pieces) == 1:
+            return self._pass_event(block)
         kept = []
-        for piece in _pieces(block):
+        for piece in pieces:
             if self.terminated or self.error is not None:
                 break
-            if piece == block:
-                return self._pass_event(block)
-            kept.append(piece if self._is_plain(piece) else self._sift(piece))
+            kept.append(piece if self._is_plain(piece) else self._pass_pieces(piece, _halves))
         return b"".join(kept)
 
     def _pass_event(self, event: bytes) -> bytes:
@@ -275,17 +282,28 @@ class OpenAITap:
             return _read_leniently(data)
 
 
-def _pieces(block: bytes) -> list[bytes]:
-    """Two halves of a block, cut between events; itself where it is one event; its events where lines end in CR."""
+def _ends(block: bytes) -> list[bytes]:
+    """The first event of a block, the last three, and what is between; each event where lines end in CR."""
     size = len(block)
     if block.find(b"\r") >= 0:
-        ends = [match.end() for match in _blank_line.finditer(block)]
-        return [block[start:end] for start, end in pairwise((0, *ends, size)) if start < end]
-    half = size // 2
+        cuts = [match.end() for match in _blank_line.finditer(block)]
+    else:
+        first = block.find(b"\n\n") + 2
+        cuts, end = [], size
+        while len(cuts) < 3 and (at := block.rfind(b"\n\n", 0, end - 2) + 2) > first:
+            cuts.append(at)
+            end = at
+        cuts = [first, *reversed(cuts)]
+    return [block[start:end] for start, end in pairwise((0, *cuts, size)) if start < end]
+
+
+def _halves(block: bytes) -> list[bytes]:
+    """A block cut between two events near its middle; itself where it is one event."""
+    half = len(block) // 2
     end = block.rfind(b"\n\n", 0, half + 1) + 2
     if end < 2:
         end = block.find(b"\n\n", half) + 2
-    return [block[:end], block[end:]] if 2 <= end < size else [block]
+    return [block[:end], block[end:]] if 2 <= end < len(block) else [block]
 
 
 def _last_blank_line(data: bytes) -> int:
