@@ -167,7 +167,8 @@ class UpstreamError(HooshError):
         super().__init__(message)
         self.provider = provider
         self.status = status
-        self.code = code
+        if code is not None or status is not None:  # what the upstream did not say stays unsaid
+            self.code = code
         self.kind = kind
         self.param = param
         self.retry_after_s = retry_after_s

@@ -13,6 +13,7 @@ from typing import Protocol
 
 import trio
 
+from hoosh.dialects.contract import StreamTap
 from hoosh.errors import HooshError
 from hoosh.http.exchange import Exchange
 from hoosh.values import Call, CallKind, Outcome, Record, Usage, new_request_id
@@ -37,7 +38,6 @@ class Account:
         "attempts",
         "call",
         "caller",
-        "chunks",
         "error_code",
         "error_message",
         "exchange",
@@ -51,6 +51,7 @@ class Account:
         "started_at",
         "started_wall",
         "status",
+        "tap",
         "usage",
     )
 
@@ -69,7 +70,8 @@ class Account:
         self.attempts = 0
         self.first_token_at: float | None = None
         self.usage: Usage | None = None
-        self.chunks = 0
+        self.tap: StreamTap | None = None
+        """Of a streamed reply: it knows what has gone by, also when nobody comes to say so."""
         self.sent_bytes = 0
         self.status = CLIENT_CLOSED_REQUEST
         self.outcome = Outcome.CLIENT_LEFT
@@ -97,7 +99,7 @@ class Account:
     def close(self) -> Record:
         """The Record.  Synchronous, so that nothing can come between the facts and their writing down."""
         exchange, call = self.exchange, self.call
-        first = self.first_token_at
+        first, tap = self.first_token_at, self.tap
         return Record(
             request_id=self.request_id,
             method=exchange.method,
@@ -116,8 +118,8 @@ class Account:
             provider=self.provider,
             stream=call is not None and call.stream,
             attempts=self.attempts,
-            usage=self.usage,
-            chunks=self.chunks,
+            usage=self.usage if tap is None else tap.usage or self.usage,
+            chunks=0 if tap is None else tap.chunks,
             sent_bytes=self.sent_bytes,
             error_code=self.error_code,
             error_message=self.error_message,

@@ -8,7 +8,9 @@ from __future__ import annotations
 import os
 import ssl
 import sys
-from collections.abc import Mapping
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
+from functools import partial
 from types import TracebackType
 from urllib.parse import urlsplit
 
@@ -53,45 +55,45 @@ class OpenGateway:
     """The context manager behind `open_gateway`.  Leaving it cancels what still runs."""
 
     def __init__(self, config: Config, dialer: Dialer, environ: Mapping[str, str]) -> None:
-        self._dialer = dialer
-        self._environ = environ
-        self._nurseries = trio.open_nursery()
         self.gateway = build_gateway(config, environ=environ, dialer=dialer)
+        self._dialer = dialer
+        self._running = self._run()
 
     async def __aenter__(self) -> Gateway:
-        gateway = self.gateway
-        nursery = await self._nurseries.__aenter__()
-        try:
-            await self._start(nursery, gateway)
-        except BaseException as error:
-            nursery.cancel_scope.cancel(reason="gateway did not start")
-            if not await self._nurseries.__aexit__(type(error), error, error.__traceback__):
-                raise
-        self._nursery = gateway.services = nursery
-        gateway.ready = True
-        return gateway
-
-    async def _start(self, nursery: trio.Nursery, gateway: Gateway) -> None:
-        await nursery.start(gateway.log.run)
-        await nursery.start(gateway.lag.run)
-        await nursery.start(gateway.silence.run)
-        for upstream in gateway.fleet:
-            if isinstance(upstream, HttpUpstream):
-                await nursery.start(upstream.pool.run)
-        config = gateway.snapshot.config
-        if config.discovery.local:
-            discovery = Discovery(gateway, lambda provider: build_upstream(provider, self._dialer), route_of)
-            await nursery.start(discovery.run)
-        else:
-            gateway.discovered.set()
+        return await self._running.__aenter__()
 
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> bool | None:
-        self.gateway.ready = False
-        self.gateway.services = None
-        self._nursery.cancel_scope.cancel(reason="gateway closed")
-        return await self._nurseries.__aexit__(kind, error, traceback)
+        return await self._running.__aexit__(kind, error, traceback)
+
+    @asynccontextmanager
+    async def _run(self) -> AsyncIterator[Gateway]:
+        gateway = self.gateway
+        async with trio.open_nursery() as services:
+            await self._start(services)
+            gateway.services, gateway.ready = services, True
+            try:
+                yield gateway
+            finally:
+                gateway.services, gateway.ready = None, False
+                services.cancel_scope.cancel(reason="gateway closed")
+
+    async def _start(self, services: trio.Nursery) -> None:
+        gateway = self.gateway
+        await services.start(gateway.log.run)
+        await services.start(gateway.lag.run)
+        await services.start(gateway.silence.run)
+        for upstream in gateway.fleet:
+            if isinstance(upstream, HttpUpstream):
+                await services.start(upstream.pool.run)
+        config = gateway.snapshot.config
+        if config.discovery.local:
+            build = partial(build_upstream, dialer=self._dialer, total_s=config.server.request_timeout_s)
+            discovery = Discovery(gateway, build, route_of)
+            await services.start(discovery.run)
+        else:
+            gateway.discovered.set()
 
 
 def build_gateway(config: Config, *, environ: Mapping[str, str], dialer: Dialer) -> Gateway:
@@ -99,8 +101,9 @@ def build_gateway(config: Config, *, environ: Mapping[str, str], dialer: Dialer)
     fleet = Fleet()
     routes: dict[str, Route] = {}
     providers = [p for p in config.providers if p.enabled]
+    total_s = config.server.request_timeout_s
     for provider in (*providers, *environment_providers(config, environ)):
-        fleet.join(build_upstream(provider, dialer))
+        fleet.join(build_upstream(provider, dialer, total_s=total_s))
         routes[provider.name] = route_of(provider)
     if config.discovery.echo:
         fleet.join(EchoUpstream(upstream_dialect("openai")))
@@ -129,8 +132,8 @@ def route_of(provider: Provider) -> Route:
     )
 
 
-def build_upstream(provider: Provider, dialer: Dialer) -> HttpUpstream:
-    """A provider's living counterpart.  Its pool does not run yet."""
+def build_upstream(provider: Provider, dialer: Dialer, *, total_s: float) -> HttpUpstream:
+    """A provider's living counterpart.  Its pool does not run yet.  `total_s` bounds every exchange of the house."""
     url = urlsplit(provider.base_url)
     scheme = url.scheme or "http"
     origin = Origin(scheme, url.hostname or "localhost", url.port or (443 if scheme == "https" else 80))
@@ -151,7 +154,7 @@ def build_upstream(provider: Provider, dialer: Dialer) -> HttpUpstream:
         headers=_headers(provider),
         pool=pool,
         dialect=upstream_dialect(provider.type),
-        timeouts=Timeouts(limits.connect_s, limits.first_byte_s, limits.idle_s, limits.total_s),
+        timeouts=Timeouts(limits.connect_s, limits.first_byte_s, limits.idle_s, min(limits.total_s, total_s)),
         local=provider.is_local,
         patterns=provider.models,
         max_tokens_limit=provider.max_tokens_limit,

@@ -225,7 +225,7 @@ class EchoAttempt:
         kind = b"text/event-stream" if call.stream else b"application/json"
         self.headers = Headers([(b"content-type", kind)])
         created = int(time.time())
-        request_id = f"chatcmpl-echo-{time.time_ns():x}"
+        request_id = f"echo-{time.time_ns():x}"
         self._blocks: Iterator[bytes] = (
             echo.stream_chunks(call, request_id=request_id, created=created)
             if call.stream

@@ -78,14 +78,15 @@ async def relay_stream(
 ) -> None:
     """Pass on a stream of events, to its end or to its failure.
 
-    Raises UpstreamError when the stream failed; nothing of an in-band error has been passed on then.
+    Raises UpstreamError when the stream failed.  Nothing of an in-band error has been passed on then, and nothing at
+    all while `exchange.started` is False: the client can still get a proper status.
     """
-    tap = reply.dialect.tap(call, provider=reply.provider)
+    tap = account.tap = reply.dialect.tap(call, provider=reply.provider)
     relay = _StreamRelay(exchange, reply, tap, account, headers)
     content_type = reply.response.headers.get(b"content-type") or b""
     if content_type.startswith(b"application/json"):  # it was asked for a stream and did not care
         body = await reply.response.read(REPLY_BYTES)
-        reply.dialect.read_reply(body, provider=reply.provider)
+        account.usage = reply.dialect.read_reply(body, provider=reply.provider).usage
         await relay.finish(tap.feed(reply.dialect.as_stream(call, body)))
         return
     silence = Silence()
@@ -114,38 +115,38 @@ class _StreamRelay:
 
     async def until_silent(self, silence: Silence) -> bool:
         """Relay until the end (False) or until the watch says that it has been silent for long (True)."""
-        response, tap, scope = self._reply.response, self._tap, silence.scope
-        data = b""
+        receive, scope = self._reply.response.receive, silence.scope
         while True:
             with scope:
                 while True:
                     silence.since = trio.current_time()
-                    data = await response.receive()
+                    data = await receive()
                     silence.since = None
                     if scope.cancel_called:
-                        break  # the scope must not be cancelled while something is being sent
-                    events = tap.feed(data)
-                    if tap.terminated or not data:
-                        break
-                    if events:
-                        await self._send(events)
+                        break  # the watch rang just as data came: out of the scope first, sending must not be cancelled
+                    if await self._pass_on(data):
+                        return False
             silence.since = None
             if scope.cancelled_caught:
                 return True
-            if scope.cancel_called:
-                scope = silence.scope = trio.CancelScope()
-                events = tap.feed(data)
-            if tap.terminated or not data:
-                await self.finish(events)
+            scope = silence.scope = trio.CancelScope()
+            if await self._pass_on(data):
                 return False
-            if events:
-                await self._send(events)
+
+    async def _pass_on(self, data: bytes) -> bool:
+        """What one receive brought, b"" for the end.  True: the stream is over."""
+        tap = self._tap
+        events = tap.feed(data)
+        if tap.terminated or tap.error is not None or not data:
+            await self.finish(events)
+            return True
+        if events:
+            await self._send(events)
+        return False
 
     async def _send(self, events: bytes) -> None:
         account, exchange = self._account, self._exchange
         if not exchange.started:
-            if self._tap.error is not None:
-                return  # nothing has gone out: the client can still get a proper status
             await self._start()
         if account.first_token_at is None and self._tap.has_content:
             account.first_token_at = trio.current_time()
@@ -166,9 +167,8 @@ class _StreamRelay:
         tap, account, exchange = self._tap, self._account, self._exchange
         rest, ending = tap.close()
         events += rest
-        account.usage, account.chunks = tap.usage, tap.chunks
         if ending is not Ending.COMPLETE:
-            if events and (exchange.started or tap.has_content):
+            if events and exchange.started:
                 await self._send(events)
             raise self._failure(ending)
         if account.first_token_at is None:

@@ -1,6 +1,6 @@
 """The whole house in memory: fake upstreams, gateway, server and client on one network without sockets.
 
-    async with MemoryHouse(config) as house:
+    async with memory_house(config) as house:
         house.network.listen("mock:80", upstream.serve_wire)
         status, headers, body = await house.post("/v1/chat/completions", {"model": "m", "messages": [...]})
 
@@ -9,7 +9,8 @@ Nothing in it looks at the wall clock, so under `autojump_clock` an hour passes 
 
 from __future__ import annotations
 
-from types import TracebackType
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from typing import Any
 
 import msgspec
@@ -17,7 +18,7 @@ import trio
 
 from hoosh.api.serve import build_server
 from hoosh.config import Config
-from hoosh.gateway.assembly import OpenGateway, open_gateway
+from hoosh.gateway.assembly import open_gateway
 from hoosh.gateway.gateway import Gateway
 from hoosh.http.client import Pool, UpstreamExchange
 from hoosh.http.deadlines import Timeouts
@@ -25,47 +26,37 @@ from hoosh.http.message import HeaderList, Headers, HttpRequest, Origin, Request
 from hoosh.http.server import HttpServer
 from hoosh.testing.network import MemoryNetwork
 
-__all__ = ["GATEWAY", "MemoryHouse"]
+__all__ = ["GATEWAY", "MemoryHouse", "memory_house"]
 
 GATEWAY = Origin("http", "gateway", 80)
 PATIENCE = Timeouts(connect_s=3600.0, first_byte_s=3600.0, idle_s=3600.0, total_s=None)
 BODY_BYTES = 1 << 30
 
 
+@asynccontextmanager
+async def memory_house(config: Config, *, http2: bool = False) -> AsyncIterator[MemoryHouse]:
+    """An open house.  `http2` makes its client speak HTTP/2, with prior knowledge."""
+    async with trio.open_nursery() as nursery:
+        network = MemoryNetwork(nursery)
+        async with open_gateway(config, dialer=network.dialer(), environ={}) as gateway:
+            server, cold = build_server(gateway)
+            await nursery.start(cold.run)
+            nursery.start_soon(server.sweep)
+            network.listen(GATEWAY, server.serve_wire)
+            client = Pool(GATEWAY, dialer=network.dialer(), http2="prior" if http2 else "off")
+            await nursery.start(client.run)
+            yield MemoryHouse(gateway, network, server, client)
+        nursery.cancel_scope.cancel(reason="house closed")
+
+
 class MemoryHouse:
-    """Open it with `async with`; `http2=True` makes the client speak HTTP/2 with prior knowledge."""
+    """What a test holds of an open house."""
 
-    gateway: Gateway
-    network: MemoryNetwork
-    server: HttpServer
-    client: Pool
-
-    def __init__(self, config: Config, *, http2: bool = False) -> None:
-        self._config = config
-        self._http2 = http2
-        self._nurseries = trio.open_nursery()
-        self._nursery: trio.Nursery
-        self._context: OpenGateway
-
-    async def __aenter__(self) -> MemoryHouse:
-        self._nursery = nursery = await self._nurseries.__aenter__()
-        self.network = MemoryNetwork(nursery)
-        self._context = open_gateway(self._config, dialer=self.network.dialer(), environ={})
-        self.gateway = await self._context.__aenter__()
-        self.server, cold = build_server(self.gateway)
-        await nursery.start(cold.run)
-        nursery.start_soon(self.server.sweep)
-        self.network.listen(GATEWAY, self.server.serve_wire)
-        self.client = Pool(GATEWAY, dialer=self.network.dialer(), http2="prior" if self._http2 else "off")
-        await nursery.start(self.client.run)
-        return self
-
-    async def __aexit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
-    ) -> bool | None:
-        await self._context.__aexit__(None, None, None)
-        self._nursery.cancel_scope.cancel(reason="house closed")
-        return await self._nurseries.__aexit__(kind, error, traceback)
+    def __init__(self, gateway: Gateway, network: MemoryNetwork, server: HttpServer, client: Pool) -> None:
+        self.gateway = gateway
+        self.network = network
+        self.server = server
+        self.client = client
 
     def exchange(
         self, path: str, body: Any = None, *, method: str = "POST", headers: HeaderList = ()
@@ -73,7 +64,9 @@ class MemoryHouse:
         """A request of the client, as an async context manager that gives the response."""
         encoded = body if isinstance(body, bytes) else b"" if body is None else msgspec.json.encode(body)
         kind = ((b"content-type", b"application/json"),) if encoded else ()
-        return self.client.exchange(HttpRequest(RequestHead(GATEWAY, method, path, (*kind, *headers)), encoded), PATIENCE)
+        return self.client.exchange(
+            HttpRequest(RequestHead(GATEWAY, method, path, (*kind, *headers)), encoded), PATIENCE
+        )
 
     async def post(self, path: str, body: Any, *, headers: HeaderList = ()) -> tuple[int, Headers, bytes]:
         """A whole response."""
