@@ -146,6 +146,8 @@ class Response(Protocol):
 
     status: int
     headers: Headers
+    ended: bool
+    """Nothing more will come: `receive` would give b"" without waiting."""
 
     async def receive(self) -> bytes: ...
 

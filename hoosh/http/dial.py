@@ -1,0 +1,162 @@
+"""Making connections: names to addresses, addresses raced, TLS on top.
+
+Racing follows RFC 8305 ("happy eyeballs"): addresses of both families alternate, an attempt starts when the one before
+it has failed or has been at it for 250 ms, and the first connection wins.  Whatever else is open then is closed, also
+when the caller is cancelled.
+
+What a ConnectFailed says is safe to show to a client: it names no address, URL or key.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import socket
+import ssl
+from itertools import chain, zip_longest
+from typing import Protocol
+
+import trio
+
+from hoosh.errors import ConnectFailed
+from hoosh.http.message import Origin
+from hoosh.http.wire import SocketWire, StreamWire, Wire
+
+__all__ = ["Dialer", "SocketDialer"]
+
+STAGGER_S = 0.25
+"""RFC 8305, section 5: the recommended Connection Attempt Delay."""
+
+UNIX_RETRY_S = 0.01
+
+Address = tuple[socket.AddressFamily, tuple[str, int] | tuple[str, int, int, int]]
+
+
+class Dialer(Protocol):
+    async def dial(self, origin: Origin, tls: ssl.SSLContext | None) -> Wire:
+        """A fresh connection, with TLS when a context is given.  Raises ConnectFailed; leaves nothing open then."""
+        ...
+
+
+class SocketDialer:
+    """Real sockets.  `stagger_s` is the head start of one attempt over the next."""
+
+    def __init__(self, *, stagger_s: float = STAGGER_S) -> None:
+        self._stagger_s = stagger_s
+
+    async def dial(self, origin: Origin, tls: ssl.SSLContext | None) -> Wire:
+        if origin.unix_path is not None:
+            sock = await _connect_unix(origin.unix_path)
+            peer = "unix"
+        else:
+            sock = await self._race(await _resolve(origin.host, origin.port))
+            peer = origin.host
+        if tls is None:
+            return SocketWire(sock, peer)
+        return await _start_tls(sock, tls, origin.host, peer)
+
+    async def _race(self, addresses: list[Address]) -> socket.socket:
+        winner: socket.socket | None = None
+        failures: list[OSError] = []
+
+        async def attempt(place: int) -> None:
+            nonlocal winner
+            over = done[place]
+            try:
+                sock = await _connect(*addresses[place])
+            except OSError as error:
+                failures.append(error)
+                over.set()
+                return
+            if winner is None:
+                winner = sock
+                nursery.cancel_scope.cancel(reason="another address answered first")
+            else:  # two won in the same turn of the loop
+                sock.close()
+
+        done = [trio.Event() for _ in addresses]
+        try:
+            async with trio.open_nursery() as nursery:
+                for place in range(len(addresses)):
+                    nursery.start_soon(attempt, place)
+                    with trio.move_on_after(self._stagger_s):
+                        await done[place].wait()
+        except BaseException:  # cancelled from outside at the very moment of success
+            if winner is not None:
+                winner.close()
+            raise
+        if winner is None:
+            raise _connect_failed(failures)
+        return winner
+
+
+async def _resolve(host: str, port: int) -> list[Address]:
+    """Addresses in the order to try: families alternate, the resolver's preference first (RFC 8305, section 4)."""
+    try:
+        found = await trio.socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
+    except (socket.gaierror, UnicodeError):
+        raise ConnectFailed("name does not resolve") from None
+    addresses: list[Address] = []
+    for family, _, _, _, address in found:
+        if (family, address) not in addresses:
+            addresses.append((family, address))  # type: ignore[arg-type]  # TCP families only, as asked
+    first = [entry for entry in addresses if entry[0] == addresses[0][0]]
+    other = [entry for entry in addresses if entry[0] != addresses[0][0]]
+    mixed = chain.from_iterable(zip_longest(first, other))
+    return [entry for entry in mixed if entry is not None]
+
+
+async def _connect(family: socket.AddressFamily, address: tuple[str | int, ...] | str) -> socket.socket:
+    """A connected non-blocking socket.  Raises OSError; closes what it opened unless it succeeds."""
+    sock = socket.socket(family, socket.SOCK_STREAM)
+    try:
+        sock.setblocking(False)
+        code = sock.connect_ex(address)
+        if code in (errno.EINPROGRESS, errno.EWOULDBLOCK) and family != socket.AF_UNIX:
+            await trio.lowlevel.wait_writable(sock)
+            code = sock.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)
+        if code:
+            raise OSError(code, os.strerror(code))
+    except BaseException:
+        sock.close()
+        raise
+    return sock
+
+
+async def _connect_unix(path: str) -> socket.socket:
+    while True:
+        try:
+            return await _connect(socket.AF_UNIX, path)
+        except BlockingIOError:
+            # The listener's queue is full, and nothing tells when it is not (unix(7), EAGAIN): the caller's deadline
+            # ends this.
+            await trio.sleep(UNIX_RETRY_S)
+        except OSError as error:
+            raise _connect_failed([error]) from None
+
+
+def _connect_failed(failures: list[OSError]) -> ConnectFailed:
+    reasons = dict.fromkeys((os.strerror(failure.errno or 0)).lower() for failure in failures)
+    return ConnectFailed("; ".join(reasons) or "no address to connect to")
+
+
+async def _start_tls(sock: socket.socket, context: ssl.SSLContext, host: str, peer: str) -> Wire:
+    transport = trio.SocketStream(trio.socket.from_stdlib_socket(sock))
+    # Strict about the end: a body that ends with the connection is whole only after close_notify, not after a bare FIN.
+    stream = trio.SSLStream(transport, context, server_hostname=host)
+    try:
+        await stream.do_handshake()
+    except BaseException as error:
+        transport.socket.close()
+        if isinstance(error, trio.BrokenResourceError):
+            raise ConnectFailed(_handshake_failure(error.__cause__)) from None
+        raise
+    return StreamWire(stream, peer, stream.selected_alpn_protocol())
+
+
+def _handshake_failure(cause: BaseException | None) -> str:
+    if isinstance(cause, ssl.SSLCertVerificationError):
+        return f"certificate verify failed: {cause.verify_message}"
+    if isinstance(cause, ssl.SSLError) and cause.reason:
+        return f"TLS handshake failed: {cause.reason.lower().replace('_', ' ')}"
+    return "TLS handshake failed: connection closed"
