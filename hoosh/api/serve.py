@@ -146,7 +146,9 @@ def build_server(gateway: Gateway) -> tuple[HttpServer, ColdApp]:
 
 
 def open_listeners(config: Config) -> list[socket.socket]:
-    """The listening sockets.  Raises OSError."""
+    """The listening sockets.  Raises OSError, and ConfigError for an address that strangers could use."""
+    if config.is_open_to_strangers():
+        raise ConfigError([f"{config.server.bind} can be reached from other machines, and there is no key: add one"])
     if config.server.unix_socket:
         return [listen_unix(config.server.unix_socket)]
     return listen_tcp(config.server.bind, config.server.port)

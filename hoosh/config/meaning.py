@@ -14,7 +14,7 @@ from msgspec import Struct
 
 from hoosh.access import Key, digest_of
 from hoosh.catalogue import PROVIDER_TYPES
-from hoosh.config.address import is_loopback_host, url_mistake
+from hoosh.config.address import url_mistake
 from hoosh.config.locate import KeyPath
 from hoosh.config.mistakes import Mistakes, did_you_mean
 from hoosh.config.schema import Alias, Config, Provider, Server
@@ -71,15 +71,13 @@ def _check_tls(server: Server, mistakes: Mistakes) -> None:
 
 
 def _check_door_is_locked(config: Config, mistakes: Mistakes) -> None:
-    server = config.server
-    if server.unix_socket is not None or server.allow_public_without_keys or is_loopback_host(server.bind):
-        return
-    if config.all_keys() or mistakes.touch(("server", "bind"), ("keys",), ("auth",), ("server", "unix_socket")):
+    unsure = mistakes.touch(("server", "bind"), ("keys",), ("auth",), ("server", "unix_socket"))
+    if unsure or not config.is_open_to_strangers():
         return
     mistakes.add(
         ("server", "bind"),
-        f"{server.bind} can be reached from other machines, and there is no key to keep strangers out; add [[keys]] "
-        "with a name and a key, or bind 127.0.0.1, or say allow_public_without_keys = true",
+        f"{config.server.bind} can be reached from other machines, and there is no key to keep strangers out; add "
+        "[[keys]] with a name and a key, or bind 127.0.0.1, or say allow_public_without_keys = true",
     )
 
 

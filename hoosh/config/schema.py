@@ -14,7 +14,7 @@ from msgspec.structs import force_setattr
 
 from hoosh.access import Key
 from hoosh.catalogue import ProviderType, find_provider_type
-from hoosh.config.address import is_loopback_url, plain_base_url
+from hoosh.config.address import is_loopback_host, is_loopback_url, plain_base_url
 from hoosh.errors import ConfigError
 from hoosh.values.secret import Secret
 
@@ -168,6 +168,13 @@ class Config(_Section, frozen=True):
         """`[[keys]]` and the tokens of `[auth]`."""
         tokens = (Key(name=f"token-{number}", key=token) for number, token in enumerate(self.auth.tokens, 1))
         return (*self.keys, *tokens)
+
+    def is_open_to_strangers(self) -> bool:
+        """Other machines can reach it, nobody needs a key, and nobody has said that this is meant."""
+        server = self.server
+        if server.unix_socket is not None or server.allow_public_without_keys or is_loopback_host(server.bind):
+            return False
+        return not self.all_keys()
 
     def aliases(self) -> dict[str, tuple[str, ...]]:
         return {alias.name: alias.targets for alias in self.models}
