@@ -24,10 +24,11 @@ from msgspec import Struct
 from hoosh.errors import ConnectionBroke
 from hoosh.http.exchange import Handler
 from hoosh.http.h1 import encode_head
+from hoosh.http.h2 import PREFACE
 from hoosh.http.message import Limits
-from hoosh.http.server_h1 import ErrorPage, H1Connection
-from hoosh.http.server_h2 import PREFACE, H2Connection
-from hoosh.http.wire import SocketWire, StreamWire, Wire
+from hoosh.http.server_h1 import ErrorPage, H1Connection, Service
+from hoosh.http.server_h2 import H2Connection
+from hoosh.http.wire import RECEIVE_BYTES, SocketWire, StreamWire, Wire
 
 __all__ = ["HttpServer", "ServerStatistics", "listen_tcp", "listen_unix"]
 
@@ -57,7 +58,10 @@ class Connection(Protocol):
 
 
 class HttpServer:
-    """Serves HTTP/1.1 and HTTP/2 with one handler.  `on_crash` hears of bugs that a connection's barrier caught."""
+    """Serves HTTP/1.1 and HTTP/2 with one handler.
+
+    `on_crash` hears of bugs: a handler's, which failed its own request, or ours, which ended its own connection.
+    """
 
     def __init__(
         self,
@@ -71,12 +75,13 @@ class HttpServer:
     ) -> None:
         self.limits = limits or Limits()
         self.draining = False
-        self._handler = handler
-        self._error_page = error_page
         self._tls = tls
         self._http2 = http2
         self._on_crash = on_crash
+        self._service = Service(handler, error_page, self.limits, self._note_crash)
         self._connections: set[Connection] = set()
+        self._silent: set[trio.CancelScope] = set()
+        """Waits for the first bytes of connections that have sent none."""
         self._sockets = 0
         self._accepted = self._refused = self._crashed = 0
         self._accepting = trio.CancelScope()
@@ -89,7 +94,7 @@ class HttpServer:
     ) -> None:
         """Serve on `listeners` (listening, closed at the end) until drained or cancelled.  Ready once accepting."""
         async with trio.open_nursery() as house:
-            house.start_soon(self._sweep)
+            house.start_soon(self.sweep)
             async with trio.open_nursery() as connections:
                 with self._accepting:
                     try:
@@ -108,6 +113,8 @@ class HttpServer:
         """Accept no more; close each connection after what it is answering.  `run` returns when all are gone."""
         self.draining = True
         self._accepting.cancel(reason="draining")
+        for silence in self._silent:
+            silence.cancel(reason="draining")
         for connection in list(self._connections):
             connection.drain()
 
@@ -118,22 +125,18 @@ class HttpServer:
         """Serve one connected wire to its end: a socket from a listener, or a pair in memory."""
         accepted_at = trio.current_time()
         try:
-            first = b""
-            with trio.move_on_after(self.limits.keepalive_s):
-                first = await self._first_bytes(wire)
-            if not first:
-                return
-            connection = self._connection(first, wire, scheme, accepted_at)
-            self._connections.add(connection)
-            try:
-                await connection.run(first)
-            finally:
-                self._connections.discard(connection)
+            first = await self._first_bytes(wire)
+            if first:
+                connection = self._connection(first, wire, scheme, accepted_at)
+                self._connections.add(connection)
+                try:
+                    await connection.run(first)
+                finally:
+                    self._connections.discard(connection)
         except* ConnectionBroke:
             pass
         except* Exception as bugs:
-            self._crashed += 1
-            self._on_crash(bugs)
+            self._note_crash(bugs)
         finally:
             wire.close()
 
@@ -159,14 +162,19 @@ class HttpServer:
                 connections.start_soon(self._serve_socket, sock, _peer_name(address))
 
     def _turn_away(self, sock: socket.socket) -> None:
-        """Say 503 if the socket takes it at once, and close: a full house spends nothing more on a stranger."""
+        """Say 503 if the socket takes it at once, and close: a full house spends nothing more on a stranger.
+
+        What has come of the request is read before the close: closing on unread bytes would reset the answer away.
+        """
         self._refused += 1
-        headers, body = self._error_page(503, "Too many connections.")
+        headers, body = self._service.error_page(503, "Too many connections.")
         framing = b"content-length: %d\r\nconnection: close\r\n" % len(body)
         try:
             sock.setblocking(False)
             if self._tls is None:
                 sock.send(encode_head(503, headers, framing) + body)
+                sock.shutdown(socket.SHUT_WR)
+                sock.recv(RECEIVE_BYTES)
         except OSError:
             pass
         finally:
@@ -178,18 +186,20 @@ class HttpServer:
                 await self.serve_wire(SocketWire(sock, peer, stall_s=self.limits.send_idle_s))
             else:
                 await self._serve_tls(sock, peer, self._tls)
+        except OSError:
+            pass  # it died between the accept and here
         finally:
             self._sockets -= 1
+            sock.close()
 
     async def _serve_tls(self, sock: socket.socket, peer: str, context: ssl.SSLContext) -> None:
-        stream = trio.SSLStream(
-            trio.SocketStream(trio.socket.from_stdlib_socket(sock)), context, server_side=True, https_compatible=True
-        )
+        transport = trio.SocketStream(trio.socket.from_stdlib_socket(sock))
+        stream = trio.SSLStream(transport, context, server_side=True, https_compatible=True)
         wire = StreamWire(stream, peer, stall_s=self.limits.send_idle_s)
         try:
             with trio.fail_after(self.limits.handshake_s):
                 await stream.do_handshake()
-        except (trio.BrokenResourceError, trio.TooSlowError, ssl.SSLError, OSError):
+        except (trio.BrokenResourceError, trio.TooSlowError, ssl.SSLError):
             return  # a scanner, an old client, somebody who left: nothing to answer in
         else:
             wire.alpn = stream.selected_alpn_protocol()
@@ -198,24 +208,40 @@ class HttpServer:
             wire.close()
 
     async def _first_bytes(self, wire: Wire) -> bytes:
-        """Enough of the connection to tell HTTP/2 (its preface, RFC 9113 section 3.4) from HTTP/1.1."""
-        data = await wire.receive()
-        while data and len(data) < len(PREFACE) and self._http2 and PREFACE.startswith(data):
-            more = await wire.receive()
-            if not more:
-                break
-            data += more
+        """Enough of the connection to tell HTTP/2 (its preface, RFC 9113 section 3.4) from HTTP/1.1.
+
+        b"" when nothing came, and nothing is to be answered: the client left, kept silent, or we are draining.
+        """
+        data = b""
+        with trio.move_on_after(self.limits.keepalive_s) as silence:
+            self._silent.add(silence)
+            try:
+                if self.draining:
+                    return b""
+                data = await wire.receive()
+                silence.deadline = trio.current_time() + self.limits.head_s
+                while data and len(data) < len(PREFACE) and self._http2 and PREFACE.startswith(data):
+                    more = await wire.receive()
+                    if not more:
+                        return b""
+                    data += more
+            finally:
+                self._silent.discard(silence)
         return data
 
     def _connection(self, first: bytes, wire: Wire, scheme: str, accepted_at: float) -> Connection:
         speaks_h2 = self._http2 and (wire.alpn == "h2" or first.startswith(PREFACE))
         kind = H2Connection if speaks_h2 else H1Connection
-        connection = kind(wire, self._handler, self.limits, self._error_page, scheme=scheme, accepted_at=accepted_at)
+        connection = kind(wire, self._service, scheme=scheme, accepted_at=accepted_at)
         if self.draining:
             connection.drain()
         return connection
 
-    async def _sweep(self) -> None:
+    def _note_crash(self, bug: BaseException) -> None:
+        self._crashed += 1
+        self._on_crash(bug)
+
+    async def sweep(self) -> None:
         """Find connections that have outstayed a time limit.
 
         One task for all: a timer a connection would cost more than the rest of a small request.

@@ -15,18 +15,33 @@ from __future__ import annotations
 from collections.abc import Callable
 
 import trio
+from msgspec import Struct
 
 from hoosh.errors import BodyTooLarge, ConnectionBroke, InvalidRequest, RequestTimeout
-from hoosh.http.exchange import Handler
-from hoosh.http.h1 import CONTINUE, LAST_CHUNK, IncomingRequest, RequestReader, encode_chunk, encode_head
+from hoosh.http.exchange import Exchange, Handler
+from hoosh.http.h1 import BODILESS, CONTINUE, LAST_CHUNK, IncomingRequest, RequestReader, encode_chunk, encode_head
 from hoosh.http.message import HeaderList, Limits
 from hoosh.http.wire import Wire
 
-__all__ = ["ErrorPage", "H1Connection"]
+__all__ = ["SENDS_AT_ONCE", "ErrorPage", "H1Connection", "Service", "run_handler"]
 
 ErrorPage = Callable[[int, str], tuple[HeaderList, bytes]]
 """(status, message) → headers and body of an answer to a request that is not HTTP enough to reach a handler."""
 
+
+class Service(Struct, frozen=True):
+    """What every connection of a server has in common."""
+
+    handler: Handler
+    error_page: ErrorPage
+    limits: Limits
+    on_crash: Callable[[BaseException], None]
+    """Hears of a handler's bug.  It has failed its own request, and nothing else."""
+
+
+CRASHED = "Something went wrong in the server."
+SENDS_AT_ONCE = 16
+"""Writes that did not have to wait, before others get their turn: a handler may have nothing else to wait for."""
 UNREAD_BYTES = 256 * 1024
 """Of a body that no handler has asked for yet."""
 LINGER_S = 2.0
@@ -37,27 +52,28 @@ LINGER_BYTES = 1024 * 1024
 class H1Connection:
     """Serves one connection until either side ends it.  `idle_since` is for the server's sweeper."""
 
-    def __init__(
-        self, wire: Wire, handler: Handler, limits: Limits, error_page: ErrorPage, *, scheme: str, accepted_at: float
-    ) -> None:
+    def __init__(self, wire: Wire, service: Service, *, scheme: str, accepted_at: float) -> None:
         self.wire = wire
+        self.service = service
         self.scheme = scheme
-        self.limits = limits
+        self.limits = service.limits
         self.idle_since: float | None = accepted_at
         """None while a request is being answered."""
         self.closing = False
         """No further request is answered: draining, or the last response said so."""
-        self._handler = handler
-        self._error_page = error_page
-        self._reader = RequestReader(limits)
+        self.reader = RequestReader(service.limits)
         self._arrival = accepted_at
         self._progress = trio.Event()
         self._room = trio.Event()
         self._scope: trio.CancelScope | None = None
+        self._torn = False
+        """A write is under way, or was cancelled half-way: what is written after that would be taken for its rest."""
+        self._writes = 0
 
     async def run(self, first: bytes) -> None:
         """Serve until the end.  `first` has been received already, to tell the protocols apart."""
-        self._reader.feed(first)
+        self.idle_since = trio.current_time()
+        self.reader.feed(first)
         try:
             async with trio.open_nursery() as nursery:
                 self._scope = nursery.cancel_scope
@@ -77,9 +93,9 @@ class H1Connection:
         """End a connection that has been idle, or busy with one head, for too long.  Called now and then."""
         if self.idle_since is None:
             return
-        if self._reader.in_head:
-            if now - self._arrival > self.limits.head_s:
-                self._reader.fail(408, "The request head took too long to arrive.")
+        if self.reader.in_head:
+            if now - max(self._arrival, self.idle_since) > self.limits.head_s:
+                self.reader.fail(408, "The request head took too long to arrive.")
                 self._progress.set()
         elif now - self.idle_since > self.limits.keepalive_s:
             self.drain()
@@ -87,7 +103,7 @@ class H1Connection:
     # -- the reader task ----------------------------------------------------------------------------------------
 
     async def _read(self) -> None:
-        reader = self._reader
+        reader = self.reader
         discarded = 0
         try:
             while True:
@@ -110,16 +126,25 @@ class H1Connection:
         self.leave("client left")
 
     def _is_ahead(self) -> bool:
-        reader = self._reader
+        reader = self.reader
         if len(reader.requests) >= self.limits.pipelined:
             return True
         request = reader.receiving
-        return request is not None and request.body_bytes > max(UNREAD_BYTES, request.wanted_bytes)
+        return request is not None and len(request.body) > max(UNREAD_BYTES, request.wanted_bytes)
+
+    async def wait_progress(self) -> None:
+        """Until the reader has brought something, or somebody wants attention."""
+        self._progress = trio.Event()
+        await self._progress.wait()
+
+    def make_room(self) -> None:
+        """Something was taken off the reader's hands: it may go on."""
+        self._room.set()
 
     async def _wait_room(self) -> None:
         async with trio.open_nursery() as nursery:
             nursery.start_soon(self._watch_hangup)
-            while self._is_ahead() and self._reader.failure is None:
+            while self._is_ahead() and self.reader.failure is None:
                 self._room = trio.Event()
                 await self._room.wait()
             nursery.cancel_scope.cancel()
@@ -136,14 +161,14 @@ class H1Connection:
     # -- the server task ----------------------------------------------------------------------------------------
 
     async def _serve(self) -> None:
-        requests = self._reader.requests
+        requests = self.reader.requests
         while True:
             if requests:
                 await self._answer(requests.popleft())
-                self._room.set()
+                self.make_room()
                 if self.closing:
                     return
-            elif self._reader.failure is not None:
+            elif self.reader.failure is not None:
                 await self._refuse()
                 return
             elif self.closing:
@@ -151,66 +176,88 @@ class H1Connection:
             else:
                 await self.wait_progress()
 
-    async def wait_progress(self) -> None:
-        """Until the reader has brought something, or somebody wants attention."""
-        self._progress = trio.Event()
-        await self._progress.wait()
-
     async def _answer(self, request: IncomingRequest) -> None:
         self.idle_since = None
         exchange = H1Exchange(self, request, self._arrival)
         try:
-            async with trio.open_nursery() as nursery:  # the request's own
-                exchange.nursery = nursery
-                await self._handler(exchange)
-                if nursery.child_tasks:
-                    nursery.cancel_scope.cancel(reason="request answered")
+            await run_handler(self.service.handler, exchange, self.service)
         finally:
-            if not (exchange.ended and request.complete and exchange.keep_alive):
+            if self._torn or not (exchange.ended and request.complete and exchange.keep_alive):
                 self.closing = True
             self.idle_since = trio.current_time()
 
     async def _refuse(self) -> None:
-        failure = self._reader.failure
+        failure = self.reader.failure
         assert failure is not None
         self.closing = True
-        headers, body = self._error_page(failure.status, failure.message)
+        headers, body = self.service.error_page(failure.status, failure.message)
         framing = b"content-length: %d\r\nconnection: close\r\n" % len(body)
         await self.write(encode_head(failure.status, headers, framing) + body)
 
     async def write(self, data: bytes) -> None:
         """Send, or find that the client has left: then this is where its cancellation arrives."""
+        self._writes += 1
+        if self._writes % SENDS_AT_ONCE == 0:
+            await trio.lowlevel.checkpoint()
+        if self._torn:
+            return
+        self._torn = True
         try:
             await self.wire.send(data)
         except ConnectionBroke:
             self.leave("client left")
             await trio.sleep_forever()
+        self._torn = False
 
     async def _linger(self) -> None:
         """Let our last answer arrive before the close (nginx's lingering close).
 
         Needed only where the client may still be sending: the reader goes on, and throws away what it reads.
         """
-        reader = self._reader
+        reader = self.reader
         is_whole = not (reader.failure or reader.receiving or reader.requests or reader.in_head)
         if is_whole:
             return
         reader.fail(400, "connection is closing")
-        self._room.set()
+        self.make_room()
         self.wire.shutdown()
         with trio.move_on_after(LINGER_S):
             await trio.sleep_forever()  # the reader cancels us at the client's FIN, or past LINGER_BYTES
+
+
+async def run_handler(handler: Handler, exchange: Exchange, service: Service) -> None:
+    """Let `handler` answer in a nursery of the request's own, behind a barrier.
+
+    Its bug costs the client a 500, or the rest of a response that has begun; nobody else anything.
+    """
+    crashed = False
+    try:
+        async with trio.open_nursery() as nursery:
+            exchange.nursery = nursery
+            await handler(exchange)
+            if nursery.child_tasks:
+                nursery.cancel_scope.cancel(reason="request answered")
+    except* Exception as bugs:
+        crashed = True
+        service.on_crash(bugs)
+    if exchange.started or (nursery.cancel_scope.cancel_called and not crashed):
+        return
+    if not crashed:
+        service.on_crash(RuntimeError("the handler gave no answer"))
+    async with trio.open_nursery() as exchange.nursery:
+        await exchange.respond(500, *service.error_page(500, CRASHED))
 
 
 class H1Exchange:
     """One request on an HTTP/1.1 connection; see `exchange.Exchange`."""
 
     __slots__ = (
+        "_bodiless",
+        "_chunked",
         "_connection",
         "_head",
         "_request",
         "arrived_at",
-        "chunked",
         "ended",
         "headers",
         "keep_alive",
@@ -229,6 +276,8 @@ class H1Exchange:
         self._connection = connection
         self._request = request
         self._head = b""
+        self._chunked = False
+        self._bodiless = request.method == "HEAD"
         self.method = request.method
         self.path = request.path
         self.query = request.query
@@ -240,7 +289,8 @@ class H1Exchange:
         self.keep_alive = request.keep_alive
         self.started = False
         self.ended = False
-        self.chunked = False
+
+    # -- the request body ---------------------------------------------------------------------------------------
 
     async def body(self, max_bytes: int) -> bytes:
         request = self._request
@@ -248,58 +298,77 @@ class H1Exchange:
             raise BodyTooLarge(max_bytes)
         if not request.complete:
             await self._receive_body(max_bytes)
-        if request.body_bytes > max_bytes:
+        if len(request.body) > max_bytes:
             raise BodyTooLarge(max_bytes)
-        pieces = request.pieces
-        return pieces[0] if len(pieces) == 1 else b"".join(pieces)
+        return bytes(request.body)
 
     async def _receive_body(self, max_bytes: int) -> None:
         connection, request = self._connection, self._request
-        if request.expects_continue and not request.body_bytes:
+        if request.expects_continue and not (request.body or self.started):
+            request.expects_continue = False
             await connection.write(CONTINUE)
         request.wanted_bytes = max_bytes
-        connection._room.set()
-        while not request.complete and request.body_bytes <= max_bytes:
-            if connection._reader.failure is not None:
-                raise InvalidRequest(connection._reader.failure.message)
+        connection.make_room()
+        while not request.complete and len(request.body) <= max_bytes:
+            if connection.reader.failure is not None:
+                raise InvalidRequest(connection.reader.failure.message)
             with trio.move_on_after(connection.limits.body_idle_s) as patience:
                 await connection.wait_progress()
             if patience.cancelled_caught:
                 raise RequestTimeout("The request body stopped arriving.")
 
+    # -- the response -------------------------------------------------------------------------------------------
+
     async def respond(self, status: int, headers: HeaderList, body: bytes) -> None:
-        self.started = self.ended = True
-        head = encode_head(status, headers, b"content-length: %d\r\n%b" % (len(body), self._persistence()))
-        await self._connection.write(head if self.method == "HEAD" else head + body)
+        self._begin(status)
+        length = b"" if status in BODILESS else b"content-length: %d\r\n" % len(body)
+        head = encode_head(status, headers, length + self._persistence())
+        await self._connection.write(head if self._bodiless else head + body)
+        self.ended = True
 
     async def start(self, status: int, headers: HeaderList) -> None:
-        self.started = True
-        bodiless = self.method == "HEAD" or status in (204, 304)
-        if self.version == "1.1" and not bodiless:
-            self.chunked = True
+        self._begin(status)
+        framing = b""
+        if self.version == "1.1" and not self._bodiless:
+            self._chunked = True
             framing = b"transfer-encoding: chunked\r\n"
-        else:
-            framing = b""
-            self.keep_alive = self.keep_alive and bodiless  # else the close ends the body
+        elif not self._bodiless:
+            self.keep_alive = False  # the close ends the body
         self._head = encode_head(status, headers, framing + self._persistence())
 
     async def send(self, chunk: bytes) -> None:
-        if self.method == "HEAD":
-            return
-        head, self._head = self._head, b""
-        if self.chunked and chunk:
-            chunk = encode_chunk(chunk)
-        await self._connection.write(head + chunk if head else chunk)
+        self._check_open()
+        data = self._take_head()
+        if chunk and not self._bodiless:
+            data += encode_chunk(chunk) if self._chunked else chunk
+        await self._connection.write(data)
 
     async def end(self, final: bytes = b"", *, broken: bool = False) -> None:
-        self.ended = not broken
-        rest, self._head = self._head, b""
-        if final and self.method != "HEAD":
-            rest += encode_chunk(final) if self.chunked else final
-        if self.chunked and not broken:
-            rest += LAST_CHUNK
-        if rest:
-            await self._connection.write(rest)
+        self._check_open()
+        data = self._take_head()
+        if final and not self._bodiless:
+            data += encode_chunk(final) if self._chunked else final
+        if broken:
+            self.keep_alive = False
+        elif self._chunked:
+            data += LAST_CHUNK
+        await self._connection.write(data)
+        self.ended = True
+
+    def _begin(self, status: int) -> None:
+        if self.started:
+            raise RuntimeError("the response has begun already")
+        self.started = True
+        if status in BODILESS:
+            self._bodiless = True
+
+    def _check_open(self) -> None:
+        if self.ended or not self.started:
+            raise RuntimeError("the response has ended, or was never begun")
+
+    def _take_head(self) -> bytes:
+        head, self._head = self._head, b""
+        return head
 
     def _persistence(self) -> bytes:
         if self._connection.closing or not self._request.complete:

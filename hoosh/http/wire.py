@@ -17,9 +17,11 @@ import trio.testing
 
 from hoosh.errors import ConnectionBroke
 
-__all__ = ["RECEIVE_BYTES", "SocketWire", "StreamWire", "Wire"]
+__all__ = ["RECEIVE_BYTES", "SocketWire", "StreamWire", "Wire", "linger"]
 
 RECEIVE_BYTES = 65536
+SEND_BYTES = 16384
+"""At a time through a Trio stream, which does not tell how far it has come: what must move within `stall_s`."""
 
 
 class Wire(Protocol):
@@ -141,7 +143,7 @@ class StreamWire:
     async def send(self, data: bytes | bytearray | memoryview) -> None:
         rest = memoryview(data)
         while rest:
-            piece, rest = rest[:RECEIVE_BYTES], rest[RECEIVE_BYTES:]
+            piece, rest = rest[:SEND_BYTES], rest[SEND_BYTES:]
             with trio.move_on_after(self.stall_s) as patience:
                 try:
                     await self.stream.send_all(piece)
@@ -183,6 +185,20 @@ class StreamWire:
         return stream
 
 
+async def linger(wire: Wire, *, within_s: float, max_bytes: int) -> None:
+    """Say FIN, and read away what the peer still sends, so that closing does not reset our last bytes away.
+
+    Ends at the peer's own FIN, or after `within_s` seconds or `max_bytes` bytes.
+    """
+    wire.shutdown()
+    with trio.move_on_after(within_s):
+        try:
+            while max_bytes > 0 and (data := await wire.receive()):
+                max_bytes -= len(data)
+        except ConnectionBroke:
+            pass
+
+
 def _close_half(half: object) -> None:
     """Close one direction of a pair in memory, which unlike Trio streams in general needs no waiting."""
     if isinstance(half, trio.testing.MemorySendStream | trio.testing.MemoryReceiveStream):
@@ -197,7 +213,11 @@ async def _wait_hangup(fd: int) -> None:
     """
     if not hasattr(select, "epoll") or fd < 0:
         await trio.sleep_forever()
-    with select.epoll() as hangup:
+    try:
+        hangup = select.epoll()
+    except OSError:  # out of file descriptors
+        await trio.sleep_forever()
+    with hangup:
         hangup.register(fd, select.EPOLLRDHUP | select.EPOLLHUP | select.EPOLLERR)
         await trio.lowlevel.wait_readable(hangup.fileno())
 
