@@ -238,7 +238,8 @@ def report(bench: Bench, names: list[str], versions: dict[str, str], chosen: arg
         document.write_text(fill_between(document.read_text(), f"{text}\n\n{PICTURE}"))
         paths.append(DOCS / "benchmarks.svg")
     if plot.available():
-        plot.draw(bench.samples, columns, paths, f"{told['cpu']}, one core for the gateway, {told['date']}")
+        caption = f"{told['cpu']}, one core for the gateway, {told['date']}; logarithmic scales"
+        plot.draw(bench.samples, columns, paths, caption)
         say(f"kept: {chosen.results / stamp}.json, .svg, .png")
     else:
         say(f"kept: {chosen.results / stamp}.json; no plot: pip install matplotlib (or '.[bench]')")
