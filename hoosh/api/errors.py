@@ -54,6 +54,7 @@ __all__ = [
     "error_headers",
     "error_page",
     "error_response",
+    "log_words",
     "plain_error",
     "status_of",
     "unwrap",
@@ -138,6 +139,16 @@ def error_response(error: BaseException, request_id: str) -> Answer:
 def error_event(error: BaseException) -> bytes:
     """The error as an event of an OpenAI stream, for a reply that fails on its way.  No `[DONE]` follows it."""
     return b"data: %b\n\n" % error_body(error)
+
+
+def log_words(error: BaseException) -> tuple[str, str]:
+    """Code and message for the log: those the client is told, an upstream's status besides; of a bug its type."""
+    if not isinstance(error, HooshError):
+        return type(error).__name__, type(error).__name__
+    message, _, code = _words(error)
+    if isinstance(error, UpstreamError) and error.status is not None:
+        message = f"{message} (upstream status {error.status})"
+    return code or type(error).__name__, message
 
 
 def plain_error(status: int, message: str, request_id: str) -> Answer:

@@ -12,7 +12,7 @@ from collections.abc import Callable, Mapping
 
 import trio
 
-from hoosh.api.errors import error_event, error_response, status_of, unwrap
+from hoosh.api.errors import error_event, error_response, log_words, status_of, unwrap
 from hoosh.errors import HooshError
 from hoosh.gateway.account import Account
 from hoosh.gateway.chat import infer
@@ -65,7 +65,7 @@ class InferenceDoor:
 
     async def _fail(self, exchange: Exchange, account: Account, error: BaseException) -> None:
         """Tell the client: with a status while that is possible, in the stream when it is not."""
-        account.failed(status_of(error), error, cut=exchange.started)
+        account.failed(status_of(error), *log_words(error), cut=exchange.started)
         with trio.move_on_after(LAST_WORDS_S):
             if exchange.started:
                 await exchange.end(error_event(error), broken=True)

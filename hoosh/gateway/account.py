@@ -89,12 +89,15 @@ class Account:
         self.status = status
         self.outcome = Outcome.OK if status < 400 else Outcome.ERROR
 
-    def failed(self, status: int, error: BaseException, *, cut: bool) -> None:
-        """The request ends with `error`; `cut` says that part of a reply had gone out before."""
+    def failed(self, status: int, code: str, message: str, *, cut: bool) -> None:
+        """The request ends with an error; `cut` says that part of a reply had gone out before.
+
+        `code` and `message` will be in the log: an error's own text is not fit for it, since an upstream's may
+        repeat the key it was sent.
+        """
         self.status = status
         self.outcome = Outcome.CUT if cut else Outcome.ERROR
-        self.error_code = getattr(error, "code", None) or type(error).__name__
-        self.error_message = str(error) if isinstance(error, HooshError) else type(error).__name__
+        self.error_code, self.error_message = code, message
 
     def close(self) -> Record:
         """The Record.  Synchronous, so that nothing can come between the facts and their writing down."""

@@ -12,6 +12,7 @@ from hoosh.api.errors import (
     error_headers,
     error_page,
     error_response,
+    log_words,
     plain_error,
     status_of,
     unwrap,
@@ -146,6 +147,18 @@ def test_405_names_the_methods_and_401_the_scheme() -> None:
     assert error_headers(MethodNotAllowed("GET", ["POST", "PUT"])) == [(b"allow", b"POST, PUT")]
     assert error_headers(Unauthenticated("no")) == [(b"www-authenticate", b"Bearer")]
     assert error_headers(Refused("later")) == []
+
+
+def test_the_log_repeats_nothing_that_an_upstream_says_about_our_key() -> None:
+    code, message = log_words(
+        UpstreamError("Incorrect API key: sk-abc", provider="p", status=401, code="invalid_api_key")
+    )
+    assert (code, "sk-abc" in message, "status 401" in message) == ("upstream_refused", False, True)
+    assert log_words(UpstreamError("too long", provider="p", status=400, code="x")) == (
+        "x",
+        "too long (upstream status 400)",
+    )
+    assert log_words(KeyError("sk-abc")) == ("KeyError", "KeyError")
 
 
 def test_types_are_openais() -> None:
