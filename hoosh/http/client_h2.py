@@ -280,7 +280,7 @@ class H2Connection:
         if self.streams.pop(response.stream_id, None) is None:
             return
         if response.error is None and (not response.ended or response.unsent):
-            self._h2.reset_stream(response.stream_id, h2.errors.ErrorCodes.CANCEL)
+            self._reset(response, h2.errors.ErrorCodes.CANCEL)
             if self.reads == response.reads_before and silent_s >= SUSPECT_AFTER_S:
                 self._suspect()
         self._unsent.pop(response.stream_id, None)
@@ -322,20 +322,26 @@ class H2Connection:
             if not data:
                 break
             self.reads += 1
+            if self.reads == 1 and data[3:4] not in (_SETTINGS, b""):  # RFC 9113, section 3.4
+                self._ending = "the upstream does not speak HTTP/2"
+                break
             try:
-                events = self._h2.receive_data(data)
+                self._take(data)
             except h2.exceptions.ProtocolError as error:
                 # The type says enough; the message may repeat what the peer sent.
                 self._ending = f"HTTP/2 violation by the upstream: {type(error).__name__}"
                 self._finish(None)  # h2 has queued GOAWAY
                 await trio.sleep_forever()
-            self._queue(_without_echoes(self._h2.data_to_send()))
-            for event in events:
-                if (handler := self._handlers.get(type(event))) is not None:
-                    handler(event)
-            self._pump()
-            self._check_room()
         self._scope.cancel(reason="connection ended")
+
+    def _take(self, data: bytes) -> None:
+        events = self._h2.receive_data(data)
+        self._queue(_without_echoes(self._h2.data_to_send()))
+        for event in events:
+            if (handler := self._handlers.get(type(event))) is not None:
+                handler(event)
+        self._pump()
+        self._check_room()
 
     async def _write(self) -> None:
         while True:
@@ -470,9 +476,15 @@ class H2Connection:
                 response.fail(ConnectionBroke("upstream is closing the connection", request_lost=True))
 
     def _reject(self, response: H2Response, message: str) -> None:
-        self._h2.reset_stream(response.stream_id, h2.errors.ErrorCodes.PROTOCOL_ERROR)
-        self._unsent.pop(response.stream_id, None)
+        self._reset(response, h2.errors.ErrorCodes.PROTOCOL_ERROR)
         response.fail(ProtocolViolation(message))
+
+    def _reset(self, response: H2Response, code: h2.errors.ErrorCodes) -> None:
+        self._unsent.pop(response.stream_id, None)
+        try:
+            self._h2.reset_stream(response.stream_id, code)
+        except h2.exceptions.StreamClosedError:
+            pass  # its end has just been received
 
 
 def _client_connection() -> h2.connection.H2Connection:
@@ -531,6 +543,7 @@ def _without_echoes(data: bytes) -> bytes:
     return b"".join(kept)
 
 
+_SETTINGS = b"\x04"
 _RST_STREAM = b"\x00\x00\x04\x03\x00"
 _STREAM_CLOSED = h2.errors.ErrorCodes.STREAM_CLOSED.to_bytes(4, "big")
 

@@ -235,11 +235,11 @@ class _H1Conversation:
             case Hang():
                 await trio.sleep_forever()
             case Cut():
+                connection.cancel(reason="cut by the script")  # first: nobody reads from what is closed
                 self._wire.close()
-                connection.cancel(reason="cut by the script")
             case Reset():
+                connection.cancel(reason="reset by the script")  # first: nobody reads from what is closed
                 _reset(self._wire)
-                connection.cancel(reason="reset by the script")
 
     # httptools' callbacks.
 

@@ -74,6 +74,7 @@ class H2Conversation:
         try:
             with stream.scope:
                 for step in script:
+                    await trio.lowlevel.checkpoint()  # the stream may have been reset meanwhile
                     await self._play(step, stream_id, connection)
                     self._changed.unpark_all()
                 request.answered = True
@@ -96,8 +97,8 @@ class H2Conversation:
             case Reset(code):
                 self._h2.reset_stream(stream_id, code)
             case Cut():
+                connection.cancel(reason="cut by the script")  # first: nobody reads from what is closed
                 self._wire.close()
-                connection.cancel(reason="cut by the script")
             case bytes():
                 raise TypeError("plain bytes are for HTTP/1.1; use Head, Body, End")
 
