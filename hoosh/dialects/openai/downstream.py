@@ -52,6 +52,9 @@ _decode_value = msgspec.json.Decoder().decode
 def read_chat(body: bytes) -> Call:
     """The body of `POST /v1/chat/completions`."""
     fields = _read_fields(body)
+    plain = _read_plainly(body, fields)
+    if plain is not None:
+        return plain
     model = _take_model(fields)
     _require_list(fields, "messages")
     # Reasoning models want the newer name; whoever sends both means the newer.
@@ -75,6 +78,37 @@ def read_embedding(body: bytes) -> Call:
         raise _missing("input")
     provider, pool = _take_name(fields, "provider"), _take_name(fields, "pool")
     return Call(CallKind.EMBEDDING, model, fields, provider=provider, pool=pool)
+
+
+class LeanChat(Struct, gc=False):
+    """The fields of a chat request that most clients send, as they should be."""
+
+    model: str
+    messages: list[Raw]
+    stream: bool | None = None
+    stream_options: StreamOptions | None = None
+    max_tokens: int | None = None
+    max_completion_tokens: int | None = None
+
+
+_decode_lean_chat = msgspec.json.Decoder(LeanChat).decode
+
+
+def _read_plainly(body: bytes, fields: Fields) -> Call | None:
+    """The call, where nothing about it is out of the ordinary; None sends it to the reading that can explain."""
+    if "provider" in fields or "pool" in fields:
+        return None
+    try:
+        lean = _decode_lean_chat(body)
+    except msgspec.ValidationError:
+        return None
+    model, options = lean.model, lean.stream_options
+    limit = lean.max_completion_tokens if lean.max_completion_tokens is not None else lean.max_tokens
+    is_plain = 0 < len(model) <= MODEL_CHARS_MAX and model.isprintable() and lean.messages
+    if not is_plain or (limit is not None and limit < 1) or (lean.max_tokens is not None and lean.max_tokens < 1):
+        return None
+    asks_usage = options is not None and options.include_usage is True
+    return Call(CallKind.CHAT, model, fields, lean.stream is True, asks_usage, limit)
 
 
 def _streamed(kind: CallKind, model: str, fields: Fields, max_tokens: int | None) -> Call:

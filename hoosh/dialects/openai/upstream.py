@@ -22,7 +22,15 @@ from hoosh.dialects.openai.errors import decode_error, error_in
 from hoosh.dialects.openai.family import FAMILY, Quirks
 from hoosh.dialects.openai.tap import OpenAITap
 from hoosh.dialects.openai.whole import stream_of
-from hoosh.dialects.openai.wire import CHAT_PATH, COMPLETION_PATH, EMBEDDING_PATH, Reply, read_usage
+from hoosh.dialects.openai.wire import (
+    CHAT_PATH,
+    COMPLETION_PATH,
+    EMBEDDING_PATH,
+    PlainReply,
+    Reply,
+    plain_usage,
+    read_usage,
+)
 from hoosh.errors import UpstreamBroke, UpstreamError
 from hoosh.values import Call, CallKind
 
@@ -31,6 +39,7 @@ __all__ = ["OpenAIUpstream", "join_base"]
 PATHS = {CallKind.CHAT: CHAT_PATH, CallKind.COMPLETION: COMPLETION_PATH, CallKind.EMBEDDING: EMBEDDING_PATH}
 
 _encode = msgspec.json.encode
+_decode_plain = msgspec.json.Decoder(PlainReply).decode
 _decode_reply = msgspec.json.Decoder(Reply).decode
 _decode_options = msgspec.json.Decoder(dict[str, Raw]).decode
 _version_segment = re.compile(r"/v\d+[a-z0-9]*(?=/|$)")
@@ -77,6 +86,15 @@ class OpenAIUpstream:
     def read_reply(self, body: bytes, *, provider: str) -> ReplyFacts:
         """Raises UpstreamError where a 200 holds an error, UpstreamBroke where it holds no reply."""
         try:
+            plain = _decode_plain(body)
+            if plain.choices is not None or plain.data is not None:
+                return _plain_facts(plain)
+        except (ValueError, RecursionError):
+            pass  # a vendor with types of its own, or no JSON at all
+        return self._read_leniently(body, provider)
+
+    def _read_leniently(self, body: bytes, provider: str) -> ReplyFacts:
+        try:
             reply = _decode_reply(body)
         except (ValueError, RecursionError) as error:
             raise UpstreamBroke("The upstream's answer is not a JSON object.", provider=provider) from error
@@ -92,6 +110,11 @@ class OpenAIUpstream:
     def as_stream(self, call: Call, body: bytes) -> bytes:
         """The events of a whole reply that `read_reply` has accepted, without the terminator."""
         return stream_of(call.kind, body, show_usage=call.include_usage)
+
+
+def _plain_facts(reply: PlainReply) -> ReplyFacts:
+    usage = None if reply.usage is None else plain_usage(reply.usage)
+    return ReplyFacts(usage, reply.model or None, _text(reply.choices[0].finish_reason) if reply.choices else None)
 
 
 def _asking_usage(options: Raw | None) -> Raw:

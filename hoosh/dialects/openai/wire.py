@@ -9,13 +9,14 @@ Source: wire notes 2.1, 2.4 to 2.14 and 2.17; `openai-openapi.trimmed.json` for 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Annotated, Any
 
-from msgspec import Struct
+from msgspec import Meta, Raw, Struct
 
 from hoosh.values import Usage
 
-__all__ = ["CHAT_PATH", "COMPLETION_PATH", "DONE", "EMBEDDING_PATH", "Choice", "Chunk", "Reply", "read_usage"]
+__all__ = ["CHAT_PATH", "COMPLETION_PATH", "DONE", "EMBEDDING_PATH", "Choice", "Chunk", "PlainReply", "Reply"]
+__all__ += ["plain_usage", "read_usage"]
 
 CHAT_PATH = "/v1/chat/completions"
 COMPLETION_PATH = "/v1/completions"
@@ -24,6 +25,7 @@ EMBEDDING_PATH = "/v1/embeddings"
 DONE = b"data: [DONE]\n\n"
 """The terminator of a stream: each side writes its own."""
 
+COUNTS = ("prompt_tokens", "completion_tokens", "total_tokens", "prompt_cache_hit_tokens")
 TOKENS_MAX = 2**53
 """A count above this is not a count."""
 
@@ -44,8 +46,43 @@ class Chunk(Struct, gc=False):
     x_groq: Any = None
 
 
+Count = Annotated[int, Meta(ge=0, le=TOKENS_MAX)]
+
+
+class Details(Struct, gc=False):
+    """What a usage object says more exactly."""
+
+    cached_tokens: Count = 0
+    reasoning_tokens: Count = 0
+    audio_tokens: Count = 0
+
+
+NO_DETAILS = Details()
+
+
+class PlainUsage(Struct, gc=False):
+    """A usage object as OpenAI documents it."""
+
+    prompt_tokens: Count = 0
+    completion_tokens: Count = 0
+    total_tokens: Count = 0
+    prompt_tokens_details: Details | None = None
+    completion_tokens_details: Details | None = None
+    prompt_cache_hit_tokens: Count = 0
+
+
+class PlainReply(Struct, gc=False):
+    """A whole answer as OpenAI documents it: most are.  `data` is not looked into: embeddings are long."""
+
+    choices: list[Choice] | None = None
+    data: list[Raw] | None = None
+    model: str | None = None
+    usage: PlainUsage | None = None
+    error: Any = None
+
+
 class Reply(Struct):
-    """A whole answer: chat, completion or embeddings."""
+    """A whole answer, whatever the types of its fields: chat, completion or embeddings."""
 
     choices: Any = None
     data: Any = None
@@ -55,27 +92,38 @@ class Reply(Struct):
     object: Any = None
 
 
-def read_usage(usage: object) -> Usage | None:
-    """A vendor's usage object in our terms; None when it counts nothing.
+def plain_usage(usage: PlainUsage) -> Usage | None:
+    """`usage` in our terms; None when it counts nothing.
 
     `total_tokens` has the last word where it says more than the sum: xAI leaves reasoning out of
     `completion_tokens`, Mistral leaves audio out of `prompt_tokens`.
     """
-    if not isinstance(usage, Mapping):
-        return None
-    prompt, completion = _count(usage, "prompt_tokens"), _count(usage, "completion_tokens")
-    prompt_details, completion_details = usage.get("prompt_tokens_details"), usage.get("completion_tokens_details")
-    cached = _count(prompt_details, "cached_tokens") or _count(usage, "prompt_cache_hit_tokens")
-    reasoning = _count(completion_details, "reasoning_tokens")
-    unexplained = _count(usage, "total_tokens") - prompt - completion
+    prompt, completion = usage.prompt_tokens, usage.completion_tokens
+    details = usage.prompt_tokens_details or NO_DETAILS
+    cached = details.cached_tokens or usage.prompt_cache_hit_tokens
+    reasoning = (usage.completion_tokens_details or NO_DETAILS).reasoning_tokens
+    unexplained = usage.total_tokens - prompt - completion
     if unexplained > 0:
         if unexplained == reasoning:
             completion += reasoning
-        elif unexplained == _count(prompt_details, "audio_tokens"):
+        elif unexplained == details.audio_tokens:
             prompt += unexplained
     if not prompt and not completion:
         return None  # LocalAI once sent zeros on each chunk
     return Usage(prompt, completion, min(cached, prompt), min(reasoning, completion))
+
+
+def read_usage(usage: object) -> Usage | None:
+    """A vendor's usage object, whatever the types in it, in our terms; None when it counts nothing."""
+    if not isinstance(usage, Mapping):
+        return None
+    counts = {name: _count(usage, name) for name in COUNTS}
+    details = {name: _details(usage.get(name)) for name in ("prompt_tokens_details", "completion_tokens_details")}
+    return plain_usage(PlainUsage(**counts, **details))
+
+
+def _details(details: object) -> Details:
+    return Details(*(_count(details, name) for name in ("cached_tokens", "reasoning_tokens", "audio_tokens")))
 
 
 def _count(counts: object, name: str) -> int:
