@@ -24,9 +24,8 @@ from __future__ import annotations
 
 import ssl
 from collections import OrderedDict, deque
-from collections.abc import Awaitable, Callable
 from types import TracebackType
-from typing import Literal, NoReturn, TypeVar
+from typing import Literal, NoReturn
 
 import outcome
 import trio
@@ -44,7 +43,6 @@ from hoosh.http.watch import Alarm, Watch
 
 __all__ = ["Pool", "PoolLimits", "PoolStatistics", "Timeouts", "UpstreamExchange"]
 
-T = TypeVar("T")
 Http2 = Literal["off", "alpn", "prior"]
 Connection = H1Connection | H2Connection
 
@@ -105,19 +103,22 @@ class Pool:
         self._places_taken = 0  # connections, and those being dialled
         self._dialling = 0
         self._waiting: OrderedDict[trio.lowlevel.Task, bool] = OrderedDict()  # -> must be fresh
-        self._watch = Watch()
+        self.watch = Watch()
         self._nursery: trio.Nursery | None = None
+        self.sweeps = 0
+        """Counted, so that a connection notes when it fell idle without asking the clock."""
 
     async def run(self, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> NoReturn:
         """Own the HTTP/2 connections and the deadlines, and close what is idle.  Closes everything when cancelled."""
         try:
             async with trio.open_nursery() as nursery:
                 self._nursery = nursery
-                nursery.start_soon(self._watch.run)
+                nursery.start_soon(self.watch.run)
                 task_status.started()
                 while True:
                     await trio.sleep(self.limits.keepalive_s / SWEEPS_PER_KEEPALIVE)
-                    self._sweep(trio.current_time() - self.limits.keepalive_s)
+                    self.sweeps += 1
+                    self._sweep(self.sweeps - SWEEPS_PER_KEEPALIVE)
         finally:
             self._nursery = None
             self._close()
@@ -140,9 +141,6 @@ class Pool:
 
     # For exchanges.
 
-    def watch(self, timeouts: Timeouts, interrupt: Callable[[HooshError], None]) -> Alarm:
-        return Alarm(self._watch, timeouts, interrupt)
-
     def take(self, *, fresh: bool) -> Connection | Dial | None:
         """What the next exchange gets, without waiting; None when others wait or there is nothing.
 
@@ -163,7 +161,7 @@ class Pool:
         """An exchange on an HTTP/1.1 connection is over."""
         if reusable and self._nursery is not None:
             connection.used = True
-            connection.idle_since = trio.current_time()
+            connection.idle_since = self.sweeps
             self._idle.append(connection)
             if len(self._idle) > self.limits.max_idle:
                 self._drop(self._idle.popleft())
@@ -257,14 +255,14 @@ class Pool:
         connection.wire.close()
         self._places_taken -= 1
 
-    def _sweep(self, used_before: float) -> None:
-        """Close what has been idle since before `used_before`, and what has ended meanwhile."""
+    def _sweep(self, before: int) -> None:
+        """Close what has been idle since sweep number `before`, and what has ended meanwhile."""
         for connection in list(self._idle):
-            if connection.idle_since <= used_before or not connection.wire.is_quiet():
+            if connection.idle_since < before or not connection.wire.is_quiet():
                 self._idle.remove(connection)
                 self._drop(connection)
         for shared in self._shared:
-            if shared.is_unused() and (shared.idle_since <= used_before or shared.is_suspect()):
+            if shared.is_unused() and (shared.idle_since < before or shared.is_suspect()):
                 shared.retire()
         self.room_made()
 
@@ -277,18 +275,22 @@ class Pool:
         self._fail_waiting("the connection pool is closed")
         while self._idle:
             self._drop(self._idle.pop())
-        for alarm in list(self._watch.alarms):
+        for alarm in list(self.watch.alarms):
             alarm.interrupt(ConnectionBroke("the connection pool was closed"))
 
 
 class UpstreamExchange:
     """`async with` gives the response; leaving ends the exchange, complete or not, without waiting.
 
-    It has one cancel scope, around the block.  A deadline, or whoever calls `interrupt`, cancels that, and the block
-    raises their error in place of Cancelled.  Other exceptions, and cancellation from outside, pass through untouched.
+    A deadline, or whoever calls `interrupt`, ends it from outside: the connection is closed (the stream reset) at
+    once, and the block's present or next wait for the upstream raises their error.  What else the block waits for is
+    its own affair: a slow client is not the upstream's fault, and does not keep the upstream.
+
+    There is no cancel scope around the block: it would cost a fifth of a small exchange, and the only waits to be
+    interrupted here are our own.
     """
 
-    __slots__ = ("_alarm", "_error", "_pool", "_request", "_response", "_scope", "_timeouts")
+    __slots__ = ("_alarm", "_connecting", "_error", "_pool", "_request", "_response", "_timeouts")
 
     def __init__(self, pool: Pool, request: HttpRequest, timeouts: Timeouts) -> None:
         self._pool = pool
@@ -296,76 +298,58 @@ class UpstreamExchange:
         self._timeouts = timeouts
         self._alarm: Alarm | None = None
         self._response: OpenResponse | None = None
-        self._scope: trio.CancelScope | None = None
+        self._connecting: trio.CancelScope | None = None
         self._error: HooshError | None = None
 
-    def interrupt(self, error: HooshError) -> None:
-        """End the exchange from outside, at any time: its block raises `error`.  The first call counts."""
-        if self._error is None:
-            self._error = error
-            if self._scope is not None:
-                self._scope.cancel(reason=str(error))
-
     async def __aenter__(self) -> Response:
-        scope = self._scope = trio.CancelScope()
-        scope.__enter__()
         try:
             return await self.open()
-        except BaseException as error:
+        except BaseException:
             self.leave()
-            self._close_scope(scope, error)
             raise
 
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
         self.leave()
-        assert self._scope is not None
-        self._close_scope(self._scope, error)
 
-    def _close_scope(self, scope: trio.CancelScope, error: BaseException | None) -> None:
-        if error is None:
-            scope.__exit__(None, None, None)
-            return
-        scope.__exit__(type(error), error, error.__traceback__)
-        if scope.cancelled_caught:
-            assert self._error is not None
-            raise self._error from None
+    def interrupt(self, error: HooshError) -> None:
+        """End the exchange from outside, at any time.  The first call counts; a response that is whole stays whole."""
+        if self._error is None:
+            self._error = error
+            if self._response is not None:
+                self._response.interrupt(error)
+            elif self._connecting is not None:
+                self._connecting.cancel(reason=str(error))
 
-    # The same in steps, for those whose exchange is no block (httpx_transport).
-
-    async def step(self, operation: Callable[[], Awaitable[T]]) -> T:
-        """Do one operation of the exchange, in a scope of its own.  Raises what `interrupt` was given."""
-        with trio.CancelScope() as self._scope:
-            if self._error is not None:
-                raise self._error
-            return await operation()
-        assert self._error is not None
-        raise self._error
+    # What the block does, for those whose exchange is none (httpx_transport).
 
     async def open(self) -> Response:
-        """Get a connection, send the request, wait for the response head."""
-        if self._error is not None:
-            raise self._error
+        """Get a connection, send the request, wait for the response head.  Whatever comes of it, `leave` follows."""
         pool, request = self._pool, self._request
-        alarm = self._alarm = pool.watch(self._timeouts, self.interrupt)
+        now_s = trio.current_time()
+        alarm = self._alarm = Alarm(pool.watch, self._timeouts, self.interrupt, now_s)
         retried = fresh = False
         while True:
-            got = pool.take(fresh=fresh)
-            if got is None or isinstance(got, Dial):
-                alarm.arm("connect")
-                got = await pool.obtain(got, fresh=fresh)
-            alarm.arm("first_byte")
-            response: OpenResponse = got.begin(request, alarm)
+            if self._error is not None:
+                raise self._error
+            connection = pool.take(fresh=fresh)
+            if connection is None or isinstance(connection, Dial):
+                alarm.arm("connect", now_s)
+                connection = await self._connect(connection, fresh)
+                now_s = trio.current_time()
+            alarm.arm("first_byte", now_s)
+            response: OpenResponse = connection.begin(request, alarm)
             self._response = response
             try:
                 await response.open(request)
             except ConnectionBroke as error:
-                if retried or not (error.request_lost or response.stale):
+                if retried or not (error.request_lost or response.stale) or self._error is not None:
                     raise
                 retried, fresh = True, not error.request_lost
                 self._response = None
                 response.leave()
+                now_s = trio.current_time()
             else:
                 alarm.rest()
                 return decoded(response)
@@ -377,6 +361,12 @@ class UpstreamExchange:
             response.leave()
         if self._alarm is not None:
             self._alarm.cancel()
+
+    async def _connect(self, taken: Dial | None, fresh: bool) -> Connection:
+        with trio.CancelScope() as self._connecting:
+            return await self._pool.obtain(taken, fresh=fresh)
+        assert self._error is not None
+        raise self._error
 
 
 def _tls(origin: Origin, http2: Http2, given: ssl.SSLContext | None) -> ssl.SSLContext | None:

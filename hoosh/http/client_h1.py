@@ -16,8 +16,9 @@ from __future__ import annotations
 from typing import Protocol
 
 import httptools
+import trio
 
-from hoosh.errors import ConnectionBroke, ProtocolViolation
+from hoosh.errors import ConnectionBroke, HooshError, ProtocolViolation
 from hoosh.http.client_response import MAX_HEAD_BYTES, MAX_HEADERS, read_body
 from hoosh.http.message import Headers, HttpRequest
 from hoosh.http.watch import Alarm
@@ -47,7 +48,8 @@ class H1Connection:
         self.owner = owner
         self.used = False
         """An exchange has been completed on it, so the peer may have closed it since."""
-        self.idle_since = 0.0
+        self.idle_since = 0
+        """By the pool's count of sweeps."""
 
     def begin(self, request: HttpRequest, alarm: Alarm) -> H1Response:
         return H1Response(self, request.head.method == "HEAD", alarm)
@@ -59,6 +61,7 @@ class H1Response:
     __slots__ = (
         "_alarm",
         "_connection",
+        "_error",
         "_excess",
         "_head_bytes",
         "_is_head",
@@ -88,6 +91,7 @@ class H1Response:
         self._parts: list[bytes] = []
         self._keep = False
         self._excess = False
+        self._error: HooshError | None = None
         self._refusal: ProtocolViolation | None = None
         self._parser: httptools.HttpResponseParser | None = httptools.HttpResponseParser(self)
 
@@ -95,11 +99,12 @@ class H1Response:
         wire = self._connection.wire
         try:
             await self._send(request)
-        except ConnectionBroke:
+        except (ConnectionBroke, trio.ClosedResourceError):
             # The peer may have answered, say with 413, before it stopped reading: what it said is still to be had.
+            # Or we were interrupted: the next line but one raises that.
             self._excess = True
         while not self.status:
-            data = await wire.receive()
+            data = await self._next(wire)
             if not data:
                 raise ConnectionBroke("connection closed before the response head was complete")
             self.stale = False
@@ -123,6 +128,12 @@ class H1Response:
     async def read(self, max_bytes: int) -> bytes:
         return await read_body(self, max_bytes)
 
+    def interrupt(self, error: HooshError) -> None:
+        if not self.ended:
+            self._error = error
+            self._parts.clear()
+            self._connection.wire.close()  # wakes whoever waits on it
+
     def leave(self) -> None:
         self._parser = None  # it holds our methods: without this cycle we are freed at once
         connection = self._connection
@@ -145,7 +156,7 @@ class H1Response:
         alarm.arm("idle")
         idle_bytes = 0  # of chunk heads, extensions, trailers
         while not self._parts and not self.ended:
-            data = await wire.receive()
+            data = await self._next(wire)
             if data:
                 self._feed(data)
             else:
@@ -154,6 +165,16 @@ class H1Response:
             if idle_bytes > MAX_HEAD_BYTES and not self._parts:
                 raise ProtocolViolation("response framing without a body")
         alarm.rest()
+
+    async def _next(self, wire: Wire) -> bytes:
+        if self._error is not None:
+            raise self._error
+        try:
+            return await wire.receive()
+        except (ConnectionBroke, trio.ClosedResourceError):
+            if self._error is not None:
+                raise self._error from None
+            raise
 
     def _feed(self, data: bytes) -> None:
         parser = self._parser

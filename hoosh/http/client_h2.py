@@ -32,7 +32,7 @@ import h2.exceptions
 import h2.settings
 import trio
 
-from hoosh.errors import ConnectionBroke, ProtocolViolation, TransportError
+from hoosh.errors import ConnectionBroke, HooshError, ProtocolViolation, TransportError
 from hoosh.http.client_response import MAX_HEAD_BYTES, MAX_HEADERS, read_body
 from hoosh.http.message import Headers, HttpRequest
 from hoosh.http.watch import Alarm
@@ -75,6 +75,9 @@ class _StateMachine(h2.connection.H2ConnectionStateMachine):
 class H2Owner(Protocol):
     """Whoever keeps the connections: the pool."""
 
+    sweeps: int
+    """How often it has looked for idle connections: its clock for them."""
+
     def room_made(self) -> None:
         """There may be room for another stream."""
         ...
@@ -109,7 +112,7 @@ class H2Response:
         self.status = 0
         self.headers = _NONE
         self.ended = False
-        self.error: TransportError | None = None
+        self.error: HooshError | None = None
         self.stream_id = 0
         self.unsent = memoryview(b"")
         self.untaken_bytes = 0
@@ -156,6 +159,13 @@ class H2Response:
             self._connection.widen(self, min(max_bytes, WIDE_WINDOW_BYTES))
         return await read_body(self, max_bytes)
 
+    def interrupt(self, error: HooshError) -> None:
+        if not self.ended:
+            self.leave()
+            self._parts.clear()
+            self.error = error
+            self._arrived.unpark_all()
+
     def leave(self) -> None:
         self._connection.abandon(self, silent_s=trio.current_time() - self._opened_at)
 
@@ -189,7 +199,7 @@ class H2Connection:
         """How often something has been received."""
         self.begun = 0
         """How many streams there have been."""
-        self.idle_since = trio.current_time()
+        self.idle_since = owner.sweeps
         self.streams: dict[int, H2Response] = {}
         self._wire = wire
         self._owner = owner
@@ -287,7 +297,7 @@ class H2Connection:
         if response.untaken_bytes:
             self.credit(response)  # what nobody will take still counts in the connection's window
         self._flush()
-        self.idle_since = trio.current_time()
+        self.idle_since = self._owner.sweeps
         self._check_room()
 
     def retire(self) -> None:

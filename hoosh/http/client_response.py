@@ -12,7 +12,7 @@ from __future__ import annotations
 import zlib
 from typing import Protocol
 
-from hoosh.errors import ConnectionBroke, ProtocolViolation, ResponseTooLarge
+from hoosh.errors import ConnectionBroke, HooshError, ProtocolViolation, ResponseTooLarge
 from hoosh.http.message import Headers, HttpRequest, Response
 
 __all__ = ["MAX_HEADERS", "MAX_HEAD_BYTES", "DecodedResponse", "OpenResponse", "decoded", "read_body"]
@@ -37,6 +37,10 @@ class OpenResponse(Response, Protocol):
 
     async def open(self, request: HttpRequest) -> None:
         """Send the request and wait for the response head.  Raises TransportError."""
+        ...
+
+    def interrupt(self, error: HooshError) -> None:
+        """End the exchange on the connection now; whoever waits or will wait for the response gets `error`."""
         ...
 
     def leave(self) -> None:

@@ -47,7 +47,11 @@ class Deadline:
     def enter(self, phase: Phase, now_s: float) -> None:
         """Begin `phase` now; entering it again begins it anew."""
         self.phase = phase
-        due = now_s + self._limit_s()
+        timeouts = self.timeouts
+        if phase == "idle":  # the common one: once a chunk
+            due = now_s + timeouts.idle_s
+        else:
+            due = now_s + (timeouts.first_byte_s if phase == "first_byte" else timeouts.connect_s)
         self.due = due if due < self.total_at else self.total_at
 
     def rest(self) -> None:
@@ -58,9 +62,6 @@ class Deadline:
         """The error to raise once `due` has passed."""
         if self.due == self.total_at and self.timeouts.total_s is not None:
             return TransportTimeout("total", self.timeouts.total_s)
-        return TransportTimeout(self.phase, self._limit_s())
-
-    def _limit_s(self) -> float:
-        if self.phase == "idle":
-            return self.timeouts.idle_s
-        return self.timeouts.first_byte_s if self.phase == "first_byte" else self.timeouts.connect_s
+        timeouts = self.timeouts
+        limits_s = {"connect": timeouts.connect_s, "first_byte": timeouts.first_byte_s, "idle": timeouts.idle_s}
+        return TransportTimeout(self.phase, limits_s[self.phase])

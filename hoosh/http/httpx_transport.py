@@ -2,8 +2,8 @@
 
     client = httpx.AsyncClient(transport=PoolTransport(pool_for))
 
-The only module that imports httpx.  A httpx response lives between two calls, not in a block, so each step of the
-exchange runs in a cancel scope of its own: a scope may not outlive the function that opened it.
+The only module that imports httpx.  A response of httpx lives between two calls, not in a block: the exchange is
+opened in one and left in the other.
 
 The request body is collected first; httpx's `read` timeout is both our first-byte and our idle timeout.
 """
@@ -44,7 +44,7 @@ class PoolTransport(httpx.AsyncBaseTransport):
         with _as_httpx_errors(request):
             exchange = self._pool_for(origin).exchange(_request(request, origin, body), _timeouts(request))
             try:
-                response = await exchange.step(exchange.open)
+                response = await exchange.open()
             except BaseException:
                 exchange.leave()
                 raise
@@ -69,7 +69,7 @@ class _PoolStream(httpx.AsyncByteStream):
 
     async def __anext__(self) -> bytes:
         with _as_httpx_errors(self._request):
-            piece = await self._exchange.step(self._response.receive)
+            piece = await self._response.receive()
         if not piece:
             raise StopAsyncIteration
         return piece

@@ -27,15 +27,15 @@ class Alarm(Deadline):
 
     __slots__ = ("_watch", "interrupt")
 
-    def __init__(self, watch: Watch, timeouts: Timeouts, interrupt: Callable[[HooshError], None]) -> None:
-        super().__init__(timeouts, trio.current_time())
+    def __init__(self, watch: Watch, timeouts: Timeouts, interrupt: Callable[[HooshError], None], now_s: float) -> None:
+        super().__init__(timeouts, now_s)
         self._watch = watch
         self.interrupt = interrupt
         watch.alarms[self] = None
 
-    def arm(self, phase: Phase) -> None:
-        """Begin `phase` now."""
-        self.enter(phase, trio.current_time())
+    def arm(self, phase: Phase, now_s: float | None = None) -> None:
+        """Begin `phase` now; give `now_s` where trio.current_time() has just been asked."""
+        self.enter(phase, trio.current_time() if now_s is None else now_s)
         if self.due < self._watch.next_at:
             self._watch.look_at(self.due)
 

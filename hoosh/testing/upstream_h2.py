@@ -56,13 +56,15 @@ class H2Conversation:
             case h2.events.RequestReceived():
                 self._streams[event.stream_id] = _Stream([(bytes(n), bytes(v)) for n, v in event.headers])
             case h2.events.DataReceived():
-                self._streams[event.stream_id].body += event.data
+                if stream := self._streams.get(event.stream_id):
+                    stream.body += event.data
                 self._h2.acknowledge_received_data(event.flow_controlled_length, event.stream_id)
             case h2.events.StreamEnded():
                 nursery.start_soon(self._answer, event.stream_id, nursery.cancel_scope)
             case h2.events.StreamReset():
                 self._upstream.reset_codes.append(int(event.error_code))
-                self._streams[event.stream_id].scope.cancel(reason="stream reset")
+                if stream := self._streams.get(event.stream_id):
+                    stream.scope.cancel(reason="stream reset")
 
     async def _answer(self, stream_id: int, connection: trio.CancelScope) -> None:
         stream = self._streams[stream_id]

@@ -218,13 +218,26 @@ async def test_a_slow_caller_does_not_make_the_upstream_look_idle(autojump_clock
             await trio.sleep(50)
 
 
-async def test_the_total_also_ends_a_caller_that_is_busy(autojump_clock):
-    async with open_house([Head(), Body(b"a"), Hang()]) as house:
-        with pytest.raises(TransportTimeout, match="total"):  # noqa: PT012
-            async with house.pool.exchange(request(), Timeouts(total_s=60)) as response:
+@pytest.mark.parametrize("http2", ["off", "prior"])
+async def test_the_total_frees_the_upstream_of_a_caller_that_is_busy(autojump_clock, http2):
+    script = [Head(), Body(b"a"), Pause(1), Body(b"b"), Hang()]
+    async with open_house(script, http2=http2) as house:
+        started = trio.current_time()
+        async with house.pool.exchange(request(), Timeouts(total_s=60)) as response:
+            await response.receive()
+            await house.upstream.wait_cancelled()
+            assert trio.current_time() - started == pytest.approx(60)
+            with pytest.raises(TransportTimeout, match="total"):
                 await response.receive()
-                await trio.sleep(1000)
-        await house.upstream.wait_cancelled()
+
+
+@pytest.mark.parametrize("http2", ["off", "prior"])
+async def test_a_response_that_is_whole_stays_whole_when_its_time_is_over(autojump_clock, http2):
+    async with open_house(json_reply({"a": 1}), http2=http2) as house:
+        async with house.pool.exchange(request(), Timeouts(total_s=60)) as response:
+            await trio.sleep(100)
+            assert await response.read(99) == b'{"a": 1}'
+        assert house.pool.statistics().idle == 1
 
 
 async def test_one_watch_serves_many_deadlines_in_any_order(autojump_clock):
@@ -248,14 +261,23 @@ async def test_one_watch_serves_many_deadlines_in_any_order(autojump_clock):
 # Interruption, cancellation and errors.
 
 
-async def test_interrupting_an_exchange_raises_the_given_error_in_its_block(autojump_clock):
-    async with open_house([Head(), Hang()]) as house:
+@pytest.mark.parametrize("http2", ["off", "prior"])
+@pytest.mark.parametrize("script", [[Hang()], [Head(), Hang()], [Head(), Body(b"a"), Hang()]])
+async def test_interrupting_an_exchange_raises_the_given_error_in_its_block(autojump_clock, script, http2):
+    async with open_house(script, http2=http2) as house, trio.open_nursery() as nursery:
         exchange = house.pool.exchange(request(), TIMEOUTS)
-        with pytest.raises(Unavailable, match="closing"):  # noqa: PT012
-            async with exchange:
-                exchange.interrupt(Unavailable("closing"))
-                await trio.sleep_forever()
-        assert house.network.still_open() == 0
+
+        @nursery.start_soon
+        async def interrupt():
+            await trio.sleep(1)
+            exchange.interrupt(Unavailable("closing"))
+            await house.upstream.wait_cancelled()
+
+        with pytest.raises(Unavailable, match="closing"):
+            async with exchange as response:
+                await response.read(99)
+        assert house.pool.statistics().active == 0
+        assert trio.current_time() < 1.1
 
 
 async def test_an_exchange_can_be_interrupted_before_it_begins_and_while_it_connects(autojump_clock):
