@@ -25,7 +25,6 @@ EMBEDDING_PATH = "/v1/embeddings"
 DONE = b"data: [DONE]\n\n"
 """The terminator of a stream: each side writes its own."""
 
-COUNTS = ("prompt_tokens", "completion_tokens", "total_tokens", "prompt_cache_hit_tokens")
 TOKENS_MAX = 2**53
 """A count above this is not a count."""
 
@@ -117,9 +116,16 @@ def read_usage(usage: object) -> Usage | None:
     """A vendor's usage object, whatever the types in it, in our terms; None when it counts nothing."""
     if not isinstance(usage, Mapping):
         return None
-    counts = {name: _count(usage, name) for name in COUNTS}
-    details = {name: _details(usage.get(name)) for name in ("prompt_tokens_details", "completion_tokens_details")}
-    return plain_usage(PlainUsage(**counts, **details))
+    return plain_usage(
+        PlainUsage(
+            prompt_tokens=_count(usage, "prompt_tokens"),
+            completion_tokens=_count(usage, "completion_tokens"),
+            total_tokens=_count(usage, "total_tokens"),
+            prompt_tokens_details=_details(usage.get("prompt_tokens_details")),
+            completion_tokens_details=_details(usage.get("completion_tokens_details")),
+            prompt_cache_hit_tokens=_count(usage, "prompt_cache_hit_tokens"),
+        )
+    )
 
 
 def _details(details: object) -> Details:
