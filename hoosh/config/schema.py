@@ -120,6 +120,7 @@ class Provider(_Section, frozen=True):
         kind = self.kind
         force_setattr(self, "type", kind.wire)
         force_setattr(self, "name", self.name or kind.wire)
+        force_setattr(self, "http2", Http2(self.http2))
         force_setattr(self, "base_url", plain_base_url(self.base_url or kind.base_url or ""))
 
     @property
