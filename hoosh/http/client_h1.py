@@ -103,22 +103,30 @@ class H1Response:
             # The peer may have answered, say with 413, before it stopped reading: what it said is still to be had.
             # Or we were interrupted: the next line but one raises that.
             self._excess = True
-        while not self.status:
-            data = await self._next(wire)
-            if not data:
-                raise ConnectionBroke("connection closed before the response head was complete")
-            self.stale = False
-            self._head_bytes += len(data)
-            self._feed(data)
-            if not self.status and self._head_bytes > MAX_HEAD_BYTES:
-                raise ProtocolViolation(f"response head is larger than {MAX_HEAD_BYTES} bytes")
+        try:
+            while not self.status and self._error is None:
+                data = await wire.receive()
+                if not data:
+                    raise ConnectionBroke("connection closed before the response head was complete")
+                self.stale = False
+                self._head_bytes += len(data)
+                self._feed(data)
+                if not self.status and self._head_bytes > MAX_HEAD_BYTES:
+                    raise ProtocolViolation(f"response head is larger than {MAX_HEAD_BYTES} bytes")
+        except (ConnectionBroke, trio.ClosedResourceError):
+            if self._error is None:
+                raise
+        if self._error is not None:
+            raise self._error
 
     async def receive(self) -> bytes:
         parts = self._parts
         if not parts:
             if self.ended:
                 return b""
+            self._alarm.arm("idle")
             await self._receive_more()
+            self._alarm.rest()
             if not parts:
                 return b""
         body = parts[0] if len(parts) == 1 else b"".join(parts)
@@ -151,30 +159,24 @@ class H1Response:
         self._alarm.arm("first_byte")  # a large body takes its time, and the phase begins when it is gone
 
     async def _receive_more(self) -> None:
-        """Wait for body bytes or the end."""
-        alarm, wire = self._alarm, self._connection.wire
-        alarm.arm("idle")
+        """Wait for body bytes or the end.  Flat: every layer of `await` costs at every chunk."""
+        wire = self._connection.wire
         idle_bytes = 0  # of chunk heads, extensions, trailers
-        while not self._parts and not self.ended:
-            data = await self._next(wire)
-            if data:
-                self._feed(data)
-            else:
-                self._end_of_input()
-            idle_bytes += len(data)
-            if idle_bytes > MAX_HEAD_BYTES and not self._parts:
-                raise ProtocolViolation("response framing without a body")
-        alarm.rest()
-
-    async def _next(self, wire: Wire) -> bytes:
+        try:
+            while not self._parts and not self.ended and self._error is None:
+                data = await wire.receive()
+                if data:
+                    self._feed(data)
+                else:
+                    self._end_of_input()
+                idle_bytes += len(data)
+                if idle_bytes > MAX_HEAD_BYTES and not self._parts:
+                    raise ProtocolViolation("response framing without a body")
+        except (ConnectionBroke, trio.ClosedResourceError):
+            if self._error is None:
+                raise
         if self._error is not None:
             raise self._error
-        try:
-            return await wire.receive()
-        except (ConnectionBroke, trio.ClosedResourceError):
-            if self._error is not None:
-                raise self._error from None
-            raise
 
     def _feed(self, data: bytes) -> None:
         parser = self._parser

@@ -7,7 +7,7 @@ So cancelling a request can only ever queue RST_STREAM(CANCEL); it cannot tear a
 
 Flow control (RFC 9113, section 5.2): the upstream may send STREAM_WINDOW_BYTES per stream ahead of its consumer, and
 gets that back only for what the consumer took.  The connection's window holds every stream's, so a slow consumer
-stops its own stream and no other.  A buffered `read` takes as it comes and gets WIDE_WINDOW_BYTES.
+stops its own stream and no other.  A buffered `read` takes as it comes and is given more (`widen`).
 
 Request bodies are cut into frames as windows allow, one frame a stream in turn, and never more than BACKLOG_BYTES
 ahead of the socket.
@@ -32,16 +32,16 @@ import h2.exceptions
 import h2.settings
 import trio
 
-from hoosh.errors import ConnectionBroke, HooshError, ProtocolViolation, TransportError
-from hoosh.http.client_response import MAX_HEAD_BYTES, MAX_HEADERS, read_body
+from hoosh.errors import ConnectionBroke, ProtocolViolation
+from hoosh.http.client_h2_stream import H2Response
+from hoosh.http.client_response import MAX_HEAD_BYTES, MAX_HEADERS
 from hoosh.http.message import Headers, HttpRequest
 from hoosh.http.watch import Alarm
 from hoosh.http.wire import Wire
 
-__all__ = ["H2Connection", "H2Response"]
+__all__ = ["H2Connection"]
 
 STREAM_WINDOW_BYTES = 65_535
-WIDE_WINDOW_BYTES = 1024 * 1024
 CONNECTION_WINDOW_BYTES = 16 * 1024 * 1024
 BACKLOG_BYTES = 64 * 1024
 FLOOD_BYTES = 1024 * 1024
@@ -57,7 +57,6 @@ log = logging.getLogger("hoosh.http")
 
 _CODES = h2.settings.SettingCodes
 _OPEN = h2.connection.ConnectionState.CLIENT_OPEN
-_NONE = Headers()
 
 _CONNECTION_HEADERS = frozenset({b"connection", b"keep-alive", b"proxy-connection", b"transfer-encoding", b"upgrade"})
 """RFC 9113, section 8.2.2: these have no meaning in HTTP/2, and make a message malformed."""
@@ -85,110 +84,6 @@ class H2Owner(Protocol):
     def lost(self, connection: H2Connection) -> None:
         """The connection is gone."""
         ...
-
-
-class H2Response:
-    """One stream: a request on its way out and a response on its way in."""
-
-    __slots__ = (
-        "_alarm",
-        "_arrived",
-        "_connection",
-        "_opened_at",
-        "_parts",
-        "_wide",
-        "ended",
-        "error",
-        "headers",
-        "reads_before",
-        "reused",
-        "status",
-        "stream_id",
-        "unsent",
-        "untaken_bytes",
-    )
-
-    def __init__(self, connection: H2Connection, alarm: Alarm) -> None:
-        self.status = 0
-        self.headers = _NONE
-        self.ended = False
-        self.error: HooshError | None = None
-        self.stream_id = 0
-        self.unsent = memoryview(b"")
-        self.untaken_bytes = 0
-        """Received, and not yet credited to the peer; padding included."""
-        self.reused = connection.begun > 0
-        self.reads_before = connection.reads
-        self._connection = connection
-        self._alarm = alarm
-        self._opened_at = trio.current_time()
-        self._parts: list[bytes] = []
-        self._wide = False
-        self._arrived = trio.lowlevel.ParkingLot()
-
-    @property
-    def stale(self) -> bool:
-        return self.reused and self._connection.reads == self.reads_before
-
-    async def open(self, request: HttpRequest) -> None:
-        while not self.status:
-            if self.error is not None:
-                raise self.error
-            await self._arrived.park()
-
-    async def receive(self) -> bytes:
-        parts = self._parts
-        if not parts:
-            if self.ended:
-                return b""
-            self._alarm.arm("idle")
-            while not parts and not self.ended:
-                if self.error is not None:
-                    raise self.error
-                await self._arrived.park()
-            self._alarm.rest()
-        body = parts[0] if len(parts) == 1 else b"".join(parts)
-        parts.clear()
-        if self.untaken_bytes:
-            self._connection.credit(self)
-        return body
-
-    async def read(self, max_bytes: int) -> bytes:
-        if not self.ended and not self._wide:
-            self._wide = True
-            self._connection.widen(self, min(max_bytes, WIDE_WINDOW_BYTES))
-        return await read_body(self, max_bytes)
-
-    def interrupt(self, error: HooshError) -> None:
-        if not self.ended:
-            self.leave()
-            self._parts.clear()
-            self.error = error
-            self._arrived.unpark_all()
-
-    def leave(self) -> None:
-        self._connection.abandon(self, silent_s=trio.current_time() - self._opened_at)
-
-    # What the connection's reader tells.
-
-    def head_arrived(self, status: int, headers: Headers) -> None:
-        self.status, self.headers = status, headers
-        self._arrived.unpark_all()
-
-    def body_arrived(self, data: bytes) -> None:
-        if data:
-            self._parts.append(data)
-            self._arrived.unpark_all()
-
-    def end_arrived(self) -> None:
-        self.ended = True
-        self._arrived.unpark_all()
-
-    def fail(self, error: TransportError) -> None:
-        """Before the end: what has arrived can still be received, then `error` is raised.  After it: nothing."""
-        if not self.ended and self.error is None:
-            self.error = error
-            self._arrived.unpark_all()
 
 
 class H2Connection:
