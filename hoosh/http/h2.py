@@ -42,6 +42,8 @@ PREFACE = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"
 DATA, HEADERS, RST_STREAM, CONTINUATION = 0x0, 0x1, 0x3, 0x9
 END_STREAM, END_HEADERS = 0x1, 0x4
 FRAME_HEAD_BYTES = 9
+MAX_FRAME_BYTES = 16384
+"""SETTINGS_MAX_FRAME_SIZE where nobody has said otherwise, as we do not."""
 
 STREAM_WINDOW = 65535
 """What a client may send of a body that nobody has asked for yet: the protocol's own default."""
@@ -222,42 +224,42 @@ def read_head(raw: HeaderList) -> IncomingHead:
     pseudo: dict[bytes, bytes] = {}
     fields: list[tuple[bytes, bytes]] = []
     cookies: list[bytes] = []
-    host: bytes | None = None
+    hosts: list[bytes] = []
+    seen_field = False
     for name, value in raw:
         if not _is_value(value):
             raise MalformedHead("a value holds what it may not")
         if name in PSEUDO:
-            if name in pseudo or fields or cookies:
+            if name in pseudo or seen_field:
                 raise MalformedHead("a pseudo-header comes twice, or late")
             pseudo[name] = value
-            if name == b":authority":
-                host = value
-        elif not _is_name(name):
+            continue
+        seen_field = True
+        if not _is_name(name):
             raise MalformedHead("a name holds what it may not")
-        elif name in CONNECTION_SPECIFIC or (name == b"te" and value.lower() != b"trailers"):
+        if name in CONNECTION_SPECIFIC or (name == b"te" and value.lower() != b"trailers"):
             raise MalformedHead("a header that belongs to HTTP/1.1 connections")
-        elif name == b"cookie":
+        if name == b"cookie":
             cookies.append(value)
         elif name == b"host":
-            if host is not None and host != value:
-                raise MalformedHead("two hosts")
-            host = value
+            hosts.append(value)
         else:
             fields.append((name, value))
-    return _assemble(pseudo, fields, cookies, host)
+    return _assemble(pseudo, fields, cookies, hosts)
 
 
 def _assemble(
-    pseudo: dict[bytes, bytes], fields: list[tuple[bytes, bytes]], cookies: list[bytes], host: bytes | None
+    pseudo: dict[bytes, bytes], fields: list[tuple[bytes, bytes]], cookies: list[bytes], hosts: list[bytes]
 ) -> IncomingHead:
     method, path = pseudo.get(b":method"), pseudo.get(b":path")
-    if not method or host is None:
-        raise MalformedHead("no method, or no host")
+    authority = pseudo.get(b":authority", hosts[0] if hosts else None)
+    if not method or authority is None or hosts not in ([], [authority]):
+        raise MalformedHead("no method, or not one host")
     if method == b"CONNECT":
         path = b""
     elif not path or b":scheme" not in pseudo:
         raise MalformedHead("no path, or no scheme")
-    fields.append((b"host", host))
+    fields.append((b"host", authority))
     if cookies:
         fields.append((b"cookie", b"; ".join(cookies)))
     return IncomingHead(method, path, fields)
@@ -314,9 +316,9 @@ TINY_BYTES = 256
 
 
 class FloodGuard:
-    """A budget of frames that do no work.  `is_exhausted` once it is spent: the connection must go.
+    """A budget of frames that do no work.  `verdict` once it is spent: the connection must go.
 
-    The peer begins with `budget`; each idle frame takes one, a finished request gives `REQUEST_CREDIT` back, a second
+    Also for a frame larger than we allow: h2 looks at its length only when all of it has come, up to 16 MiB.  The peer begins with `budget`; each idle frame takes one, a finished request gives `REQUEST_CREDIT` back, a second
     gives REFILL_PER_S back, never above the budget.
     """
 
@@ -324,7 +326,7 @@ class FloodGuard:
     DATA_CREDIT = 2.0
     """For the WINDOW_UPDATEs, of the stream and of the connection, that a DATA frame of ours calls for."""
 
-    __slots__ = ("_block_open", "_budget", "_head", "_kind", "_left", "_refilled_at", "_skip")
+    __slots__ = ("_block_open", "_budget", "_head", "_kind", "_left", "_oversized", "_refilled_at", "_skip")
 
     def __init__(self, budget: int, *, now: float) -> None:
         self._budget = float(budget)
@@ -338,14 +340,18 @@ class FloodGuard:
         """Of the latest frame."""
         self._block_open = False
         """HEADERS has come, the frame with END_HEADERS has not."""
+        self._oversized = False
 
     @property
     def head_open(self) -> bool:
         """Part of a header block has come, and not all of it."""
         return self._block_open or bool(self._head) or (self._skip > 0 and self._kind in (HEADERS, CONTINUATION))
 
-    def is_exhausted(self) -> bool:
-        return self._left < 0
+    def verdict(self) -> h2.errors.ErrorCodes | None:
+        """Why the connection must go, or None."""
+        if self._oversized:
+            return h2.errors.ErrorCodes.FRAME_SIZE_ERROR
+        return h2.errors.ErrorCodes.ENHANCE_YOUR_CALM if self._left < 0 else None
 
     def charge(self, cost: float = 1.0) -> None:
         self._left -= cost
@@ -374,6 +380,8 @@ class FloodGuard:
 
     def _weigh(self, kind: int, flags: int, length: int) -> None:
         self._kind = kind
+        if length > MAX_FRAME_BYTES:
+            self._oversized = True
         if kind == HEADERS:
             self._block_open = not flags & END_HEADERS
         elif kind == DATA:

@@ -147,7 +147,7 @@ class H2Connection:
     def _take(self, data: bytes) -> bool:
         """Act on what one receive brought.  False: the peer broke the protocol or our patience, stop reading."""
         try:
-            if not self.guard.is_exhausted():
+            if not self.guard.verdict():
                 for event in self.protocol.receive_data(data):
                     act = self._on.get(type(event))
                     if act is not None:
@@ -155,10 +155,10 @@ class H2Connection:
         except h2.exceptions.ProtocolError:
             self._finished = True  # h2 has queued the GOAWAY with its code
             return False
-        if self.guard.is_exhausted():
-            self._give_up(Codes.ENHANCE_YOUR_CALM)
-            return False
-        return True
+        verdict = self.guard.verdict()
+        if verdict is not None:
+            self._give_up(verdict)
+        return verdict is None
 
     async def _wait_room(self) -> None:
         """Until the writer has caught up.  The peer's leaving is still seen."""
@@ -310,6 +310,7 @@ class H2Connection:
             return
         stream.pend(data, end=end)
         if self._turns or self._backlog_bytes >= OUTPUT_BYTES or not self._send_turn(stream) or stream.pending:
+            stream.sent = trio.Event()
             self._turns.append(stream)
             self._pump()
             await stream.wait_sent()

@@ -60,9 +60,9 @@ class H2Stream:
     )
     nursery: trio.Nursery
     progress: trio.Event
-    """Set when some of the body has come; made by whoever waits."""
+    """Set when some of the body has come; there once that is waited for."""
     sent: trio.Event
-    """Set when nothing is pending any more; made by whoever waits."""
+    """Set when nothing is pending any more; there only while that is waited for."""
 
     def __init__(self, connection: H2Connection, stream_id: int, head: IncomingHead, arrived_at: float) -> None:
         self._connection = connection
@@ -225,8 +225,7 @@ class H2Stream:
     async def wait_sent(self) -> None:
         """Until the connection has taken all that is pending."""
         try:
-            while self.pending:
-                self.sent = trio.Event()
+            if self.pending:
                 await self.sent.wait()
         finally:
             if self.pending:  # cancelled
