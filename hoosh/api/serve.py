@@ -9,6 +9,8 @@ Shutdown: stop accepting, let what runs finish for `drain_s`, then end it with a
 
 from __future__ import annotations
 
+import errno
+import os
 import signal
 import socket
 import ssl
@@ -205,8 +207,22 @@ def run_server(config: Config, *, config_path: Path | None, server: str) -> int:
     except* ConfigError as group:
         print(unwrap(group), file=sys.stderr)
     except* OSError as group:
-        print(f"hoosh-trio: cannot listen: {unwrap(group)}", file=sys.stderr)
+        print(f"hoosh-trio: {_cannot_listen(config, unwrap(group))}", file=sys.stderr)
     return 1
+
+
+def _cannot_listen(config: Config, error: BaseException) -> str:
+    """One line: where, why, and what to do."""
+    server = config.server
+    where = f"unix:{server.unix_socket}" if server.unix_socket else f"{server.bind}:{server.port}"
+    number = error.errno if isinstance(error, OSError) else None
+    advice = {
+        errno.EADDRINUSE: "; somebody listens there already: stop them, or choose another with --port or [server]",
+        errno.EACCES: "; this user may not: choose a port above 1023, or a place it may write to",
+        errno.EADDRNOTAVAIL: "; this machine has no such address: change --bind or [server].bind",
+    }.get(number or 0, "")
+    reason = os.strerror(number) if number and number > 0 else str(error)
+    return f"cannot listen on {where}: {reason}{advice}"
 
 
 async def _run_until_signal(config: Config, config_path: Path | None) -> int:
