@@ -316,10 +316,11 @@ TINY_BYTES = 256
 
 
 class FloodGuard:
-    """A budget of frames that do no work.  `verdict` once it is spent: the connection must go.
+    """A budget of frames that do no work; once it is spent, the `verdict` is that the connection must go.
 
-    Also for a frame larger than we allow: h2 looks at its length only when all of it has come, up to 16 MiB.  The peer begins with `budget`; each idle frame takes one, a finished request gives `REQUEST_CREDIT` back, a second
-    gives REFILL_PER_S back, never above the budget.
+    The peer begins with `budget`; each idle frame takes one, a finished request gives `REQUEST_CREDIT` back, a second
+    gives REFILL_PER_S back, never above the budget.  A frame larger than we allow ends it at once: h2 looks at the
+    length only when all of the frame has come, up to 16 MiB.
     """
 
     REQUEST_CREDIT = 4.0

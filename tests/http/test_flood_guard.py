@@ -1,4 +1,4 @@
-"""What HTTP/2 needs beside h2, without any socket: floods, request heads, header encoding, the protocol's own changes."""
+"""What HTTP/2 needs beside h2, without any socket: floods, request heads, header encoding, and our own protocol."""
 
 from __future__ import annotations
 
