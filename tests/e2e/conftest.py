@@ -20,6 +20,7 @@ def upstream(tmp_path_factory: pytest.TempPathFactory) -> Iterator[OpenAIServer]
     server = OpenAIServer(tmp_path_factory.mktemp("upstream"))
     yield server
     server.kill()
+    assert server.stderr == "", "the gateway, or the server itself, has made a mistake"
 
 
 @pytest.fixture(scope="session")
