@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
+from typing import Any
 
 import h2.config
 import h2.connection
@@ -160,7 +161,7 @@ class H2Client:
         extra: HeaderList = (),
     ) -> int:
         stream_id = self.h2.get_next_available_stream_id()
-        head = [(":method", method), (":path", path), (":scheme", "http"), (":authority", "here"), *extra]
+        head: list[Any] = [(":method", method), (":path", path), (":scheme", "http"), (":authority", "here"), *extra]
         self.h2.send_headers(stream_id, head, end_stream=end and body is None)
         if body is not None:
             self.h2.send_data(stream_id, body, end_stream=end)

@@ -12,7 +12,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from serving import OPENING, Codes, frame
 
-from hoosh.http.h2 import PREFACE, FloodGuard, MalformedHead, ServerProtocol, encode_fields, read_head
+from hoosh.http.h2 import PREFACE, FloodGuard, MalformedHead, ServerProtocol, read_head
+from hoosh.http.hpack import HeaderDecoder, encode_fields
 from hoosh.http.message import Limits
 
 DATA, HEADERS, PRIORITY, RST_STREAM, SETTINGS, PING, WINDOW_UPDATE, CONTINUATION = 0, 1, 2, 3, 4, 6, 8, 9
@@ -178,6 +179,8 @@ def test_what_h2_refuses_in_a_head_is_refused_here(extra: list[tuple[bytes, byte
     try:
         (event,) = (e for e in checking.receive_data(block) if isinstance(e, h2.events.RequestReceived))
     except h2.exceptions.ProtocolError:
+        if sum(name == b"cookie" for name, _ in extra) > 1:
+            return  # h2 looks at what it has made of them
         with pytest.raises(MalformedHead):
             read_head(head)
     else:
@@ -205,6 +208,43 @@ def test_a_decoder_whose_table_was_shut_is_told_that_we_use_none() -> None:
     protocol.send_head(1, [(b":status", b"200")], end=True)
     block = protocol.data_to_send()[9:]
     assert client.decode(block, raw=True) == [(b":status", b"200")]
+
+
+literals = st.tuples(st.sampled_from([b"x", b"content-length", b"authorization", b"x-long" * 20]), texts)
+fields = st.one_of(st.sampled_from([*GET, (b"accept", b"*/*"), (b":path", b"/v1/x")]), literals)
+
+
+@given(st.lists(st.lists(fields, max_size=6), max_size=5), st.lists(st.sampled_from([0, 100, 4096])), st.booleans())
+def test_heads_are_read_as_hpack_reads_them(
+    heads: list[list[tuple[bytes, bytes]]], sizes: list[int], huffman: bool
+) -> None:
+    """Over a connection's life: the table fills, is used, is resized."""
+    encoder, ours, theirs = hpack.Encoder(), HeaderDecoder(), hpack.Decoder()
+    for head in heads:
+        if sizes:
+            encoder.header_table_size = sizes.pop()
+        block = encoder.encode(head, huffman=huffman)
+        assert ours.decode(block, raw=True) == [tuple(field) for field in theirs.decode(block, raw=True)] == head
+        assert list(ours.header_table.dynamic_entries) == list(theirs.header_table.dynamic_entries)
+
+
+@given(st.lists(st.binary(max_size=40), max_size=4))
+def test_noise_is_read_or_refused_as_hpack_does(blocks: list[bytes]) -> None:
+    ours, theirs = HeaderDecoder(), hpack.Decoder()
+    for block in blocks:
+        try:
+            expected = [tuple(field) for field in theirs.decode(block, raw=True)]
+        except hpack.HPACKError:
+            with pytest.raises(hpack.HPACKError):
+                ours.decode(block, raw=True)
+            return
+        assert ours.decode(block, raw=True) == expected
+
+
+def test_a_head_that_blows_up_in_reading_is_refused() -> None:
+    bomb = b"\x40\x01a\x7f\xa1\x1e" + b"b" * 4000 + b"\xbe" * 100
+    with pytest.raises(hpack.OversizedHeaderListError):
+        HeaderDecoder().decode(bomb, raw=True)
 
 
 # -- the protocol's own changes ---------------------------------------------------------------------------------
@@ -266,10 +306,25 @@ def test_a_long_connection_forgets_its_streams() -> None:
     block = hpack.Encoder().encode(GET)
     for stream_id in range(1, 6001, 2):
         protocol.receive_data(frame(HEADERS, END_HEADERS | END_STREAM, stream_id, block))
-        protocol.send_head(stream_id, [(b":status", b"200")], end=True)
+        protocol.abandon(stream_id, Codes.CANCEL)
         protocol.forget(stream_id)
     assert not protocol.streams
     assert len(protocol._closed_streams) == ServerProtocol.MAX_CLOSED_STREAMS
+
+
+def test_frames_that_were_on_their_way_to_a_reset_stream_are_no_error() -> None:
+    protocol = opened(flags=END_HEADERS)
+    protocol.abandon(1, Codes.CANCEL)
+    protocol.forget(1)
+    assert protocol.receive_data(frame(DATA, END_STREAM, 1, b"abc") + frame(WINDOW_UPDATE, 0, 1, b"\0\0\0\1")) == []
+    assert protocol.receive_data(frame(HEADERS, END_HEADERS | END_STREAM, 1, b"\x82")) == []
+
+
+def test_more_of_a_request_that_has_ended_resets_it() -> None:
+    protocol = opened()
+    (event,) = protocol.receive_data(frame(HEADERS, END_HEADERS | END_STREAM, 1, b"\x82"))
+    assert isinstance(event, h2.events.StreamReset)
+    assert frame(RST_STREAM, 0, 1, Codes.STREAM_CLOSED.to_bytes(4, "big")) in protocol.data_to_send()
 
 
 def test_the_preface_is_what_the_protocol_says() -> None:

@@ -717,7 +717,7 @@ async def test_a_flood_is_answered_with_enhance_your_calm_and_cancels_everything
         for n in range(1000):
             if n and served.h2()._finished:
                 break
-            await client.wire.send(FLOODS[name](n))
+            await client.wire.send(FLOODS[name](n))  # type: ignore[no-untyped-call]
             if n % 8 == 0:
                 await settle()
         else:
