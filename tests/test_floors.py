@@ -104,7 +104,9 @@ def test_what_decides_does_not_wait(path: Path):
     if not (pure_floor or pure_room or room == "config"):
         return
     for line, name in imports_of(path):
-        assert name.split(".")[0] not in ("trio", "anyio", "asyncio", "socket", "httpx"), f"{relative}:{line} waits: {name}"
+        assert name.split(".")[0] not in ("trio", "anyio", "asyncio", "socket", "httpx"), (
+            f"{relative}:{line} waits: {name}"
+        )
     tree = ast.parse(path.read_text())
     waiting = [node.lineno for node in ast.walk(tree) if isinstance(node, ast.AsyncFunctionDef | ast.Await)]
     assert not waiting, f"{relative}:{waiting[0]} is async"
