@@ -23,7 +23,7 @@ from hoosh.http.h1 import BODILESS, CONTINUE, LAST_CHUNK, IncomingRequest, Reque
 from hoosh.http.message import HeaderList, Limits
 from hoosh.http.wire import Wire
 
-__all__ = ["SENDS_AT_ONCE", "ErrorPage", "H1Connection", "Service", "run_handler"]
+__all__ = ["SENDS_AT_ONCE", "ErrorPage", "H1Connection", "Service", "apologise", "run_handler"]
 
 ErrorPage = Callable[[int, str], tuple[HeaderList, bytes]]
 """(status, message) → headers and body of an answer to a request that is not HTTP enough to reach a handler."""
@@ -161,30 +161,46 @@ class H1Connection:
     # -- the server task ----------------------------------------------------------------------------------------
 
     async def _serve(self) -> None:
-        requests = self.reader.requests
-        while True:
-            if requests:
-                await self._answer(requests.popleft())
-                self.make_room()
-                if self.closing:
-                    return
-            elif self.reader.failure is not None:
-                await self._refuse()
-                return
-            elif self.closing:
-                return
-            else:
-                await self.wait_progress()
+        """Answer requests in the order they came, each in a nursery of its own.
 
-    async def _answer(self, request: IncomingRequest) -> None:
+        A nursery that a request leaves as it found it goes to the next: closing one and opening another takes a turn
+        of the scheduler, a fifth of a small request (docs/benchmarks.md).
+        """
+        while not self.closing:
+            exchange: H1Exchange | None = None
+            try:
+                async with trio.open_nursery() as nursery:
+                    while not (self.closing or nursery.child_tasks or nursery.cancel_scope.cancel_called):
+                        request = await self._next_request()
+                        if request is None:
+                            return
+                        exchange = H1Exchange(self, request, self._arrival, nursery)
+                        await self._answer(exchange)
+                    nursery.cancel_scope.cancel(reason="request answered")
+            except* Exception as bugs:
+                await apologise(exchange, bugs, self.service)
+
+    async def _next_request(self) -> IncomingRequest | None:
+        """The next in line; None when there will be none.  What broke the protocol has been answered then."""
+        requests = self.reader.requests
+        while not requests:
+            if self.reader.failure is not None:
+                await self._refuse()
+                return None
+            if self.closing:
+                return None
+            await self.wait_progress()
+        return requests.popleft()
+
+    async def _answer(self, exchange: H1Exchange) -> None:
         self.idle_since = None
-        exchange = H1Exchange(self, request, self._arrival)
         try:
             await run_handler(self.service.handler, exchange, self.service)
         finally:
-            if self._torn or not (exchange.ended and request.complete and exchange.keep_alive):
+            if self._torn or not exchange.leaves_connection_clean():
                 self.closing = True
             self.idle_since = trio.current_time()
+            self.make_room()
 
     async def _refuse(self) -> None:
         failure = self.reader.failure
@@ -226,26 +242,25 @@ class H1Connection:
 
 
 async def run_handler(handler: Handler, exchange: Exchange, service: Service) -> None:
-    """Let `handler` answer in a nursery of the request's own, behind a barrier.
+    """Let `handler` answer, behind a barrier: its bug costs the client a 500, or the rest of a response that has begun.
 
-    Its bug costs the client a 500, or the rest of a response that has begun; nobody else anything.
+    `exchange.nursery` is open around this; what its tasks raise comes out there: see `apologise`.
     """
-    crashed = False
     try:
-        async with trio.open_nursery() as nursery:
-            exchange.nursery = nursery
-            await handler(exchange)
-            if nursery.child_tasks:
-                nursery.cancel_scope.cancel(reason="request answered")
-    except* Exception as bugs:
-        crashed = True
-        service.on_crash(bugs)
-    if exchange.started or (nursery.cancel_scope.cancel_called and not crashed):
-        return
-    if not crashed:
-        service.on_crash(RuntimeError("the handler gave no answer"))
-    async with trio.open_nursery() as exchange.nursery:
-        await exchange.respond(500, *service.error_page(500, CRASHED))
+        await handler(exchange)
+    except Exception as bug:
+        await apologise(exchange, bug, service)
+    else:
+        if not exchange.started:
+            await apologise(exchange, RuntimeError("the handler gave no answer"), service)
+
+
+async def apologise(exchange: Exchange | None, bug: Exception, service: Service) -> None:
+    """Report a bug, and answer in place of the handler where that is still possible."""
+    service.on_crash(bug)
+    if exchange is not None and not exchange.started:
+        async with trio.open_nursery() as exchange.nursery:
+            await exchange.respond(500, *service.error_page(500, CRASHED))
 
 
 class H1Exchange:
@@ -270,9 +285,11 @@ class H1Exchange:
         "started",
         "version",
     )
-    nursery: trio.Nursery
 
-    def __init__(self, connection: H1Connection, request: IncomingRequest, arrived_at: float) -> None:
+    def __init__(
+        self, connection: H1Connection, request: IncomingRequest, arrived_at: float, nursery: trio.Nursery
+    ) -> None:
+        self.nursery = nursery
         self._connection = connection
         self._request = request
         self._head = b""
@@ -289,6 +306,10 @@ class H1Exchange:
         self.keep_alive = request.keep_alive
         self.started = False
         self.ended = False
+
+    def leaves_connection_clean(self) -> bool:
+        """Both messages are whole, and both sides want to go on."""
+        return self.ended and self._request.complete and self.keep_alive
 
     # -- the request body ---------------------------------------------------------------------------------------
 

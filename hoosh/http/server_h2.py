@@ -25,9 +25,9 @@ import h2.exceptions
 import trio
 
 from hoosh.errors import ConnectionBroke
-from hoosh.http.exchange import Exchange
+from hoosh.http.exchange import Exchange, Handler
 from hoosh.http.h2 import PREFACE, FloodGuard, MalformedHead, ServerProtocol, read_head
-from hoosh.http.server_h1 import SENDS_AT_ONCE, Service, run_handler
+from hoosh.http.server_h1 import SENDS_AT_ONCE, Service, apologise, run_handler
 from hoosh.http.stream_h2 import H2Stream
 from hoosh.http.wire import Wire, linger
 
@@ -250,13 +250,22 @@ class H2Connection:
             if not stream.gone:
                 refusal = stream.refusal()
                 handler = self.service.handler if refusal is None else _refuser(self.service, *refusal)
-                await run_handler(handler, stream, self.service)
+                await self._run_in_nursery(handler, stream)
         finally:
             stream.finish()
             self._shut.pop(stream, None)
             del self.streams[stream.stream_id]
             self._idle_since = trio.current_time()
             self._close_if_done()
+
+    async def _run_in_nursery(self, handler: Handler, stream: H2Stream) -> None:
+        try:
+            async with trio.open_nursery() as stream.nursery:  # the request's own
+                await run_handler(handler, stream, self.service)
+                if stream.nursery.child_tasks:
+                    stream.nursery.cancel_scope.cancel(reason="request answered")
+        except* Exception as bugs:
+            await apologise(stream, bugs, self.service)
 
     def _close_if_done(self) -> None:
         if self._closing and not self.streams:

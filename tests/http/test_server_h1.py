@@ -367,7 +367,7 @@ async def test_a_handlers_bug_is_a_500_and_the_connection_goes_on(autojump_clock
         assert answer.startswith(b"HTTP/1.1 500 ")
         assert b"bug" not in answer
         (crash,) = served.crashes
-        assert isinstance(crash, ExceptionGroup)
+        assert isinstance(crash, LookupError)
         assert served.server.statistics().crashed == 1
 
 
@@ -384,6 +384,37 @@ async def test_a_bug_in_a_task_of_the_request_counts_as_the_handlers(autojump_cl
         client = served.connect()
         await client.send(GET)
         assert (await client.receive()).startswith(b"HTTP/1.1 500 ")
+
+
+async def test_a_task_that_a_request_leaves_behind_ends_with_it_and_the_next_request_has_its_own_nursery(
+    autojump_clock: object,
+) -> None:
+    nurseries: list[trio.Nursery] = []
+    left_behind: list[str] = []
+
+    async def linger() -> None:
+        try:
+            await trio.sleep_forever()
+        finally:
+            left_behind.append("ended")
+
+    async def handler(exchange: Exchange) -> None:
+        assert not exchange.nursery.child_tasks
+        assert not exchange.nursery.cancel_scope.cancel_called
+        nurseries.append(exchange.nursery)
+        if exchange.path == "/leaves":
+            exchange.nursery.start_soon(linger)
+            await trio.lowlevel.checkpoint()
+        await exchange.respond(200, TEXT, exchange.path.encode())
+
+    async with serving(handler) as served:
+        client = served.connect()
+        for path in (b"/plain", b"/leaves", b"/next"):
+            await client.send(b"GET " + path + b" HTTP/1.1\r\n" + HOST + b"\r\n")
+            await read_until(client, path)
+        assert left_behind == ["ended"]
+        assert nurseries[0] is nurseries[1]  # nothing was left in it
+        assert nurseries[1] is not nurseries[2]
 
 
 async def test_a_bug_in_the_middle_of_a_stream_breaks_the_stream(autojump_clock: object) -> None:
