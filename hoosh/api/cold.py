@@ -18,6 +18,8 @@ from hoosh.http.message import Limits
 
 __all__ = ["ColdApp"]
 
+IMPORT_AGAIN_S = 1.0
+
 
 class ColdApp:
     """A service that brings the app up, and the handler that passes requests to it."""
@@ -40,7 +42,7 @@ class ColdApp:
     async def run(self, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
         """Ready at once; requests wait until the app is there."""
         task_status.started()
-        module = await trio.to_thread.run_sync(_import_app)
+        module = await self._import()
         app = module.build_app(
             self._gateway,
             hot=self._hot,
@@ -52,6 +54,15 @@ class ColdApp:
             await nursery.start(run_lifespan, app)
             self._host = AsgiHost(app, on_error=module.answer_error)
             self._up.set()
+
+    async def _import(self) -> ModuleType:
+        while True:
+            try:
+                return await trio.to_thread.run_sync(_import_app)
+            except OSError as error:
+                # No file left to open, most likely: inference needs none of these modules, and a crowd passes.
+                self._gateway.log.error("app not loaded", error=str(error), again_s=IMPORT_AGAIN_S)
+            await trio.sleep(IMPORT_AGAIN_S)
 
     async def __call__(self, exchange: Exchange) -> None:
         if self._host is None:

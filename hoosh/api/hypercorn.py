@@ -6,19 +6,26 @@ default; behind a proxy that one trusts, Hypercorn does.
 
 from __future__ import annotations
 
+import os
 import signal
 import sys
-from typing import Any, cast
+from collections.abc import AsyncIterator
+from typing import Any, NoReturn, cast
 
 import trio
 from hypercorn.config import Config as HypercornConfig
 from hypercorn.trio import serve as hypercorn_serve
 
-from hoosh.api.serve import create_app
+from hoosh.api.errors import unwrap
+from hoosh.api.serve import GRACE_S, LISTEN_ADVICE, CannotListen, create_app
 from hoosh.config import Config
+from hoosh.errors import Unavailable
 from hoosh.gateway.gateway import Gateway
 
 __all__ = ["hypercorn_config", "run_hypercorn"]
+
+STUCK_S = 2.0
+"""After the drain and the last words: how long Hypercorn may take to end."""
 
 
 def hypercorn_config(config: Config) -> HypercornConfig:
@@ -28,7 +35,7 @@ def hypercorn_config(config: Config) -> HypercornConfig:
     settings.bind = [f"unix:{server.unix_socket}" if server.unix_socket else f"{server.bind}:{server.port}"]
     settings.accesslog = None
     settings.errorlog = "-"
-    settings.graceful_timeout = server.drain_s
+    settings.graceful_timeout = server.drain_s + GRACE_S
     settings.keep_alive_timeout = server.keepalive_s
     settings.keep_alive_max_requests = 10**9
     settings.h2_max_concurrent_streams = server.max_streams
@@ -38,16 +45,46 @@ def hypercorn_config(config: Config) -> HypercornConfig:
     return settings
 
 
-async def run_hypercorn(config: Config) -> None:
-    """Serve until SIGINT or SIGTERM, then drain as far as Hypercorn does."""
+async def run_hypercorn(config: Config) -> int:
+    """Serve until SIGINT or SIGTERM, then drain.  Returns the exit code.  Raises CannotListen."""
     app = create_app(config)
-    gateway = cast(Gateway, app.gateway)
+    settings = hypercorn_config(config)
+    draining = trio.Event()
+    print(f"hoosh on Hypercorn, {settings.bind[0]}", file=sys.stdout, flush=True)
     with trio.open_signal_receiver(signal.SIGINT, signal.SIGTERM) as signals:
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(_obey, signals, cast(Gateway, app.gateway), draining, config.server.drain_s)
+            try:
+                await hypercorn_serve(cast(Any, app), settings, shutdown_trigger=draining.wait, mode="asgi")
+            except* OSError as group:
+                error = unwrap(group)
+                if isinstance(error, OSError) and error.errno in LISTEN_ADVICE:
+                    raise CannotListen(config, error) from error
+                raise
+            nursery.cancel_scope.cancel(reason="house closed")
+    return 0
 
-        async def until_signal() -> None:
-            await anext(signals)
-            gateway.begin_draining()
 
-        settings = hypercorn_config(config)
-        print(f"hoosh on Hypercorn, {settings.bind[0]}", file=sys.stdout, flush=True)
-        await hypercorn_serve(cast(Any, app), settings, shutdown_trigger=until_signal, mode="asgi")
+async def _obey(signals: AsyncIterator[int], gateway: Gateway, draining: trio.Event, drain_s: float) -> None:
+    """The first signal drains, a second ends it all at once."""
+    await anext(signals)
+    gateway.begin_draining()
+    draining.set()
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(_cut_short, signals)
+        await trio.sleep(drain_s)
+        gateway.interrupt_all(Unavailable("The gateway is shutting down.", retry_after_s=1.0))
+        await trio.sleep(GRACE_S + STUCK_S)
+        _leave(0)
+
+
+async def _cut_short(signals: AsyncIterator[int]) -> None:
+    await anext(signals)
+    _leave(1)
+
+
+def _leave(code: int) -> NoReturn:
+    """End the process.  Hypercorn shields its sends, and waits for ever for a client that does not read."""
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(code)

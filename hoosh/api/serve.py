@@ -38,7 +38,7 @@ from hoosh.http.tls import server_context
 if TYPE_CHECKING:
     from hoosh.api.app import HooshApp
 
-__all__ = ["House", "build_server", "create_app", "run_server", "serve"]
+__all__ = ["GRACE_S", "LISTEN_ADVICE", "CannotListen", "House", "build_server", "create_app", "run_server", "serve"]
 
 GRACE_S = 0.4
 """After the drain: for the last error events to leave."""
@@ -49,7 +49,7 @@ async def serve(
 ) -> None:
     """Serve `config` until cancelled.  Ready, with the gateway, once the listener accepts.
 
-    Raises ConfigError, and OSError when the address cannot be had.
+    Raises ConfigError, and CannotListen (an OSError) when the address cannot be had.
     """
     house = House(config or Config())
     async with trio.open_nursery() as nursery:
@@ -147,13 +147,33 @@ def build_server(gateway: Gateway) -> tuple[HttpServer, ColdApp]:
     return gateway.server, cold
 
 
+class CannotListen(OSError):
+    """The address cannot be had.  One line: where, why, and what to do."""
+
+    def __init__(self, config: Config, error: OSError) -> None:
+        server, number = config.server, error.errno or 0
+        where = f"unix:{server.unix_socket}" if server.unix_socket else f"{server.bind}:{server.port}"
+        reason = os.strerror(number) if number > 0 else str(error)
+        super().__init__(f"cannot listen on {where}: {reason}{LISTEN_ADVICE.get(number, '')}")
+
+
+LISTEN_ADVICE = {
+    errno.EADDRINUSE: "; somebody listens there already: stop them, or choose another with --port or [server]",
+    errno.EACCES: "; this user may not: choose a port above 1023, or a place it may write to",
+    errno.EADDRNOTAVAIL: "; this machine has no such address: change --bind or [server].bind",
+}
+
+
 def open_listeners(config: Config) -> list[socket.socket]:
-    """The listening sockets.  Raises OSError, and ConfigError for an address that strangers could use."""
+    """The listening sockets.  Raises CannotListen, and ConfigError for an address that strangers could use."""
     if config.is_open_to_strangers():
         raise ConfigError([f"{config.server.bind} can be reached from other machines, and there is no key: add one"])
-    if config.server.unix_socket:
-        return [listen_unix(config.server.unix_socket)]
-    return listen_tcp(config.server.bind, config.server.port)
+    try:
+        if config.server.unix_socket:
+            return [listen_unix(config.server.unix_socket)]
+        return listen_tcp(config.server.bind, config.server.port)
+    except OSError as error:
+        raise CannotListen(config, error) from error
 
 
 def _remove(socket_path: str) -> None:
@@ -201,28 +221,13 @@ def run_server(config: Config, *, config_path: Path | None, server: str) -> int:
         if server == "hypercorn":
             from hoosh.api.hypercorn import run_hypercorn
 
-            trio.run(run_hypercorn, config)
-            return 0
+            return trio.run(run_hypercorn, config)
         return trio.run(_run_until_signal, config, config_path)
     except* ConfigError as group:
         print(unwrap(group), file=sys.stderr)
-    except* OSError as group:
-        print(f"hoosh-trio: {_cannot_listen(config, unwrap(group))}", file=sys.stderr)
+    except* CannotListen as group:
+        print(f"hoosh-trio: {unwrap(group)}", file=sys.stderr)
     return 1
-
-
-def _cannot_listen(config: Config, error: BaseException) -> str:
-    """One line: where, why, and what to do."""
-    server = config.server
-    where = f"unix:{server.unix_socket}" if server.unix_socket else f"{server.bind}:{server.port}"
-    number = error.errno if isinstance(error, OSError) else None
-    advice = {
-        errno.EADDRINUSE: "; somebody listens there already: stop them, or choose another with --port or [server]",
-        errno.EACCES: "; this user may not: choose a port above 1023, or a place it may write to",
-        errno.EADDRNOTAVAIL: "; this machine has no such address: change --bind or [server].bind",
-    }.get(number or 0, "")
-    reason = os.strerror(number) if number and number > 0 else str(error)
-    return f"cannot listen on {where}: {reason}{advice}"
 
 
 async def _run_until_signal(config: Config, config_path: Path | None) -> int:

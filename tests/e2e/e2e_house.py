@@ -238,6 +238,42 @@ timeouts = {{ first_byte_s = {first_byte_s} }}
     return text + ('\n[[models]]\nname = "best"\ntargets = ["tiny/tiny-chat"]\n' if alias else "")
 
 
+class StreamReader:
+    """One HTTP/1.1 chat on a plain socket, read as far as the test wants."""
+
+    def __init__(self, gateway: Gateway, model: str, *, buffer_bytes: int | None = None, **fields: Any) -> None:
+        body = json.dumps(ask(model, **fields)).encode()
+        self.socket = socket.socket()
+        self.socket.settimeout(PATIENCE_S)
+        if buffer_bytes is not None:
+            self.socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, buffer_bytes)
+        self.socket.connect(("127.0.0.1", gateway.port))
+        self.socket.sendall(
+            b"POST /v1/chat/completions HTTP/1.1\r\nhost: gateway\r\ncontent-type: application/json\r\n"
+            b"authorization: Bearer %b\r\ncontent-length: %d\r\n\r\n%b" % (CLIENT_KEY.encode(), len(body), body)
+        )
+        self.text = ""
+
+    def __enter__(self) -> StreamReader:
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self.socket.close()
+
+    def read_until(self, words: str) -> None:
+        while words not in self.text:
+            data = self.socket.recv(65536)
+            assert data, f"{words!r} never came: {self.text}"
+            self.text += data.decode()
+
+    def read_to_the_end(self) -> str:
+        """Until the gateway closes the connection."""
+        while data := self.socket.recv(65536):
+            self.text += data.decode()
+        self.socket.close()
+        return self.text
+
+
 def fetch(url: str, body: bytes | None = None, *, key: str | None = None) -> bytes:
     """GET or POST with nothing but the standard library, and no proxy."""
     headers = {"content-type": "application/json", **({"authorization": f"Bearer {key}"} if key else {})}

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import re
+import signal
 import socket
 import subprocess
 import sys
@@ -21,6 +22,7 @@ from e2e_house import (
     Gateway,
     OpenAIServer,
     Process,
+    accepts,
     config_text,
     environment,
     free_port,
@@ -194,6 +196,21 @@ def test_serve_shows_one_screen_with_a_command_that_works(gateway: Gateway) -> N
         env=environment(HOOSH_API_KEY=CLIENT_KEY),
     )  # fmt: skip
     assert "data: [DONE]" in done.stdout, done
+
+
+def test_serve_without_any_configuration_answers(tmp_path: Path) -> None:
+    port = free_port()
+    argv = [sys.executable, "-m", "hoosh", "serve", "--port", str(port)]
+    process = Process(argv, tmp_path, environment())
+    try:
+        process.wait_for(lambda: accepts(("127.0.0.1", port)), "it listens")
+        done = hoosh_trio("infer", "echo", "salam", "--server", f"http://127.0.0.1:{port}")
+        assert (done.returncode, done.stdout) == (0, "salam\n")
+        process.wait_for(lambda: "none (defaults)" in process.stdout, "the screen")
+        process.signal(signal.SIGTERM)
+        assert process.wait() == 0
+    finally:
+        process.kill()
 
 
 def test_flags_come_before_the_file(start_gateway: Callable[..., Gateway]) -> None:

@@ -9,8 +9,10 @@ from __future__ import annotations
 import json
 import os
 import random
+import shlex
 import socket
 import struct
+import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import partial
@@ -23,9 +25,9 @@ import pytest
 import trio
 from e2e_house import (
     CLIENT_KEY,
-    PATIENCE_S,
     Gateway,
     OpenAIServer,
+    StreamReader,
     ask,
     config_text,
     fetch,
@@ -213,17 +215,6 @@ def resident_bytes(process: Gateway) -> int:
     raise LookupError("VmRSS")
 
 
-def silent_h1(port: int) -> socket.socket:
-    """Asks for 5 MB and reads nothing of it."""
-    fields, body = head_and_body("big", stream=True)
-    text = "".join(f"{name}: {value}\r\n" for name, value in fields)
-    sock = socket.socket()
-    sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 8192)
-    sock.connect(("127.0.0.1", port))
-    sock.sendall(f"POST /v1/chat/completions HTTP/1.1\r\nhost: gateway\r\n{text}\r\n".encode() + body)
-    return sock
-
-
 def silent_h2(port: int, streams: int) -> socket.socket:
     """Asks for 5 MB on each of many streams of one connection, and gives no window back."""
     h2c = h2.connection.H2Connection(h2.config.H2Configuration(client_side=True))
@@ -241,7 +232,7 @@ def silent_h2(port: int, streams: int) -> socket.socket:
 
 def test_sixty_that_do_not_read_cost_little_and_hold_up_nobody(house: Gateway) -> None:
     before = resident_bytes(house)
-    silent = [silent_h1(house.port) for _ in range(SLOW_READERS // 2)]
+    silent = [StreamReader(house, "big", stream=True, buffer_bytes=8192).socket for _ in range(SLOW_READERS // 2)]
     silent += [silent_h2(house.port, 10) for _ in range(SLOW_READERS // 20)]
     try:
         wait_until(lambda: house.metric("hoosh_in_flight_requests") == SLOW_READERS, "all are being answered")
@@ -258,11 +249,10 @@ def test_sixty_that_do_not_read_cost_little_and_hold_up_nobody(house: Gateway) -
 
 
 def test_one_that_reads_late_still_gets_all_of_it(house: Gateway) -> None:
-    with silent_h1(house.port) as late:
+    with StreamReader(house, "big", stream=True, buffer_bytes=8192).socket as late:
         wait_until(lambda: house.metric("hoosh_in_flight_requests") == 1, "it is being answered")
         body = json.dumps(ask("big", stream=True)).encode()
         assert fetch(f"{house.base_url}/chat/completions", body, key=CLIENT_KEY).endswith(b"data: [DONE]\n\n")
-        late.settimeout(PATIENCE_S)
         received, tail = 0, b""
         while not tail.endswith(b"0\r\n\r\n"):
             data = late.recv(1 << 20)
@@ -271,3 +261,25 @@ def test_one_that_reads_late_still_gets_all_of_it(house: Gateway) -> None:
             tail = (tail + data)[-64:]
     assert received > 4_500_000
     assert b"data: [DONE]" in tail
+
+
+# -- no more files to open -----------------------------------------------------------------------------------------
+
+
+def test_more_clients_than_files_wait_their_turn_and_the_house_recovers(
+    start_gateway: Callable[..., Gateway], upstream: OpenAIServer
+) -> None:
+    """The crowd comes while the house is still loading modules, which takes files too."""
+    port = free_port()
+    serve = f"ulimit -n 64; exec {shlex.quote(sys.executable)} -m hoosh serve --config hoosh.toml"
+    gateway = start_gateway(config_text(upstream.url, port), port=port, argv=["bash", "-c", serve])
+    crowd = [socket.create_connection(("127.0.0.1", port)) for _ in range(100)]
+    try:
+        wait_until(lambda: gateway.open_files() == 64, "there are no files left")
+    finally:
+        for sock in crowd:
+            sock.close()
+    answer = fetch_json(f"{gateway.base_url}/chat/completions", json.dumps(ask("tiny-chat")).encode(), key=CLIENT_KEY)
+    assert answer["choices"][0]["message"]["content"] == "you said: salam donya"
+    wait_until(lambda: is_at_rest(gateway), "nothing is left of the crowd")
+    assert gateway.stop() == 0

@@ -7,7 +7,6 @@ import signal
 import socket
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import pytest
 from e2e_house import (
@@ -15,8 +14,8 @@ from e2e_house import (
     PATIENCE_S,
     Gateway,
     OpenAIServer,
+    StreamReader,
     accepts,
-    ask,
     config_text,
     fetch_json,
     free_port,
@@ -24,42 +23,19 @@ from e2e_house import (
 )
 
 Start = Callable[..., Gateway]
-
-
-class Client:
-    """One HTTP/1.1 request on a plain socket, read as it comes."""
-
-    def __init__(self, gateway: Gateway, model: str, **fields: Any) -> None:
-        body = json.dumps(ask(model, **fields)).encode()
-        self.socket = socket.create_connection(("127.0.0.1", gateway.port), PATIENCE_S)
-        self.socket.sendall(
-            b"POST /v1/chat/completions HTTP/1.1\r\nhost: gateway\r\ncontent-type: application/json\r\n"
-            b"authorization: Bearer %b\r\ncontent-length: %d\r\n\r\n%b" % (CLIENT_KEY.encode(), len(body), body)
-        )
-        self.text = ""
-
-    def read_until(self, words: str) -> None:
-        while words not in self.text:
-            data = self.socket.recv(65536)
-            assert data, f"{words!r} never came: {self.text}"
-            self.text += data.decode()
-
-    def read_to_the_end(self) -> str:
-        """Until the gateway closes the connection."""
-        while data := self.socket.recv(65536):
-            self.text += data.decode()
-        self.socket.close()
-        return self.text
+Waiting = Callable[..., tuple[Gateway, StreamReader]]
+HYPERCORN = ("--server", "hypercorn")
+either_server = pytest.mark.parametrize("flags", [(), HYPERCORN], ids=["hoosh", "hypercorn"])
 
 
 @pytest.fixture
-def waiting(start_gateway: Start, upstream: OpenAIServer) -> Callable[[str], tuple[Gateway, Client]]:
+def waiting(start_gateway: Start, upstream: OpenAIServer) -> Waiting:
     """A gateway with these settings, and a client whose stream stands in the middle."""
 
-    def begin(server: str) -> tuple[Gateway, Client]:
+    def begin(server: str, *flags: str) -> tuple[Gateway, StreamReader]:
         port = free_port()
-        gateway = start_gateway(config_text(upstream.url, port, server=server), port=port)
-        client = Client(gateway, "waits", stream=True)
+        gateway = start_gateway(config_text(upstream.url, port, server=server), port=port, flags=flags)
+        client = StreamReader(gateway, "waits", stream=True)
         client.read_until('"content": " said:"')
         return gateway, client
 
@@ -84,10 +60,11 @@ def test_a_signal_ends_an_idle_gateway_with_exit_code_0(
         assert idle.recv(65536) == b""
 
 
+@either_server
 def test_a_stream_that_ends_within_the_drain_is_whole(
-    waiting: Callable[[str], tuple[Gateway, Client]], upstream: OpenAIServer
+    waiting: Waiting, upstream: OpenAIServer, flags: tuple[str, ...]
 ) -> None:
-    gateway, client = waiting("drain_s = 60")
+    gateway, client = waiting("drain_s = 60", *flags)
     gateway.signal(signal.SIGTERM)
     wait_until(lambda: refuses(gateway), "new connections are refused")
     assert gateway.popen.poll() is None
@@ -99,11 +76,12 @@ def test_a_stream_that_ends_within_the_drain_is_whole(
     assert gateway.wait() == 0
 
 
+@either_server
 def test_a_stream_that_outlasts_the_drain_ends_in_an_error_event_and_without_done(
-    waiting: Callable[[str], tuple[Gateway, Client]], upstream: OpenAIServer
+    waiting: Waiting, upstream: OpenAIServer, flags: tuple[str, ...]
 ) -> None:
     before = upstream.cancelled("waits")
-    gateway, client = waiting("drain_s = 0.2")
+    gateway, client = waiting("drain_s = 0.2", *flags)
     gateway.signal(signal.SIGTERM)
     answer = client.read_to_the_end()
     last = answer.rpartition("data: ")[2].partition("\n")[0]
@@ -119,7 +97,7 @@ def test_a_request_that_waits_for_its_head_when_the_drain_is_over_gets_503(
 ) -> None:
     port, asked = free_port(), upstream.seen("waits-for-head")
     gateway = start_gateway(config_text(upstream.url, port, server="drain_s = 0.2"), port=port)
-    client = Client(gateway, "waits-for-head")
+    client = StreamReader(gateway, "waits-for-head")
     wait_until(lambda: upstream.seen("waits-for-head") == asked + 1, "the upstream is asked")
     gateway.signal(signal.SIGTERM)
     answer = client.read_to_the_end()
@@ -128,11 +106,12 @@ def test_a_request_that_waits_for_its_head_when_the_drain_is_over_gets_503(
     assert gateway.wait() == 0
 
 
+@either_server
 def test_a_second_signal_ends_it_at_once_with_exit_code_1(
-    waiting: Callable[[str], tuple[Gateway, Client]], upstream: OpenAIServer
+    waiting: Waiting, upstream: OpenAIServer, flags: tuple[str, ...]
 ) -> None:
     before = upstream.cancelled("waits")
-    gateway, client = waiting("drain_s = 600")
+    gateway, client = waiting("drain_s = 600", *flags)
     gateway.signal(signal.SIGINT)
     wait_until(lambda: refuses(gateway), "new connections are refused")
     gateway.signal(signal.SIGINT)
@@ -141,8 +120,21 @@ def test_a_second_signal_ends_it_at_once_with_exit_code_1(
     wait_until(lambda: upstream.cancelled("waits") == before + 1, "the upstream sees the cancellation")
 
 
+@either_server
+def test_a_client_that_has_stopped_reading_cannot_keep_the_house_open(
+    start_gateway: Start, upstream: OpenAIServer, flags: tuple[str, ...]
+) -> None:
+    port = free_port()
+    gateway = start_gateway(config_text(upstream.url, port, server="drain_s = 0.2"), port=port, flags=flags)
+    with StreamReader(gateway, "big", stream=True, buffer_bytes=8192) as client:
+        client.read_until("chat.completion.chunk")
+        wait_until(lambda: upstream.stats()["running"] == 2, "the upstream is held up")
+        gateway.signal(signal.SIGTERM)
+        assert gateway.wait() == 0
+
+
 def test_a_request_on_an_old_connection_is_refused_politely_while_draining(
-    waiting: Callable[[str], tuple[Gateway, Client]], upstream: OpenAIServer
+    waiting: Waiting, upstream: OpenAIServer
 ) -> None:
     """An idle connection is closed by the drain; its client finds that out, and asks somebody else."""
     gateway, client = waiting("drain_s = 60")
@@ -157,7 +149,7 @@ def test_a_request_on_an_old_connection_is_refused_politely_while_draining(
 
 
 def test_a_gateway_killed_in_the_middle_of_a_stream_can_be_started_again_at_once(
-    waiting: Callable[[str], tuple[Gateway, Client]], upstream: OpenAIServer, start_gateway: Start
+    waiting: Waiting, upstream: OpenAIServer, start_gateway: Start
 ) -> None:
     before = upstream.cancelled("waits")
     gateway, client = waiting("")
