@@ -260,10 +260,11 @@ class H2Connection:
 
     async def _run_in_nursery(self, handler: Handler, stream: H2Stream) -> None:
         try:
-            async with trio.open_nursery() as stream.nursery:  # the request's own
-                await run_handler(handler, stream, self.service)
-                if stream.nursery.child_tasks:
-                    stream.nursery.cancel_scope.cancel(reason="request answered")
+            async with trio.open_nursery() as nursery:  # the request's own
+                stream.nursery = nursery
+                await run_handler(handler, stream, self.service)  # which opens another, to apologise in
+                if nursery.child_tasks:
+                    nursery.cancel_scope.cancel(reason="request answered")
         except* Exception as bugs:
             await apologise(stream, bugs, self.service)
 

@@ -476,6 +476,29 @@ async def test_tasks_of_a_request_end_with_it(autojump_clock: object) -> None:
         await ended.wait()
 
 
+async def test_tasks_of_a_request_whose_handler_has_a_bug_end_too(autojump_clock: object) -> None:
+    ended = trio.Event()
+
+    async def lingers() -> None:
+        try:
+            await trio.sleep_forever()
+        finally:
+            ended.set()
+
+    async def handler(exchange: Exchange) -> None:
+        exchange.nursery.start_soon(lingers)
+        await trio.sleep(0)
+        raise LookupError("bug")
+
+    async with serving(handler) as served:
+        served.expects_crashes = True
+        client = served.connect()
+        await client.send(GET)
+        assert (await client.receive()).startswith(b"HTTP/1.1 500 ")
+        with trio.fail_after(5):
+            await ended.wait()
+
+
 async def test_nothing_follows_a_write_that_was_cancelled_half_way(autojump_clock: object) -> None:
     async def gives_up(exchange: Exchange) -> None:
         await exchange.start(200, TEXT)

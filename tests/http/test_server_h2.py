@@ -546,6 +546,31 @@ async def test_a_bug_after_the_client_has_gone_is_told_and_answers_nobody(autoju
         assert not served.h2().streams
 
 
+async def test_tasks_of_a_request_whose_handler_has_a_bug_end_too(autojump_clock: object) -> None:
+    ended = trio.Event()
+
+    async def lingers() -> None:
+        try:
+            await trio.sleep_forever()
+        finally:
+            ended.set()
+
+    async def handler(exchange: Exchange) -> None:
+        exchange.nursery.start_soon(lingers)
+        await trio.sleep(0)
+        raise LookupError("bug")
+
+    async with serving(handler) as served:
+        served.expects_crashes = True
+        client = H2Client(served.connect())
+        stream = client.request()
+        await client.flush()
+        await client.until(lambda: client.is_over(stream))
+        assert client.head(stream)[b":status"] == b"500"
+        with trio.fail_after(5):
+            await ended.wait()
+
+
 async def test_a_handler_that_gives_no_answer_has_a_bug(autojump_clock: object) -> None:
     async def handler(exchange: Exchange) -> None:
         return
