@@ -487,7 +487,7 @@ async def test_tasks_of_a_request_whose_handler_has_a_bug_end_too(autojump_clock
 
     async def handler(exchange: Exchange) -> None:
         exchange.nursery.start_soon(lingers)
-        await trio.sleep(0)
+        await trio.lowlevel.checkpoint()
         raise LookupError("bug")
 
     async with serving(handler) as served:

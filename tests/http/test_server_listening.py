@@ -171,9 +171,10 @@ async def test_a_silent_tls_client_is_dropped_when_its_time_is_over(autojump_clo
 
 
 async def test_draining_stops_the_accepting_and_waits_for_answers() -> None:
-    release = trio.Event()
+    asked, release = trio.Event(), trio.Event()
 
     async def slow(exchange: Exchange) -> None:
+        asked.set()
         await release.wait()
         await exchange.respond(200, TEXT, b"done")
 
@@ -183,8 +184,7 @@ async def test_draining_stops_the_accepting_and_waits_for_answers() -> None:
         await trio.open_tcp_stream(*address) as idle,
     ):
         await busy.send_all(GET)
-        while server.statistics().open_connections < 2:
-            await trio.lowlevel.checkpoint()
+        await asked.wait()
         server.drain()
         assert await idle.receive_some() == b""
         with pytest.raises(OSError, match="connect"):
