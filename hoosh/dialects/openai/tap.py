@@ -23,7 +23,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from itertools import pairwise
 from typing import Any
 
@@ -270,7 +270,7 @@ class OpenAITap:
         if chunk.usage:
             self._count_usage(chunk.usage)
             return bool(self._show_usage or chunk.choices)
-        if isinstance(chunk.x_groq, Mapping):
+        if isinstance(chunk.x_groq, dict):
             self._count_usage(chunk.x_groq.get("usage"))
         return True
 
@@ -348,14 +348,14 @@ def _is_error(chunk: Chunk, data: bytes) -> bool:
     if chunk.choices is not None or chunk.usage:
         return False
     whole = _loads(data)
-    return isinstance(whole, Mapping) and whole.get("object") == "error"
+    return isinstance(whole, dict) and whole.get("object") == "error"
 
 
 def _says_something(choice: OpeningChoice) -> bool:
     if choice.text:
         return True
     delta = choice.delta
-    return isinstance(delta, Mapping) and any(value for name, value in delta.items() if name not in SILENT)
+    return isinstance(delta, dict) and any(value for name, value in delta.items() if name not in SILENT)
 
 
 def _loads(data: bytes) -> object:

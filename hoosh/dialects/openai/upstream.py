@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import re
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from typing import Any
 
 import msgspec
@@ -130,4 +130,4 @@ def _text(value: object) -> str | None:
 
 def _finish_reason(choices: Any) -> str | None:
     first = choices[0] if isinstance(choices, list) and choices else None
-    return _text(first.get("finish_reason")) if isinstance(first, Mapping) else None
+    return _text(first.get("finish_reason")) if isinstance(first, dict) else None

@@ -8,7 +8,6 @@ Source: wire notes 2.1, 2.4 to 2.14 and 2.17; `openai-openapi.trimmed.json` for 
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import Annotated, Any
 
 from msgspec import Meta, Raw, Struct
@@ -114,7 +113,7 @@ def plain_usage(usage: PlainUsage) -> Usage | None:
 
 def read_usage(usage: object) -> Usage | None:
     """A vendor's usage object, whatever the types in it, in our terms; None when it counts nothing."""
-    if not isinstance(usage, Mapping):
+    if not isinstance(usage, dict):
         return None
     return plain_usage(
         PlainUsage(
@@ -133,7 +132,7 @@ def _details(details: object) -> Details:
 
 
 def _count(counts: object, name: str) -> int:
-    value = counts.get(name) if isinstance(counts, Mapping) else None
+    value = counts.get(name) if isinstance(counts, dict) else None
     if isinstance(value, float) and value.is_integer():
         value = int(value)
     return value if type(value) is int and 0 <= value <= TOKENS_MAX else 0
