@@ -531,6 +531,28 @@ async def test_a_handler_that_never_waits_lets_others_have_their_turn(autojump_c
         client.close()  # it is noticed, or this test hangs
 
 
+async def test_five_hundred_slow_readers_keep_one_chunk_each_and_harm_nobody(autojump_clock: object) -> None:
+    handed_over = dict.fromkeys(range(500), 0)
+
+    async def endless(exchange: Exchange) -> None:
+        if exchange.path == "/hello":
+            await exchange.respond(200, TEXT, b"hello")
+            return
+        await exchange.start(200, TEXT)
+        while True:
+            await exchange.send(b"x" * 5000)
+            handed_over[int(exchange.path[1:])] += 5000
+
+    async with serving(endless) as served:
+        for n in range(500):
+            await served.connect(buffer_bytes=20_000).send(b"GET /%d HTTP/1.1\r\n%b\r\n" % (n, HOST))
+        await trio.sleep(10)
+        assert all(0 < size <= 20_000 for size in handed_over.values())  # no more than the network took
+        other = served.connect()
+        await other.send(b"GET /hello HTTP/1.1\r\n" + HOST + b"\r\n")
+        assert (await read_until(other, b"hello")).startswith(b"HTTP/1.1 200")
+
+
 # -- draining -----------------------------------------------------------------------------------------------------
 
 
