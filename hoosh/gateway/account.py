@@ -38,6 +38,7 @@ class Account:
         "attempts",
         "call",
         "caller",
+        "ended_at",
         "error_code",
         "error_message",
         "exchange",
@@ -61,6 +62,7 @@ class Account:
         self.request_id = new_request_id()
         self.started_at = trio.current_time()
         self.started_wall = time.time()
+        self.ended_at = self.started_at
         self.caller: str | None = None
         self.call: Call | None = None
         self.provider: str | None = None
@@ -99,8 +101,8 @@ class Account:
         self.outcome = Outcome.CUT if cut else Outcome.ERROR
         self.error_code, self.error_message = code, message
 
-    def close(self) -> Record:
-        """The Record.  Synchronous, so that nothing can come between the facts and their writing down."""
+    def record(self) -> Record:
+        """What there is to say about the request, which has ended."""
         exchange, call = self.exchange, self.call
         first, tap = self.first_token_at, self.tap
         return Record(
@@ -111,7 +113,7 @@ class Account:
             outcome=self.outcome,
             status=self.status,
             started_at=self.started_wall,
-            duration_s=trio.current_time() - self.started_at,
+            duration_s=self.ended_at - self.started_at,
             queue_s=max(0.0, self.started_at - exchange.arrived_at),
             first_token_s=None if first is None else first - self.started_at,
             kind=self.kind.value,

@@ -77,11 +77,13 @@ class OpenGateway:
                 yield gateway
             finally:
                 gateway.services, gateway.ready = None, False
+                gateway.recorder.flush()
                 services.cancel_scope.cancel(reason="gateway closed")
 
     async def _start(self, services: trio.Nursery) -> None:
         gateway = self.gateway
         await services.start(gateway.log.run)
+        await services.start(gateway.recorder.run)
         await services.start(gateway.lag.run)
         await services.start(gateway.silence.run)
         for upstream in gateway.fleet:

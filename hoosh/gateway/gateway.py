@@ -24,6 +24,7 @@ from hoosh.errors import HooshError, NoRoute, Unavailable
 from hoosh.gateway.account import Account
 from hoosh.gateway.fleet import Fleet
 from hoosh.gateway.models import ModelLists
+from hoosh.gateway.recorder import Recorder
 from hoosh.gateway.relay import SilenceWatch
 from hoosh.gateway.snapshot import Snapshot
 from hoosh.http.message import Headers
@@ -68,6 +69,7 @@ class Gateway:
         self.lag = lag
         self.silence = silence
         self.lists = ModelLists(fleet)
+        self.recorder = Recorder(metrics, log)
         self.in_flight: set[Account] = set()
         self.draining = False
         self.ready = False
@@ -107,6 +109,7 @@ class Gateway:
         return None if self.ready else "starting"
 
     def metrics_text(self) -> bytes:
+        self.recorder.flush()
         return self.metrics.text()
 
     def readings(self) -> Readings:
@@ -138,11 +141,12 @@ class Gateway:
             raise Unavailable("The gateway is shutting down.", retry_after_s=1.0)
 
     def dismiss(self, account: Account) -> None:
-        """A request is over, however: its one Record is written here."""
+        """A request is over, however: its one Record will be written."""
         self.in_flight.discard(account)
-        self.record(account.close())
+        self.recorder.put(account)
 
     def record(self, record: Record) -> None:
+        """A request that was none of the hot ones has ended."""
         self.metrics.record(record)
         self.log.write(record)
 

@@ -251,6 +251,7 @@ class H2Connection:
                 refusal = stream.refusal()
                 handler = self.service.handler if refusal is None else _refuser(self.service, *refusal)
                 await self._run_in_nursery(handler, stream)
+                await stream.linger()
         finally:
             stream.finish()
             self._shut.pop(stream, None)

@@ -25,6 +25,11 @@ __all__ = ["H2Stream"]
 Codes = h2.errors.ErrorCodes
 
 
+LINGER_S = 1.0
+LINGER_BYTES = 64 * 1024
+"""What may still arrive of a request that is answered already."""
+
+
 class H2Stream:
     """Implements `exchange.Exchange`."""
 
@@ -242,6 +247,7 @@ class H2Stream:
         """The client does not want this any more: stop whatever is being done for it."""
         self.gone = True
         self._drop_pending()
+        self._note_progress()
         nursery = getattr(self, "nursery", None)
         if nursery is not None:
             nursery.cancel_scope.cancel(reason=reason)
@@ -254,6 +260,21 @@ class H2Stream:
     def _reset(self, code: h2.errors.ErrorCodes) -> None:
         self._connection.protocol.abandon(self.stream_id, code)
         self._connection.kick()
+
+    async def linger(self) -> None:
+        """The answer is out and the request is not all here: let a small rest of it arrive before the reset.
+
+        RFC 9113, section 8.1 lets a server reset at once, but clients that hear of the reset before they have read
+        the answer lose it (curl 7.88).
+        """
+        if self.gone or not self.ended or self.complete or int(self._length or 0) > LINGER_BYTES:
+            return
+        self._wanted_bytes = LINGER_BYTES
+        self._give_window_back()
+        with trio.move_on_after(LINGER_S):
+            while not (self.complete or self.gone) and len(self._body) <= LINGER_BYTES:
+                self.progress = trio.Event()
+                await self.progress.wait()
 
     def finish(self) -> None:
         """The handler is over.  Whatever it left open is closed; never waits."""

@@ -9,6 +9,7 @@ from typing import Any
 import msgspec
 
 from hoosh.config import Alias, Config, Discovery, Key, Logging, Provider, Server, Timeouts
+from hoosh.gateway.account import Account
 from hoosh.testing.house import MemoryHouse, memory_house
 from hoosh.testing.upstream import FakeUpstream
 from hoosh.values import Record
@@ -46,15 +47,15 @@ async def house_with(
 
 
 def records_of(house: MemoryHouse) -> list[Record]:
-    """Every Record from now on, as it is written."""
+    """Every Record from now on, as soon as its request is over."""
     kept: list[Record] = []
-    write = house.gateway.log.write
+    put = house.gateway.recorder.put
 
-    def keep(record: Record) -> None:
-        kept.append(record)
-        write(record)
+    def keep(account: Account) -> None:
+        put(account)
+        kept.append(account.record())
 
-    house.gateway.log.write = keep  # type: ignore[method-assign]
+    house.gateway.recorder.put = keep  # type: ignore[method-assign]
     return kept
 
 
