@@ -23,7 +23,7 @@ from functools import partial
 from pathlib import Path
 
 from bench import plot
-from bench.contenders import BASELINE, PEERS, Contender, Place, contender, installed
+from bench.contenders import BASELINES, PEERS, Contender, Place, contender, installed
 from bench.disconnects import http2_is_spoken
 from bench.figures import TARGETS, judge
 from bench.load import Mock, ask, build, get_status
@@ -120,7 +120,7 @@ def run_round(house: House, name: str, scenarios: list[str], first: bool) -> Non
     one, running = house.start(name, bench.mock.port)
     with running:
         bench.samples.note(name, "start", wait_ready(one, running))
-        if name == BASELINE:
+        if name in BASELINES:
             scenarios = [scenario for scenario in scenarios if scenario == "http2"]
         else:
             warm(bench, one, running)
@@ -194,7 +194,7 @@ def run_all(house: House, names: list[str], chosen: argparse.Namespace) -> None:
         if {"chat", "streams", "paced"} & set(in_rounds):
             say(f"round {number + 1} of {rounds}: upstream alone")
             measure_direct(house.bench, in_rounds)
-    for name in [name for name in names if name != BASELINE]:
+    for name in [name for name in names if name not in BASELINES]:
         if "memory" in wanted:
             say(f"memory of {house.bench.scale.memory_streams} open streams: {name}")
             guarded(house, name, partial(run_memory, house, name))
@@ -274,8 +274,8 @@ def main(arguments: list[str] | None = None) -> int:
     names = ["hoosh", *choose_peers(chosen.peers, present)]
     if tools.h2load is None:
         say("no h2load: HTTP/2 is not measured (Debian: nghttp2-client)")
-    elif BASELINE in present:
-        names.append(BASELINE)
+    else:
+        names += [name for name in BASELINES if name in present]
     say(f"{cores}; at most {files} open files; {', '.join(names)}")
     with tempfile.TemporaryDirectory(prefix="hoosh-bench-") as folder:
         mock = Mock(tools, free_port(), Path(folder) / "mockllm.log")

@@ -19,10 +19,13 @@ from pathlib import Path
 from bench.load import KEY
 from bench.machine import free_port
 
-__all__ = ["BASELINE", "PEERS", "Contender", "Place", "contender", "find", "installed"]
+__all__ = ["BASELINE", "BASELINES", "HELLO", "PEERS", "Contender", "Place", "contender", "find", "installed"]
 
 ROOT = Path(__file__).parent.parent
 BASELINE = "hypercorn+quart"
+HELLO = "hoosh server"
+BASELINES = (BASELINE, HELLO)
+"""HTTP servers that answer by themselves, HTTP/2 only: no gateways."""
 
 HOOSH_CONFIG = """\
 [server]
@@ -175,6 +178,11 @@ def _baseline(place: Place) -> Contender:
     return Contender(BASELINE, command, place.port, place.port, cwd=ROOT)
 
 
+def _hello(place: Place) -> Contender:
+    command = [sys.executable, "-m", "bench.hoosh_hello", str(place.port)]
+    return Contender(HELLO, command, place.port, place.port, cwd=ROOT)
+
+
 PEERS: dict[str, Callable[[Place], Contender]] = {
     "litellm": _litellm,
     "smg": _smg,
@@ -185,7 +193,7 @@ PEERS: dict[str, Callable[[Place], Contender]] = {
 
 def contender(name: str, place: Place) -> Contender:
     """How `name` is started at `place`; writes its configuration there."""
-    return {"hoosh": _hoosh, BASELINE: _baseline, **PEERS}[name](place)
+    return {"hoosh": _hoosh, BASELINE: _baseline, HELLO: _hello, **PEERS}[name](place)
 
 
 def find(program: str, peers_dir: Path | None) -> str:
@@ -210,6 +218,7 @@ def installed(peers_dir: Path | None) -> dict[str, str]:
             continue
     if importlib.util.find_spec("hypercorn") and importlib.util.find_spec("quart_trio"):
         present[BASELINE] = _distribution_version(Path(sys.executable), "hypercorn")
+        present[HELLO] = ""
     return present
 
 

@@ -2,7 +2,7 @@
 
     python -m hypercorn -k trio -b 127.0.0.1:PORT bench.quart_hello:app
 
-It asks no upstream, checks no key and counts nothing, which flatters it.
+It asks no upstream, checks no key and counts nothing; `hoosh_hello` is its counterpart.
 """
 
 from __future__ import annotations
