@@ -64,6 +64,10 @@ class ColdApp:
                 self._gateway.log.error("app not loaded", error=str(error), again_s=IMPORT_AGAIN_S)
             await trio.sleep(IMPORT_AGAIN_S)
 
+    async def wait_up(self) -> None:
+        """Until the app is there."""
+        await self._up.wait()
+
     async def __call__(self, exchange: Exchange) -> None:
         if self._host is None:
             await self._up.wait()

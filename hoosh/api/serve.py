@@ -10,6 +10,7 @@ Shutdown: stop accepting, let what runs finish for `drain_s`, then end it with a
 from __future__ import annotations
 
 import errno
+import gc
 import os
 import signal
 import socket
@@ -79,6 +80,7 @@ class House:
     """A gateway behind our own listener.  `run` is a service; `drain` lets it come to its end."""
 
     gateway: Gateway
+    cold: ColdApp
 
     def __init__(self, config: Config) -> None:
         self.config = config
@@ -92,13 +94,13 @@ class House:
         config = self.config
         context = open_gateway(config)
         self.gateway = context.gateway
-        self._server, cold = build_server(self.gateway)
+        self._server, self.cold = build_server(self.gateway)
         listeners = open_listeners(config)
         self.address = self.gateway.address = _address_of(config, listeners[0])
         try:
             # The listeners are open already: whoever comes now waits in their queue, not before a closed door.
             async with context, trio.open_nursery() as nursery:
-                await nursery.start(cold.run)
+                await nursery.start(self.cold.run)
                 await self._serve(listeners, task_status)
                 nursery.cancel_scope.cancel(reason="drained")
         finally:
@@ -236,6 +238,7 @@ async def _run_until_signal(config: Config, config_path: Path | None) -> int:
         async with trio.open_nursery() as nursery:
             await nursery.start(house.run)
             nursery.start_soon(_greet, house, config_path)
+            nursery.start_soon(_freeze_what_stays, house)
             nursery.start_soon(_obey, signals, house, nursery.cancel_scope)
             await house.over.wait()
             nursery.cancel_scope.cancel(reason="house closed")
@@ -255,6 +258,17 @@ async def _greet(house: House, config_path: Path | None) -> None:
         models=models,
     )
     print(screen, flush=True)
+
+
+async def _freeze_what_stays(house: House) -> None:
+    """Take what start-up has made out of the garbage collector's sight.
+
+    A full collection walks some 60 000 objects of the libraries, 30 ms in which nothing else happens; frozen, none.
+    Only here, where the process is ours.
+    """
+    await house.cold.wait_up()
+    gc.collect()
+    gc.freeze()
 
 
 async def _obey(signals: AsyncIterator[int], house: House, scope: trio.CancelScope) -> None:
