@@ -23,6 +23,10 @@ check:
 test *ARGS:
     {{ python }} -m pytest {{ ARGS }}
 
+# ten thousand requests aborted at random moments, in a real process, seeds printed
+soak:
+    HOOSH_ABORTED=10000 {{ python }} -m pytest -q -s tests/e2e/test_e2e_leaks.py -k aborted
+
 # measure hoosh beside other gateways (docs/benchmarks.md); `just bench --quick` only shows that everything runs
 bench *ARGS:
     {{ python }} -m bench {{ ARGS }}

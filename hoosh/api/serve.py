@@ -12,6 +12,7 @@ from __future__ import annotations
 import errno
 import gc
 import os
+import resource
 import signal
 import socket
 import ssl
@@ -219,6 +220,7 @@ def report_crash(gateway: Gateway, bug: BaseException) -> None:
 
 def run_server(config: Config, *, config_path: Path | None, server: str) -> int:
     """Serve until a signal.  Returns the exit code: 0 after a drain, 1 when it could not start or was cut short."""
+    raise_file_limit()
     try:
         if server == "hypercorn":
             from hoosh.api.hypercorn import run_hypercorn
@@ -230,6 +232,16 @@ def run_server(config: Config, *, config_path: Path | None, server: str) -> int:
     except* CannotListen as group:
         print(f"hoosh-trio: {unwrap(group)}", file=sys.stderr)
     return 1
+
+
+def raise_file_limit() -> None:
+    """Ask for as many open files as this process may have: each stream is two, and the usual 1024 are soon gone."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if soft != hard:
+        try:
+            resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+        except (OSError, ValueError):
+            pass  # macOS has a lower limit than it says
 
 
 async def _run_until_signal(config: Config, config_path: Path | None) -> int:

@@ -112,7 +112,7 @@ class Provider(_Section, frozen=True):
     """False trusts any certificate; a path trusts the authorities in that PEM file."""
     headers: dict[str, Secret] = {}
     """Sent with every request to this provider.  Values may hold keys."""
-    max_connections: Count = 1024
+    max_connections: Count = 10_000
     origin: Origin = Origin.CONFIG
 
     def __post_init__(self) -> None:

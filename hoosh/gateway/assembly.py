@@ -36,6 +36,8 @@ from hoosh.routing import Route
 __all__ = ["OpenGateway", "build_gateway", "build_upstream", "open_gateway"]
 
 KEEPALIVE_COMMENT_S = 15.0
+LAST = 1_000_000
+"""A priority behind all others: where the embedded model stands in lists."""
 ALPN = {Http2.OFF: HTTP1_ONLY, Http2.ALPN: HTTP2_OR_1, Http2.PRIOR: HTTP2_ONLY}
 USER_AGENT = f"hoosh/{hoosh.__version__}".encode()
 
@@ -109,7 +111,7 @@ def build_gateway(config: Config, *, environ: Mapping[str, str], dialer: Dialer)
         routes[provider.name] = route_of(provider)
     if config.discovery.echo:
         fleet.join(EchoUpstream(upstream_dialect("openai")))
-        routes["echo"] = Route("echo", models=("echo",), local=True, embedded=True)
+        routes["echo"] = Route("echo", priority=LAST, models=("echo",), local=True, embedded=True)
     gateway = Gateway(
         config,
         fleet=fleet,

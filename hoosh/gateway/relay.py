@@ -10,6 +10,8 @@ task for all streams.
 
 from __future__ import annotations
 
+import math
+
 import trio
 
 from hoosh.dialects.contract import Ending, StreamTap
@@ -31,34 +33,52 @@ DONE = b"data: [DONE]\n\n"
 
 
 class Silence:
-    """One stream's wait for its upstream.  `scope` may be cancelled only while `since` is set.
+    """One stream's wait for its upstream.  `scope` may be cancelled only while `is_waiting`.
 
-    The relay checks `cancel_called` after each receive, so that a cancellation that comes together with data costs
-    neither: the data is kept, the scope left.
+    The relay looks at `is_called` after each receive, so that a call that comes together with data costs neither: the
+    data is kept, the scope left.
     """
 
-    __slots__ = ("scope", "since")
+    __slots__ = ("is_called", "is_waiting", "rounds", "scope")
 
     def __init__(self) -> None:
         self.scope = trio.CancelScope()
-        self.since: float | None = None
+        self.is_waiting = False
+        self.is_called = False
+        self.rounds = 0
+        """Of the watch, in which nothing came; the relay sets it back."""
+
+    def call(self) -> None:
+        self.is_called = True
+        self.scope.cancel(reason="silence")
+
+    def renew(self) -> trio.CancelScope:
+        """After a call: a fresh scope to wait in."""
+        self.is_called = self.is_waiting = False
+        self.rounds = 0
+        self.scope = trio.CancelScope()
+        return self.scope
 
 
 class SilenceWatch:
-    """A service: wakes each relay whose upstream has been silent for `every_s`."""
+    """A service: calls each relay whose upstream has been silent for `every_s`, or a round longer.
+
+    It counts rounds, so that a chunk costs its stream no look at the clock.
+    """
 
     def __init__(self, every_s: float) -> None:
-        self.every_s = every_s
         self.waiting: set[Silence] = set()
+        self._round_s = min(1.0, every_s / 4)
+        self._rounds = math.ceil(every_s / self._round_s)
 
     async def run(self, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
         task_status.started()
         while True:
-            await trio.sleep(min(1.0, self.every_s / 4))
-            due = trio.current_time() - self.every_s
+            await trio.sleep(self._round_s)
             for silence in list(self.waiting):
-                if silence.since is not None and silence.since <= due:
-                    silence.scope.cancel(reason="silence")
+                silence.rounds += 1
+                if silence.rounds > self._rounds and silence.is_waiting:
+                    silence.call()
 
 
 async def relay_whole(exchange: Exchange, reply: Reply, account: Account, headers: list[Header]) -> None:
@@ -94,7 +114,6 @@ async def relay_stream(
         watch.waiting.add(silence)
         while await relay.until_silent(silence):
             await relay.comment()
-            silence.scope = trio.CancelScope()
     finally:
         watch.waiting.discard(silence)
 
@@ -119,17 +138,18 @@ class _StreamRelay:
         while True:
             with scope:
                 while True:
-                    silence.since = trio.current_time()
+                    silence.is_waiting = True
                     data = await receive()
-                    silence.since = None
-                    if scope.cancel_called:
-                        break  # the watch rang just as data came: out of the scope first, sending must not be cancelled
+                    silence.is_waiting = False
+                    silence.rounds = 0
+                    if silence.is_called:
+                        break  # just as data came: out of the scope first, sending must not be cancelled
                     if await self._pass_on(data):
                         return False
-            silence.since = None
             if scope.cancelled_caught:
+                silence.renew()
                 return True
-            scope = silence.scope = trio.CancelScope()
+            scope = silence.renew()
             if await self._pass_on(data):
                 return False
 

@@ -53,7 +53,7 @@ SWEEPS_PER_KEEPALIVE = 4
 class PoolLimits(Struct, frozen=True):
     """For one origin."""
 
-    max_connections: int = 1024
+    max_connections: int = 10_000
     max_streams_per_connection: int = 100
     keepalive_s: float = 60.0
     max_idle: int = 256

@@ -15,6 +15,7 @@ from gateway_house import (
     Key,
     Secret,
     Server,
+    Timeouts,
     config,
     events_of,
     house_with,
@@ -248,6 +249,19 @@ async def test_a_silent_stream_is_kept_alive_by_comments(http2, autojump_clock):
     assert status == 200
     assert body.count(b": keep-alive\n\n") == 2
     assert (text_of(body), events_of(body)[-1]) == ("salam", "[DONE]")
+
+
+@pytest.mark.parametrize("pause", [15, 16, 17, 32])
+async def test_data_that_comes_in_the_very_moment_of_a_comment_is_not_lost(http2, autojump_clock, pause):
+    words = sse_chat(*"salam donya")
+    script = [step for word in words for step in (Pause(pause), word)]
+    settings = config(provider={"timeouts": Timeouts(first_byte_s=100, idle_s=100, total_s=3600)})
+    async with house_with(FakeUpstream(script), settings, http2=http2) as house:
+        status, _, body = await house.post(CHAT, STREAM)
+    assert status == 200
+    assert (text_of(body), events_of(body)[-1]) == ("salam donya", "[DONE]")
+    if pause > 16:
+        assert body.count(b": keep-alive") >= len("salam donya")
 
 
 # -- slow clients ------------------------------------------------------------------------------------------------

@@ -1,0 +1,122 @@
+"""Engines on loopback are found, brought up to date, and let go; nothing waits for them that need not."""
+
+from __future__ import annotations
+
+import json
+
+import trio
+from gateway_house import ASK, CHAT, FakeUpstream, config
+
+from hoosh.config import Config, Discovery, Logging, Provider
+from hoosh.gateway.discovery import EVERY_S, MISSES
+from hoosh.testing.house import MemoryHouse, memory_house
+from hoosh.testing.upstream import Hang, json_reply
+
+ANSWER = {"choices": [{"index": 0, "message": {"content": "salam"}, "finish_reason": "stop"}]}
+LOOKING = Config(discovery=Discovery(local=True, environment=False), logging=Logging(level="error"))
+
+
+def engine(*models: str, owner: str = "library") -> FakeUpstream:
+    """Lists `models`, and answers whatever else it is asked."""
+
+    def script(request):
+        if request.method == "GET":
+            return json_reply({"object": "list", "data": [{"id": name, "owned_by": owner} for name in models]})
+        return json_reply(ANSWER)
+
+    return FakeUpstream(script)
+
+
+async def ids(house: MemoryHouse) -> list[str]:
+    return [model["id"] for model in json.loads((await house.get("/v1/models"))[2])["data"]]
+
+
+async def test_an_engine_at_its_usual_port_is_found_and_asked(autojump_clock):
+    ollama = engine("qwen2.5:7b")
+    async with memory_house(LOOKING) as house:
+        house.network.listen("127.0.0.1:11434", ollama.serve_wire)
+        await trio.sleep(EVERY_S * 2)
+        assert await ids(house) == ["qwen2.5:7b", "echo"]
+        status, headers, _ = await house.post(CHAT, {**ASK, "model": "qwen2.5:7b"})
+        assert (status, headers.get(b"x-hoosh-provider")) == (200, b"ollama")
+        assert (await house.post(CHAT, {**ASK, "model": "unheard-of"}))[0] == 404
+
+
+async def test_what_an_engine_says_of_itself_counts_more_than_its_port(autojump_clock):
+    async with memory_house(LOOKING) as house:
+        house.network.listen("127.0.0.1:8080", engine("phi-4", owner="localai").serve_wire)
+        await trio.sleep(EVERY_S * 2)
+        states = {provider.name: provider for provider in house.gateway.providers()}
+        assert "localai" in states
+        assert "llamacpp" not in states
+
+
+async def test_an_engine_that_is_gone_is_forgotten_after_a_few_rounds_and_found_again(autojump_clock):
+    lmstudio = engine("gemma3")
+    async with memory_house(LOOKING) as house:
+        house.network.listen("127.0.0.1:1234", lmstudio.serve_wire)
+        await trio.sleep(EVERY_S * 2)
+        assert "gemma3" in await ids(house)
+        house.network.stop("127.0.0.1:1234")
+        for wire in house.network.open:
+            if wire.peer != "gateway:80":
+                wire.reset()
+        await trio.sleep(EVERY_S * (MISSES + 8))
+        assert "gemma3" not in await ids(house)
+        assert (await house.post(CHAT, {**ASK, "model": "gemma3"}))[0] == 404
+        house.network.listen("127.0.0.1:1234", lmstudio.serve_wire)
+        await trio.sleep(EVERY_S * 2)
+        assert "gemma3" in await ids(house)
+
+
+async def test_silent_ports_hold_up_neither_the_start_nor_each_other(autojump_clock):
+    async with memory_house(LOOKING) as house:
+        for port in (11434, 8080, 8000):
+            house.network.listen(f"127.0.0.1:{port}", FakeUpstream([Hang()]).serve_wire)
+        began = trio.current_time()
+        assert (await house.post(CHAT, {**ASK, "model": "echo"}))[0] == 200  # beside the first round, not after it
+        assert trio.current_time() == began
+        house.network.listen("127.0.0.1:1234", engine("gemma3").serve_wire)
+        await trio.sleep(EVERY_S * 2)
+        assert "gemma3" in await ids(house)
+
+
+async def test_a_gateway_like_this_one_is_no_engine(autojump_clock):
+    async with memory_house(LOOKING) as house:
+        house.network.listen("127.0.0.1:8000", engine("echo", "big-model", owner="hoosh").serve_wire)
+        await trio.sleep(EVERY_S * 2)
+        assert await ids(house) == ["echo"]
+
+
+async def test_models_are_merged_without_doubles_and_the_first_to_be_asked_owns_them(autojump_clock):
+    cheap, dear = engine("m", "only-cheap", owner="one"), engine("m", "only-dear", owner="two")
+    second = Provider(type="openai-compatible", name="second", base_url="http://second:80", priority=20)
+    async with memory_house(config(more=(second,))) as house:
+        house.network.listen("mock:80", cheap.serve_wire)
+        house.network.listen("second:80", dear.serve_wire)
+        listed = json.loads((await house.get("/v1/models"))[2])["data"]
+    owners = {model["id"]: model["owned_by"] for model in listed}
+    assert owners == {"m": "one", "only-cheap": "one", "only-dear": "two", "echo": "hoosh"}
+    assert len(listed) == len(owners)
+
+
+async def test_the_list_is_asked_for_once_however_many_want_it_and_survives_a_provider_that_does_not_answer(
+    autojump_clock,
+):
+    lists = engine("m")
+    hanging = Provider(
+        type="openai-compatible", name="hangs", base_url="http://hangs:80", models=("spelled-out", "glob*")
+    )
+    async with memory_house(config(more=(hanging,))) as house:
+        house.network.listen("mock:80", lists.serve_wire)
+        house.network.listen("hangs:80", FakeUpstream([Hang()]).serve_wire)
+        answers: list[list[str]] = []
+
+        async def ask() -> None:
+            answers.append(await ids(house))
+
+        async with trio.open_nursery() as nursery:
+            for _ in range(20):
+                nursery.start_soon(ask)
+    assert len(lists.requests) == 1
+    assert answers == [["m", "spelled-out", "echo"]] * 20
