@@ -46,8 +46,6 @@ class ProviderType(Struct, frozen=True):
     needs_key: bool = False
     usual_models: tuple[str, ...] = ()
     """Globs of the models it is known for: a guess, good until its own list has been read."""
-    takes_stream_options: bool = True
-    """False where `stream_options` is refused (usage comes unasked there)."""
     also: tuple[str, ...] = ()
     """Other names people use."""
 
@@ -99,7 +97,6 @@ _TYPES = (
         key_variables=("MISTRAL_API_KEY",),
         needs_key=True,
         usual_models=_MISTRAL_MODELS,
-        takes_stream_options=False,
         also=("mistralai",),
     ),
     ProviderType(

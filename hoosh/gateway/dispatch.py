@@ -75,14 +75,11 @@ class Dispatch:
 
     async def _refuse(self, response: Response) -> None:
         """The upstream answered with an error: read it, and raise it as one."""
-        verdict: UpstreamError | None = None
+        upstream = self._upstream
         try:
             body = await response.read(ERROR_BODY_BYTES)
             retry_after = response.headers.text(b"retry-after")
-            verdict = self._upstream.dialect.decode_error(
-                response.status, retry_after, body, provider=self._upstream.name
-            )
-            raise verdict
+            raise upstream.dialect.decode_error(response.status, retry_after, body, provider=upstream.name)
         except BaseException as error:
             await self.__aexit__(type(error), error, error.__traceback__)
             raise

@@ -15,7 +15,6 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 import trio
-from msgspec import Struct
 
 import hoosh
 from hoosh.access import KeyRing
@@ -37,15 +36,7 @@ from hoosh.values import Caller, ModelCard, ProviderState, Record
 if TYPE_CHECKING:
     from hoosh.http.server import HttpServer
 
-__all__ = ["Gateway", "GatewayStatistics"]
-
-
-class GatewayStatistics(Struct, frozen=True):
-    """Counts as of now."""
-
-    in_flight: int
-    providers: int
-    draining: bool
+__all__ = ["Gateway"]
 
 
 class Gateway:
@@ -128,9 +119,6 @@ class Gateway:
             loop_lag_s=lag.last_s,
             loop_lag_max_s=lag.max_s,
         )
-
-    def statistics(self) -> GatewayStatistics:
-        return GatewayStatistics(len(self.in_flight), len(self.fleet), self.draining)
 
     # -- requests -------------------------------------------------------------------------------------------------
 

@@ -18,7 +18,6 @@ SHADOW = EntryPoint("openai", "no_such_module:Dialect", GROUP)
 def test_every_type_of_the_catalogue_has_its_dialect(name: str):
     dialect = upstream_dialect(name)
     assert isinstance(dialect, OpenAIUpstream)
-    assert dialect.quirks.asks_usage is PROVIDER_TYPES[name].takes_stream_options
 
 
 def test_a_plugin_is_loaded_when_its_type_is_named():
