@@ -18,6 +18,8 @@ from hoosh.values import ModelCard
 __all__ = ["ModelLists"]
 
 FRESH_S = 30.0
+AGAIN_S = 2.0
+"""After this, one that did not answer is asked again."""
 ASK_S = 5.0
 
 
@@ -27,17 +29,17 @@ class ModelLists:
     def __init__(self, fleet: Fleet) -> None:
         self._fleet = fleet
         self._cards: dict[str, tuple[ModelCard, ...]] = {}
-        self._asked_at: dict[str, float] = {}
+        self._next_at: dict[str, float] = {}
         self._round = trio.Lock()
 
     def learn(self, provider: str, cards: Iterable[ModelCard]) -> None:
         """`provider` has just said this of itself."""
         self._cards[provider] = tuple(cards)
-        self._asked_at[provider] = trio.current_time()
+        self._next_at[provider] = trio.current_time() + FRESH_S
 
     def forget(self, provider: str) -> None:
         self._cards.pop(provider, None)
-        self._asked_at.pop(provider, None)
+        self._next_at.pop(provider, None)
 
     def known(self, provider: str) -> frozenset[str] | None:
         cards = self._cards.get(provider)
@@ -47,20 +49,22 @@ class ModelLists:
         """Ask whoever has not been asked lately, all at once.  Waits at most ASK_S; never raises for an upstream."""
         async with self._round:
             now = trio.current_time()
-            stale = [u for u in self._fleet if now - self._asked_at.get(u.name, -FRESH_S) >= FRESH_S]
+            stale = [u for u in self._fleet if now >= self._next_at.get(u.name, now)]
             async with trio.open_nursery() as nursery:
                 for upstream in stale:
                     nursery.start_soon(self._ask, upstream)
 
     async def _ask(self, upstream: Upstream) -> None:
-        self._asked_at[upstream.name] = trio.current_time()
+        cards: list[ModelCard] = []
         with trio.move_on_after(ASK_S):
             try:
                 cards = await upstream.list_models()
             except HooshError:
-                return
-            if cards:
-                self.learn(upstream.name, cards)
+                pass  # it is down, or has no such list: what it said before still stands
+        if cards:
+            self.learn(upstream.name, cards)
+        else:
+            self._next_at[upstream.name] = trio.current_time() + AGAIN_S
 
     def merged(self, routes: RouteTable) -> list[ModelCard]:
         """Every model once, aliases and all; whoever would be asked first owns it."""

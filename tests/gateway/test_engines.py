@@ -9,6 +9,7 @@ from gateway_house import ASK, CHAT, FakeUpstream, config
 
 from hoosh.config import Config, Discovery, Logging, Provider
 from hoosh.gateway.discovery import EVERY_S, MISSES
+from hoosh.gateway.models import AGAIN_S
 from hoosh.testing.house import MemoryHouse, memory_house
 from hoosh.testing.upstream import Hang, json_reply
 
@@ -120,3 +121,15 @@ async def test_the_list_is_asked_for_once_however_many_want_it_and_survives_a_pr
                 nursery.start_soon(ask)
     assert len(lists.requests) == 1
     assert answers == [["m", "spelled-out", "echo"]] * 20
+
+
+async def test_a_list_that_could_not_be_had_is_asked_for_again_soon_and_one_that_was_had_is_kept(autojump_clock):
+    lists = engine("m")
+    async with memory_house(config()) as house:
+        assert await ids(house) == ["echo"]  # nobody listens there yet
+        house.network.listen("mock:80", lists.serve_wire)
+        await trio.sleep(AGAIN_S)
+        assert await ids(house) == ["m", "echo"]
+        house.network.stop("mock:80")
+        await trio.sleep(100)
+        assert await ids(house) == ["m", "echo"]
