@@ -6,6 +6,7 @@ which answers inference requests meanwhile; a cold request that comes too early 
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable, Mapping
 from types import ModuleType
 
@@ -19,6 +20,7 @@ from hoosh.http.message import Limits
 __all__ = ["ColdApp"]
 
 IMPORT_AGAIN_S = 1.0
+IMPORT_TRIES = 30
 
 
 class ColdApp:
@@ -56,11 +58,17 @@ class ColdApp:
             self._up.set()
 
     async def _import(self) -> ModuleType:
+        """Raises ImportError when it goes on failing: an installation that is not whole."""
+        tries = 0
         while True:
+            tries += 1
             try:
                 return await trio.to_thread.run_sync(_import_app)
-            except OSError as error:
-                # No file left to open, most likely: inference needs none of these modules, and a crowd passes.
+            except (OSError, ImportError) as error:
+                # No file left to open, most likely (a shared object that cannot be opened is an ImportError): inference
+                # needs none of these modules, and a crowd passes.
+                if isinstance(error, ImportError) and tries >= IMPORT_TRIES:
+                    raise
                 self._gateway.log.error("app not loaded", error=str(error), again_s=IMPORT_AGAIN_S)
             await trio.sleep(IMPORT_AGAIN_S)
 
@@ -76,6 +84,12 @@ class ColdApp:
 
 
 def _import_app() -> ModuleType:
-    import hoosh.api.app
-
+    known = set(sys.modules)
+    try:
+        import hoosh.api.app
+    except BaseException:
+        # What an import that failed has left behind is half a package: the next try would stumble over it.
+        for name in set(sys.modules) - known:
+            del sys.modules[name]
+        raise
     return hoosh.api.app
