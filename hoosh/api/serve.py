@@ -96,6 +96,7 @@ class House:
         context = open_gateway(config)
         self.gateway = context.gateway
         self._server, self.cold = build_server(self.gateway)
+        self.gateway.server = self._server
         listeners = open_listeners(config)
         self.address = self.gateway.address = _address_of(config, listeners[0])
         try:
@@ -139,7 +140,7 @@ def build_server(gateway: Gateway) -> tuple[HttpServer, ColdApp]:
     on_crash = partial(report_crash, gateway)
     door = InferenceDoor(gateway, on_crash=on_crash)
     cold = door.cold = ColdApp(gateway, hot=door.hot, limits=limits, on_crash=on_crash)
-    gateway.server = HttpServer(
+    server = HttpServer(
         door,
         error_page=error_page,
         limits=limits,
@@ -147,7 +148,7 @@ def build_server(gateway: Gateway) -> tuple[HttpServer, ColdApp]:
         http2=config.server.http2,
         on_crash=on_crash,
     )
-    return gateway.server, cold
+    return server, cold
 
 
 class CannotListen(OSError):

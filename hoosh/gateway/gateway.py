@@ -2,7 +2,7 @@
 
     async with open_gateway(config) as gateway:      # services are running
         await gateway.models()
-        async with httpx.AsyncClient(transport=gateway.transport(), base_url="http://gateway") as client: ...
+        async with httpx.AsyncClient(transport=hoosh.transport(gateway), base_url="http://gateway") as client: ...
 
 What a request reads is one frozen `Snapshot`; what lives (fleet, in-flight requests, measurements) is kept here and
 survives a change of it.
@@ -15,6 +15,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 import trio
+from msgspec.structs import replace
 
 import hoosh
 from hoosh.access import KeyRing
@@ -73,7 +74,7 @@ class Gateway:
         self.server: HttpServer | None = None
         """Our own listener, where one serves this gateway."""
         self._routes = dict(routes)
-        self.snapshot = self._snapshot(config)
+        self.snapshot = Snapshot(config, KeyRing(config.all_keys()), self._route_table(config))
 
     # -- what the doors ask ---------------------------------------------------------------------------------------
 
@@ -135,8 +136,7 @@ class Gateway:
 
     def record(self, record: Record) -> None:
         """A request that was none of the hot ones has ended."""
-        self.metrics.record(record)
-        self.log.write(record)
+        self.recorder.write(record)
 
     def begin_draining(self) -> None:
         """Welcome no new request, and say so to whoever asks."""
@@ -160,12 +160,11 @@ class Gateway:
 
     def reroute(self) -> None:
         """Routes or lists have changed: swap in a table that knows.  Running requests keep the one they have."""
-        self.snapshot = self._snapshot(self.snapshot.config)
+        self.snapshot = replace(self.snapshot, routes=self._route_table(self.snapshot.config))
 
-    def _snapshot(self, config: Config) -> Snapshot:
+    def _route_table(self, config: Config) -> RouteTable:
         known = {name: models for name in self._routes if (models := self.lists.known(name)) is not None}
-        routes = RouteTable(self._routes.values(), aliases=config.aliases(), known=known)
-        return Snapshot(config, KeyRing(config.all_keys()), routes)
+        return RouteTable(self._routes.values(), aliases=config.aliases(), known=known)
 
     async def candidates(self, model: str, provider: str | None) -> tuple[Target, ...]:
         """Who may answer.  Waits only in the first moments of the house, for a local engine that may turn up.

@@ -14,6 +14,7 @@ import trio
 from hoosh.gateway.account import Account
 from hoosh.observe.logs import AccessLog
 from hoosh.observe.metrics import Metrics
+from hoosh.values import Record
 
 __all__ = ["Recorder"]
 
@@ -41,7 +42,7 @@ class Recorder:
     def flush(self) -> None:
         """Write down all there is, now."""
         closed, self._closed = self._closed, []
-        self._write(closed)
+        self._write_all(closed)
 
     async def run(self, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
         task_status.started()
@@ -50,13 +51,16 @@ class Recorder:
             await trio.sleep(GATHER_S)
             while len(self._closed) > BITE:
                 bite, self._closed[:BITE] = self._closed[:BITE], []
-                self._write(bite)
+                self._write_all(bite)
                 await trio.lowlevel.checkpoint()
             self._has_news = trio.Event()
             self.flush()
 
-    def _write(self, accounts: list[Account]) -> None:
+    def write(self, record: Record) -> None:
+        """Count one finished request, and queue its log line."""
+        self._metrics.record(record)
+        self._log.write(record)
+
+    def _write_all(self, accounts: list[Account]) -> None:
         for account in accounts:
-            record = account.record()
-            self._metrics.record(record)
-            self._log.write(record)
+            self.write(account.record())

@@ -15,6 +15,7 @@ import math
 import trio
 
 from hoosh.dialects.contract import Ending, StreamTap
+from hoosh.dialects.openai import DONE
 from hoosh.errors import UpstreamBroke, UpstreamError
 from hoosh.gateway.account import Account
 from hoosh.gateway.dispatch import Reply
@@ -29,7 +30,6 @@ REPLY_BYTES = 64 * 1024 * 1024
 LEFTOVER_S = 0.25
 """After the terminator: how long to wait for the upstream's last bytes, so that its connection can be kept."""
 COMMENT = b": keep-alive\n\n"
-DONE = b"data: [DONE]\n\n"
 
 
 class Silence:
