@@ -16,6 +16,10 @@ class CallKind(StrEnum):
     CHAT = "chat"
     COMPLETION = "completion"
     EMBEDDING = "embedding"
+    TOKEN_COUNT = "token_count"
+    TRANSCRIPTION = "transcription"
+    TRANSLATION = "translation"
+    SPEECH = "speech"
 
 
 class Call(Struct, frozen=True):
@@ -33,3 +37,5 @@ class Call(Struct, frozen=True):
     max_tokens: int | None = None
     provider: str | None = None
     pool: str | None = None
+    language: str = "openai"
+    """The dialect that `fields` are written in: an upstream that speaks it gets them as they are."""

@@ -1,10 +1,45 @@
-"""What an upstream says of itself."""
+"""What an upstream and its models say of themselves."""
 
 from __future__ import annotations
 
+from enum import StrEnum
+
 from msgspec import Struct
 
-__all__ = ["ModelCard", "ProviderState"]
+__all__ = ["Capability", "ModelCard", "ModelFacts", "ProviderState"]
+
+
+class Capability(StrEnum):
+    """What a model can do, by the name that an error body and the model list use."""
+
+    CHAT = "chat"
+    STREAMING = "streaming"
+    TOOLS = "tools"
+    VISION = "vision"
+    AUDIO_INPUT = "audio_input"
+    FILES = "files"
+    REASONING = "reasoning"
+    STRUCTURED_OUTPUT = "structured_output"
+    EMBEDDINGS = "embeddings"
+    PREFILL = "prefill"
+    """Takes a trailing assistant message and goes on with it."""
+    TRANSCRIPTION = "transcription"
+    SPEECH = "speech"
+
+
+class ModelFacts(Struct, frozen=True):
+    """What is known of a model.  None and a missing capability in *both* sets mean: nobody has said."""
+
+    can: frozenset[Capability] = frozenset()
+    cannot: frozenset[Capability] = frozenset()
+    context_tokens: int | None = None
+    """Prompt and reply together, or the prompt alone where the provider counts so."""
+    max_output_tokens: int | None = None
+    source: str = ""
+    """Who says so: `provider`, `catalogue`, `config`; "" for nobody."""
+
+
+NOTHING_KNOWN = ModelFacts()
 
 
 class ModelCard(Struct, frozen=True):
@@ -13,6 +48,8 @@ class ModelCard(Struct, frozen=True):
     id: str
     owned_by: str
     created: int = 0
+    facts: ModelFacts = NOTHING_KNOWN
+    """As the provider itself tells."""
 
 
 class ProviderState(Struct, frozen=True):
@@ -33,3 +70,5 @@ class ProviderState(Struct, frozen=True):
     last_error: str | None = None
     models: tuple[str, ...] = ()
     """Names or patterns it serves."""
+    capabilities: tuple[Capability, ...] = ()
+    """What its dialect can carry; a model may be able to do less."""

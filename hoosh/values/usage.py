@@ -8,12 +8,21 @@ __all__ = ["Usage"]
 
 
 class Usage(Struct, frozen=True):
-    """Whole tokens.  `prompt_tokens` includes `cached_tokens`; `completion_tokens` includes `reasoning_tokens`."""
+    """Whole tokens.
+
+    `prompt_tokens` includes `cached_tokens`, `cache_write_tokens` and `audio_prompt_tokens`;
+    `completion_tokens` includes `reasoning_tokens` and `audio_completion_tokens`.
+    """
 
     prompt_tokens: int = 0
     completion_tokens: int = 0
     cached_tokens: int = 0
+    """Read from the provider's prompt cache."""
     reasoning_tokens: int = 0
+    cache_write_tokens: int = 0
+    """Written to the provider's prompt cache (Anthropic bills them dearer)."""
+    audio_prompt_tokens: int = 0
+    audio_completion_tokens: int = 0
 
     @property
     def total_tokens(self) -> int:

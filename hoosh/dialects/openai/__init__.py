@@ -1,9 +1,9 @@
 """OpenAI's language, both roles: request bodies as we serve them, upstreams as we call them."""
 
-from hoosh.dialects.openai.downstream import read_chat, read_completion, read_embedding
+from hoosh.dialects.openai.downstream import OpenAIDownstream, read_chat, read_completion, read_embedding
 from hoosh.dialects.openai.family import FAMILY, Quirks
 from hoosh.dialects.openai.tap import OpenAITap
-from hoosh.dialects.openai.upstream import OpenAIUpstream, join_base
+from hoosh.dialects.openai.upstream import OpenAIUpstream
 from hoosh.dialects.openai.wire import CHAT_PATH, COMPLETION_PATH, DONE, EMBEDDING_PATH
 
 __all__ = [
@@ -12,10 +12,10 @@ __all__ = [
     "DONE",
     "EMBEDDING_PATH",
     "FAMILY",
+    "OpenAIDownstream",
     "OpenAITap",
     "OpenAIUpstream",
     "Quirks",
-    "join_base",
     "read_chat",
     "read_completion",
     "read_embedding",

@@ -16,11 +16,14 @@ import re
 
 import msgspec
 from msgspec import Raw, Struct
+from msgspec.structs import replace
 
+from hoosh.dialects.contract import ErrorFacts, Stamp, StreamEncoder
+from hoosh.dialects.openai.wire import DONE, error_json
 from hoosh.errors import InvalidRequest
-from hoosh.values import Call, CallKind
+from hoosh.values import Call, CallKind, ChatReply, ChatRequest, EmbeddingRequest, Embeddings
 
-__all__ = ["read_chat", "read_completion", "read_embedding"]
+__all__ = ["OpenAIDownstream", "read_chat", "read_completion", "read_embedding"]
 
 MODEL_CHARS_MAX = 256
 
@@ -78,6 +81,54 @@ def read_embedding(body: bytes) -> Call:
         raise _missing("input")
     provider, pool = _take_name(fields, "provider"), _take_name(fields, "pool")
     return Call(CallKind.EMBEDDING, model, fields, provider=provider, pool=pool)
+
+
+READERS = {CallKind.CHAT: read_chat, CallKind.COMPLETION: read_completion, CallKind.EMBEDDING: read_embedding}
+
+
+class OpenAIDownstream:
+    """A `DownstreamDialect`."""
+
+    name = "openai"
+    stream_type = b"text/event-stream; charset=utf-8"
+    terminator = DONE
+
+    def read(self, kind: CallKind, body: bytes) -> Call:
+        return READERS[kind](body)
+
+    def limit_tokens(self, call: Call, limit: int) -> Call:
+        if call.max_tokens is not None and call.max_tokens <= limit:
+            return call
+        field = "max_completion_tokens" if "max_completion_tokens" in call.fields else "max_tokens"
+        return replace(call, max_tokens=limit, fields={**call.fields, field: Raw(b"%d" % limit)})
+
+    def chat_request(self, call: Call) -> ChatRequest:
+        raise NotImplementedError
+
+    def embedding_request(self, call: Call) -> EmbeddingRequest:
+        raise NotImplementedError
+
+    def encode_reply(self, call: Call, reply: ChatReply, stamp: Stamp) -> bytes:
+        raise NotImplementedError
+
+    def chat_encoder(self, call: Call, stamp: Stamp) -> StreamEncoder:
+        raise NotImplementedError
+
+    def encode_embeddings(self, call: Call, embeddings: Embeddings, stamp: Stamp) -> bytes:
+        raise NotImplementedError
+
+    def keep_alive(self, call: Call) -> bytes:
+        return b": keep-alive\n\n"
+
+    def error_status(self, facts: ErrorFacts) -> int:
+        return facts.status
+
+    def error_body(self, facts: ErrorFacts) -> bytes:
+        return error_json(facts)
+
+    def error_event(self, facts: ErrorFacts) -> bytes:
+        """No `[DONE]` follows it."""
+        return b"data: %b\n\n" % error_json(facts)
 
 
 class LeanChat(Struct, gc=False):

@@ -31,7 +31,7 @@ import msgspec
 
 from hoosh.codec.sse import BOM, EventTooLarge
 from hoosh.dialects.contract import Ending
-from hoosh.dialects.openai.errors import error_in
+from hoosh.dialects.faults import error_in
 from hoosh.dialects.openai.wire import Choice, Chunk, read_usage
 from hoosh.errors import UpstreamError
 from hoosh.values import Usage

@@ -10,12 +10,14 @@ from __future__ import annotations
 
 from typing import Annotated, Any
 
+import msgspec
 from msgspec import Meta, Raw, Struct
 
+from hoosh.dialects.contract import ErrorFacts
 from hoosh.values import Usage
 
 __all__ = ["CHAT_PATH", "COMPLETION_PATH", "DONE", "EMBEDDING_PATH", "Choice", "Chunk", "PlainReply", "Reply"]
-__all__ += ["plain_usage", "read_usage"]
+__all__ += ["error_json", "plain_usage", "read_usage"]
 
 CHAT_PATH = "/v1/chat/completions"
 COMPLETION_PATH = "/v1/completions"
@@ -88,6 +90,16 @@ class Reply(Struct):
     usage: Any = None
     error: Any = None
     object: Any = None
+
+
+def error_json(facts: ErrorFacts) -> bytes:
+    """The error body: all four keys, null where there is nothing to say."""
+    error: dict[str, Any] = {"message": facts.message, "type": facts.kind, "param": facts.param, "code": facts.code}
+    try:
+        return msgspec.json.encode({"error": error})
+    except UnicodeEncodeError:  # a lone surrogate, from a path or an upstream's broken JSON
+        clean = {k: v.encode("utf-8", "replace").decode() if isinstance(v, str) else v for k, v in error.items()}
+        return msgspec.json.encode({"error": clean})
 
 
 def plain_usage(usage: PlainUsage) -> Usage | None:

@@ -1,0 +1,110 @@
+"""The way of an OpenAI client's own bytes to an upstream that speaks OpenAI's language, and back.
+
+`outgoing` writes the client's own fields back: only the value of `model` is replaced, and when a reply is streamed its
+usage is asked for, because the books need it also where the client does not (the tap hides it again).
+
+Source: wire notes 2.1 and 2.17.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+from msgspec import Raw
+from msgspec.structs import replace
+
+from hoosh.dialects.contract import Outgoing, Stamp, WholeReply
+from hoosh.dialects.faults import error_in
+from hoosh.dialects.openai.family import Quirks
+from hoosh.dialects.openai.tap import OpenAITap
+from hoosh.dialects.openai.whole import stream_of
+from hoosh.dialects.openai.wire import (
+    CHAT_PATH,
+    COMPLETION_PATH,
+    EMBEDDING_PATH,
+    PlainReply,
+    Reply,
+    plain_usage,
+    read_usage,
+)
+from hoosh.errors import UpstreamBroke
+from hoosh.values import Call, CallKind
+
+__all__ = ["OpenAIPassage"]
+
+PATHS = {CallKind.CHAT: CHAT_PATH, CallKind.COMPLETION: COMPLETION_PATH, CallKind.EMBEDDING: EMBEDDING_PATH}
+
+_encode = msgspec.json.encode
+_decode_plain = msgspec.json.Decoder(PlainReply).decode
+_decode_reply = msgspec.json.Decoder(Reply).decode
+_decode_options = msgspec.json.Decoder(dict[str, Raw]).decode
+_true = Raw(b"true")
+
+
+class OpenAIPassage:
+    """A `Passage` for OpenAI and every vendor that differs from it by `quirks` only."""
+
+    __slots__ = ("quirks",)
+
+    def __init__(self, quirks: Quirks) -> None:
+        self.quirks = quirks
+
+    def outgoing(self, call: Call, *, model: str) -> Outgoing:
+        fields = dict(call.fields)
+        fields["model"] = Raw(_encode(model))
+        if call.kind is not CallKind.EMBEDDING:
+            if not self.quirks.asks_usage:
+                fields.pop("stream_options", None)
+            elif call.stream:
+                fields["stream_options"] = _asking_usage(fields.get("stream_options"))
+        return Outgoing(PATHS[call.kind], _encode(fields))
+
+    def read_reply(self, call: Call, body: bytes, stamp: Stamp, *, provider: str) -> WholeReply:
+        try:
+            plain = _decode_plain(body)
+            if plain.choices is not None or plain.data is not None:
+                return _plain_facts(body, plain)
+        except (ValueError, RecursionError):
+            pass  # a vendor with types of its own, or no JSON at all
+        return self._read_leniently(body, provider)
+
+    def _read_leniently(self, body: bytes, provider: str) -> WholeReply:
+        try:
+            reply = _decode_reply(body)
+        except (ValueError, RecursionError) as error:
+            raise UpstreamBroke("The upstream's answer is not a JSON object.", provider=provider) from error
+        if not isinstance(reply.choices, list) and not isinstance(reply.data, list):
+            if reply.error or reply.object == "error":
+                raise error_in(msgspec.json.decode(body), provider=provider)
+            raise UpstreamBroke("The upstream's answer has neither choices nor data.", provider=provider)
+        return WholeReply(body, read_usage(reply.usage), _text(reply.model), _finish_reason(reply.choices))
+
+    def tap(self, call: Call, stamp: Stamp, *, provider: str) -> OpenAITap:
+        return OpenAITap(provider=provider, show_usage=call.include_usage)
+
+    def as_stream(self, call: Call, body: bytes, stamp: Stamp, *, provider: str) -> WholeReply:
+        whole = self.read_reply(call, body, stamp, provider=provider)
+        return replace(whole, body=stream_of(call.kind, body, show_usage=call.include_usage))
+
+
+def _plain_facts(body: bytes, reply: PlainReply) -> WholeReply:
+    usage = None if reply.usage is None else plain_usage(reply.usage)
+    finish = _text(reply.choices[0].finish_reason) if reply.choices else None
+    return WholeReply(body, usage, reply.model or None, finish)
+
+
+def _asking_usage(options: Raw | None) -> Raw:
+    raw = b"null" if options is None else bytes(options)
+    merged = {} if raw == b"null" else _decode_options(raw)
+    merged["include_usage"] = _true
+    return Raw(_encode(merged))
+
+
+def _text(value: object) -> str | None:
+    return value if isinstance(value, str) and value else None
+
+
+def _finish_reason(choices: Any) -> str | None:
+    first = choices[0] if isinstance(choices, list) and choices else None
+    return _text(first.get("finish_reason")) if isinstance(first, dict) else None
