@@ -286,6 +286,10 @@ class DownstreamDialect(Protocol):
     terminator: bytes
     """Follows the last event of a complete stream, same-language or translated; b"" where there is none."""
 
+    def for_caller(self, caller: str) -> DownstreamDialect:
+        """This dialect for the requests of one caller, by name: itself, unless it keeps something for callers."""
+        ...
+
     def read(self, kind: CallKind, body: bytes) -> Call:
         """A request body, leanly.  Raises InvalidRequest."""
         ...

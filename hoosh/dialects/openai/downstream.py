@@ -93,6 +93,9 @@ class OpenAIDownstream:
     stream_type = b"text/event-stream; charset=utf-8"
     terminator = DONE
 
+    def for_caller(self, caller: str) -> OpenAIDownstream:
+        return self
+
     def read(self, kind: CallKind, body: bytes) -> Call:
         return READERS[kind](body)
 
