@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from hoosh.dialects import echo
-from hoosh.dialects.contract import Ending
+from hoosh.dialects.contract import Ending, Stamp
 from hoosh.dialects.openai import DONE, OpenAIUpstream, read_chat, read_completion, read_embedding
 from hoosh.errors import InvalidRequest
 from hoosh.values import Call, Usage
@@ -70,7 +70,9 @@ def test_white_space_comes_back_exactly_and_stream_and_whole_agree(text: str, li
 
 def test_the_tap_reads_echo_like_any_upstream():
     call = chat("one two three", stream=True)
-    tap = OpenAIUpstream().tap(call, provider="echo")
+    passage = OpenAIUpstream().passage(call)
+    assert passage is not None
+    tap = passage.tap(call, Stamp("r", "echo", 1), provider="echo")
     out = tap.feed(b"".join(echo.stream_chunks(call, request_id="r", created=1)))
     assert tap.close() == (b"", Ending.COMPLETE)
     assert tap.usage == Usage(5, 3)

@@ -7,18 +7,27 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from hoosh.dialects.contract import Stamp, WholeReply
 from hoosh.dialects.openai import OpenAIUpstream
 from hoosh.dialects.openai.wire import read_usage
 from hoosh.errors import UpstreamBroke, UpstreamError
-from hoosh.values import Usage
+from hoosh.values import Call, CallKind, Usage
 
 NOW_S = 1_445_412_000.0  # Wed, 21 Oct 2015 07:20:00 GMT
 UPSTREAM = OpenAIUpstream(now=lambda: NOW_S)
+CALL = Call(CallKind.CHAT, "m", {})
+STAMP = Stamp("r", "m", 1)
 
 
 def decode(status: int, body: bytes | dict[str, Any], retry_after: str | None = None) -> UpstreamError:
     wire = body if isinstance(body, bytes) else json.dumps(body).encode()
     return UPSTREAM.decode_error(status, retry_after, wire, provider="p")
+
+
+def read_reply(body: bytes) -> WholeReply:
+    passage = UPSTREAM.passage(CALL)
+    assert passage is not None
+    return passage.read_reply(CALL, body, STAMP, provider="p")
 
 
 @pytest.mark.parametrize(
@@ -95,19 +104,19 @@ def test_a_wait_named_in_the_body_is_read_when_no_header_says(error: dict[str, A
 @pytest.mark.parametrize("body", [b"", b"<html>", b"[]", b"{}", b'{"choices":null}', b"{" * 100_000, b'{"id":1}'])
 def test_an_answer_that_is_no_reply_is_a_broken_upstream(body: bytes):
     with pytest.raises(UpstreamBroke):
-        UPSTREAM.read_reply(body, provider="p")
+        read_reply(body)
 
 
 def test_an_error_under_a_200_is_an_error():
     with pytest.raises(UpstreamError, match="no such model") as caught:
-        UPSTREAM.read_reply(b'  {"error":{"message":"no such model","code":404}}', provider="p")
+        read_reply(b'  {"error":{"message":"no such model","code":404}}')
     assert caught.value.status == 404
     assert not isinstance(caught.value, UpstreamBroke)
 
 
 def test_a_whole_reply_is_counted():
     body = {"model": "m", "choices": [{"finish_reason": "length"}], "usage": {"prompt_tokens": 1, "total_tokens": 1}}
-    facts = UPSTREAM.read_reply(b"\n\n" + json.dumps(body).encode(), provider="p")
+    facts = read_reply(b"\n\n" + json.dumps(body).encode())
     assert (facts.model, facts.finish_reason, facts.usage) == ("m", "length", Usage(1, 0))
 
 

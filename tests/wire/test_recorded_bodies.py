@@ -9,7 +9,9 @@ import pytest
 from recordings import Recording, pick
 
 from hoosh.codec.sse import SseDecoder
+from hoosh.dialects.contract import Stamp
 from hoosh.dialects.openai import FAMILY, OpenAIUpstream, read_chat, read_completion, read_embedding
+from hoosh.dialects.openai.passage import OpenAIPassage
 from hoosh.errors import InvalidRequest
 from hoosh.values import Call, CallKind
 
@@ -20,9 +22,17 @@ KIND = {"chat": CallKind.CHAT, "completions": CallKind.COMPLETION, "embeddings":
 EMPTY_MESSAGES = "fixtures/openai/chat-envoy-no-messages"
 NO_TOKENS = "fixtures/openai/chat-envoy-bad-request"
 
+STAMP = Stamp("r", "m", 1)
+
 REQUESTS = pick(lambda recording: recording.request is not None and recording.name not in (EMPTY_MESSAGES, NO_TOKENS))
 ERRORS = pick(lambda recording: recording.status >= 400 and recording.response is not None)
 REPLIES = pick(lambda recording: recording.status == 200 and not recording.streaming and recording.response is not None)
+
+
+def passage_of(call: Call, provider: str = "openai") -> OpenAIPassage:
+    passage = OpenAIUpstream(FAMILY.get(provider, FAMILY["openai"])).passage(call)
+    assert passage is not None
+    return passage
 
 
 def by_name(recording: Recording) -> str:
@@ -37,8 +47,7 @@ def test_a_recorded_request_keeps_every_field(recording: Recording):
     assert call.model == sent["model"]
     assert call.stream is bool(sent.get("stream"))
 
-    upstream = OpenAIUpstream(FAMILY.get(recording.provider, FAMILY["openai"]))
-    encoded = json.loads(upstream.encode(call, model="another"))
+    encoded = json.loads(passage_of(call, recording.provider).outgoing(call, model="another").body)
     assert encoded.pop("model") == "another"
     options = encoded.pop("stream_options", None)
     given = sent.pop("stream_options", None)
@@ -92,7 +101,8 @@ def test_a_recorded_error_is_read_for_what_it_says(recording: Recording):
 @pytest.mark.parametrize("recording", REPLIES, ids=by_name)
 def test_a_recorded_reply_is_counted(recording: Recording):
     reply = recording.reply
-    facts = OpenAIUpstream().read_reply(recording.response or b"", provider="p")
+    call = Call(KIND[recording.kind], "m", {})
+    facts = passage_of(call).read_reply(call, recording.response or b"", STAMP, provider="p")
     assert facts.model == reply.get("model")
     usage = reply.get("usage")
     if usage is None:
@@ -109,15 +119,16 @@ def test_a_recorded_reply_is_counted(recording: Recording):
 )
 def test_a_whole_reply_can_be_told_as_a_stream(recording: Recording):
     reply = recording.reply
-    upstream = OpenAIUpstream()
     call = Call(KIND[recording.kind], "m", {}, stream=True, include_usage=True)
-    wire = upstream.as_stream(call, recording.response or b"")
+    passage = passage_of(call)
+    told_whole = passage.as_stream(call, recording.response or b"", STAMP, provider="p")
+    wire = told_whole.body
     chunks = [json.loads(event.data) for event in SseDecoder().feed(wire)]
 
-    tap = upstream.tap(call, provider="p")
+    tap = passage.tap(call, STAMP, provider="p")
     assert tap.feed(wire) == wire
     assert tap.close()[1] == "complete"
-    assert tap.usage == upstream.read_reply(recording.response or b"", provider="p").usage
+    assert tap.usage == told_whole.usage
     for choice in reply["choices"]:
         mine = [piece for chunk in chunks for piece in chunk["choices"] if piece["index"] == choice["index"]]
         assert mine[-1]["finish_reason"] == choice["finish_reason"]
