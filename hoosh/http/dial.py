@@ -5,6 +5,8 @@ it has failed or has been at it for 250 ms, and the first connection wins.  What
 when the caller is cancelled.
 
 What a ConnectFailed says is safe to show to a client: it names no address, URL or key.
+
+`GuardedDialer` goes only to addresses that a guard lets through (`http/addresses.py`): for what a stranger names.
 """
 
 from __future__ import annotations
@@ -13,21 +15,25 @@ import errno
 import os
 import socket
 import ssl
+from collections.abc import Callable
+from functools import partial
 from itertools import chain, zip_longest
 from typing import Protocol
 
 import trio
 
 from hoosh.errors import ConnectFailed
+from hoosh.http.addresses import is_public_address
 from hoosh.http.message import Origin
 from hoosh.http.wire import SocketWire, StreamWire, Wire
 
-__all__ = ["Dialer", "SocketDialer"]
+__all__ = ["Dialer", "GuardedDialer", "SocketDialer"]
 
 STAGGER_S = 0.25
 """RFC 8305, section 5: the recommended Connection Attempt Delay."""
 
 UNIX_RETRY_S = 0.01
+LOOKUPS = 8
 
 Address = tuple[socket.AddressFamily, tuple[str, int] | tuple[str, int, int, int]]
 
@@ -49,11 +55,14 @@ class SocketDialer:
             sock = await _connect_unix(origin.unix_path)
             peer = "unix"
         else:
-            sock = await self._race(await _resolve(origin.host, origin.port))
+            sock = await self._race(await self._addresses(origin))
             peer = origin.host
         if tls is None:
             return SocketWire(sock, peer)
         return await _start_tls(sock, tls, origin.host, peer)
+
+    async def _addresses(self, origin: Origin) -> list[Address]:
+        return await _resolve(origin.host, origin.port)
 
     async def _race(self, addresses: list[Address]) -> socket.socket:
         winner: socket.socket | None = None
@@ -90,11 +99,49 @@ class SocketDialer:
         return winner
 
 
-async def _resolve(host: str, port: int) -> list[Address]:
+class GuardedDialer(SocketDialer):
+    """Dials only addresses that `allows` lets through, which is asked about the very address that is dialled.
+
+    So there is no moment for a name to be bound to another one.  What it raises still tells a closed door from a
+    forbidden one: whoever dials for a stranger must not repeat it.
+
+    Names are looked up by `lookups` threads of its own: a slow name server of a stranger's must not hold up those who
+    dial upstreams.
+    """
+
+    def __init__(
+        self,
+        allows: Callable[[str], bool] = is_public_address,
+        *,
+        stagger_s: float = STAGGER_S,
+        lookups: int = LOOKUPS,
+    ) -> None:
+        super().__init__(stagger_s=stagger_s)
+        self._allows = allows
+        self._lookups = trio.CapacityLimiter(lookups)
+
+    async def dial(self, origin: Origin, tls: ssl.SSLContext | None) -> Wire:
+        if origin.unix_path is not None:
+            raise ConnectFailed("address is not allowed")
+        return await super().dial(origin, tls)
+
+    async def _addresses(self, origin: Origin) -> list[Address]:
+        found = await _resolve(origin.host, origin.port, self._lookups)
+        allowed = [entry for entry in found if self._allows(entry[1][0])]
+        if not allowed:
+            raise ConnectFailed("address is not allowed")
+        return allowed
+
+
+async def _resolve(host: str, port: int, limiter: trio.CapacityLimiter | None = None) -> list[Address]:
     """Addresses in the order to try: families alternate, the resolver's preference first (RFC 8305, section 4)."""
     try:
-        found = await trio.socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
-    except (socket.gaierror, UnicodeError):
+        if limiter is None:
+            found = await trio.socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
+        else:
+            ask = partial(socket.getaddrinfo, host, port, type=socket.SOCK_STREAM)
+            found = await trio.to_thread.run_sync(ask, abandon_on_cancel=True, limiter=limiter)
+    except (OSError, UnicodeError, ValueError):
         raise ConnectFailed("name does not resolve") from None
     addresses: list[Address] = []
     for family, _, _, _, address in found:

@@ -1,0 +1,61 @@
+"""Which addresses are the public Internet's, and which are somebody's inside.
+
+What a stranger names (an image's URL, a remote provider) must not lead to this machine, its network or the metadata
+service of its cloud.  `is_public_address` is asked about the address that is dialled, after the name was resolved, so
+there is nothing to rebind in between.
+
+IPv6 has ways to write an IPv4 address: mapped (::ffff:0:0/96), translated (64:ff9b::/96), 6to4 (2002::/16), Teredo
+(2001::/32).  None of them is ever needed here, and each may come out at the address inside: they count as private.
+
+Sources: IANA's special-purpose address registries (RFC 6890 and those after it); RFC 6598 (shared space, used by
+carriers and by cloud metadata services); RFC 6052 (translation); RFC 3056 (6to4).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from ipaddress import IPv4Address, IPv6Address, IPv6Network, ip_address, ip_network
+
+__all__ = ["is_public_address", "public_or_in"]
+
+_GLOBAL_UNICAST = IPv6Network("2000::/3")
+"""All that IANA has given out of IPv6; whatever else `ipaddress` of some version takes for global is not."""
+_INSIDE = (
+    *map(ip_network, ("0.0.0.0/8", "10.0.0.0/8", "100.64.0.0/10", "127.0.0.0/8", "169.254.0.0/16", "172.16.0.0/12")),
+    *map(ip_network, ("192.0.0.0/24", "192.0.2.0/24", "192.88.99.0/24", "192.168.0.0/16", "198.18.0.0/15")),
+    *map(ip_network, ("198.51.100.0/24", "203.0.113.0/24", "224.0.0.0/4", "240.0.0.0/4", "168.63.129.16/32")),
+    # 2001::/23 holds Teredo, ORCHID and other protocols; 5f00::/16 is segment routing; 3fff::/20 documentation.
+    *map(ip_network, ("2001::/23", "2001:db8::/32", "2002::/16", "3fff::/20")),
+)
+"""Said here, not left to `ipaddress`: its idea of "private" differs between patch releases of Python.
+
+168.63.129.16 is a public number that reaches the host's agent from inside one large cloud.
+"""
+
+
+def is_public_address(address: str) -> bool:
+    """Whether `address`, a literal as a resolver gives it, is somewhere on the public Internet."""
+    try:
+        parsed = ip_address(address.partition("%")[0])
+    except ValueError:
+        return False
+    if any(parsed in network for network in _INSIDE):  # of the other version: simply not in it
+        return False
+    return isinstance(parsed, IPv4Address) or parsed in _GLOBAL_UNICAST
+
+
+def public_or_in(networks: Iterable[str]) -> Callable[[str], bool]:
+    """A guard that lets through what is public or in one of `networks` (`10.1.0.0/16`, `::1`): for an intranet.
+
+    Raises ValueError for what is no network.
+    """
+    allowed = [ip_network(network) for network in networks]
+
+    def allows(address: str) -> bool:
+        return is_public_address(address) or any(_parsed(address) in network for network in allowed)
+
+    return allows
+
+
+def _parsed(address: str) -> IPv4Address | IPv6Address:
+    return ip_address(address.partition("%")[0])
