@@ -1,8 +1,6 @@
 """Errors at the door: the one place where a fact becomes a status code and an error body.
 
-Every error goes out in OpenAI's shape, with all four keys, null where there is nothing to say:
-
-    {"error": {"message": …, "type": …, "param": …, "code": …}}
+`facts_of` weighs an error; the client's dialect shapes what it found (OpenAI's, where nobody knows the client's):
 
     whose fault            status                                       type
     the caller's           4xx by `STATUS`                              invalid_request_error
@@ -20,10 +18,9 @@ Pure.  Sources: product.md section 4; wire/README.md section 2.1; RFC 9110, sect
 from __future__ import annotations
 
 import math
-from typing import Any
 
-import msgspec
-
+from hoosh.dialects.contract import DownstreamDialect, ErrorFacts
+from hoosh.dialects.openai import OpenAIDownstream
 from hoosh.errors import (
     BodyTooLarge,
     ConfigError,
@@ -54,11 +51,14 @@ __all__ = [
     "error_headers",
     "error_page",
     "error_response",
+    "facts_of",
     "log_words",
     "plain_error",
     "status_of",
     "unwrap",
 ]
+
+OPENAI = OpenAIDownstream()
 
 Answer = tuple[int, list[Header], bytes]
 """Status, headers, body: ready for `Exchange.respond`."""
@@ -111,10 +111,16 @@ def status_of(error: BaseException) -> int:
     return next(STATUS[kind] for kind in type(error).__mro__ if kind in STATUS)
 
 
-def error_body(error: BaseException) -> bytes:
-    """The JSON error body: one line, and safe to show."""
+def facts_of(error: BaseException, request_id: str = "") -> ErrorFacts:
+    """What a client may be told of `error`: safe to show."""
+    status = status_of(error)
     message, param, code = _words(error)
-    return _encode(message, _type_of(error, status_of(error)), param, code)
+    return ErrorFacts(status, message, _type_of(error, status), param, code, request_id)
+
+
+def error_body(error: BaseException, dialect: DownstreamDialect = OPENAI) -> bytes:
+    """The JSON error body: one line, and safe to show."""
+    return dialect.error_body(facts_of(error))
 
 
 def error_headers(error: BaseException) -> list[Header]:
@@ -131,14 +137,16 @@ def error_headers(error: BaseException) -> list[Header]:
     return headers
 
 
-def error_response(error: BaseException, request_id: str) -> Answer:
+def error_response(error: BaseException, request_id: str, dialect: DownstreamDialect = OPENAI) -> Answer:
     """The whole answer to a request that failed before any part of a reply had gone out."""
-    return status_of(error), [*_head(request_id), *error_headers(error)], error_body(error)
+    facts = facts_of(error, request_id)
+    headers = [*_head(request_id), *error_headers(error)]
+    return dialect.error_status(facts), headers, dialect.error_body(facts)
 
 
-def error_event(error: BaseException) -> bytes:
-    """The error as an event of an OpenAI stream, for a reply that fails on its way.  No `[DONE]` follows it."""
-    return b"data: %b\n\n" % error_body(error)
+def error_event(error: BaseException, request_id: str = "", dialect: DownstreamDialect = OPENAI) -> bytes:
+    """The error as an event of a stream, for a reply that fails on its way.  No terminator follows it."""
+    return dialect.error_event(facts_of(error, request_id))
 
 
 def log_words(error: BaseException) -> tuple[str, str]:
@@ -153,7 +161,8 @@ def log_words(error: BaseException) -> tuple[str, str]:
 
 def plain_error(status: int, message: str, request_id: str) -> Answer:
     """An answer for what never became a request or has no error type: protocol errors, a full house."""
-    return status, _head(request_id), _encode(message, _default_type(status), None, PLAIN_CODES.get(status))
+    facts = ErrorFacts(status, message, _default_type(status), None, PLAIN_CODES.get(status), request_id)
+    return status, _head(request_id), OPENAI.error_body(facts)
 
 
 def error_page(status: int, message: str) -> tuple[list[Header], bytes]:
@@ -214,12 +223,3 @@ def _default_type(status: int) -> str:
 
 def _head(request_id: str) -> list[Header]:
     return [(b"content-type", b"application/json"), (b"x-request-id", request_id.encode("latin-1", "replace"))]
-
-
-def _encode(message: str, kind: str, param: str | None, code: str | None) -> bytes:
-    error: dict[str, Any] = {"message": message, "type": kind, "param": param, "code": code}
-    try:
-        return msgspec.json.encode({"error": error})
-    except UnicodeEncodeError:  # a lone surrogate, from a path or an upstream's broken JSON
-        clean = {k: v.encode("utf-8", "replace").decode() if isinstance(v, str) else v for k, v in error.items()}
-        return msgspec.json.encode({"error": clean})

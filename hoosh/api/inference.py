@@ -1,31 +1,50 @@
 """The hot door: every request of our own listener comes here first, and inference requests go no further.
 
-    POST /v1/chat/completions, /v1/completions, /v1/embeddings ──▶ gateway.chat.infer
-    everything else                                            ──▶ the Quart-Trio app, through `AsgiHost`
+    a POST to one of HOT_PATHS ──▶ its handler in the gateway, in the language of that path
+    everything else            ──▶ the Quart-Trio app, through `AsgiHost`
 
 It is also the one place where a request's errors become an answer.  Each request ends here with exactly one Record.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 
 import trio
+from msgspec import Struct
 
 from hoosh.api.errors import error_event, error_response, log_words, status_of, unwrap
 from hoosh.errors import HooshError
 from hoosh.gateway.account import Account
 from hoosh.gateway.chat import infer
+from hoosh.gateway.count import count_tokens
 from hoosh.gateway.gateway import Gateway
 from hoosh.http.exchange import Exchange, Handler
 from hoosh.values import CallKind
 
-__all__ = ["HOT_PATHS", "InferenceDoor"]
+__all__ = ["HOT_PATHS", "HotRoute", "InferenceDoor"]
 
-HOT_PATHS: dict[str, CallKind] = {
-    "/v1/chat/completions": CallKind.CHAT,
-    "/v1/completions": CallKind.COMPLETION,
-    "/v1/embeddings": CallKind.EMBEDDING,
+Answering = Callable[[Gateway, Exchange, Account], Awaitable[None]]
+
+
+class HotRoute(Struct, frozen=True):
+    """What is asked for at a path, in which language, and who answers."""
+
+    kind: CallKind
+    language: str
+    answer: Answering = infer
+
+
+HOT_PATHS: dict[str, HotRoute] = {
+    "/v1/chat/completions": HotRoute(CallKind.CHAT, "openai"),
+    "/v1/completions": HotRoute(CallKind.COMPLETION, "openai"),
+    "/v1/embeddings": HotRoute(CallKind.EMBEDDING, "openai"),
+    "/v1/responses": HotRoute(CallKind.CHAT, "responses"),
+    "/v1/messages": HotRoute(CallKind.CHAT, "anthropic"),
+    "/v1/messages/count_tokens": HotRoute(CallKind.TOKEN_COUNT, "anthropic", count_tokens),
+    "/api/chat": HotRoute(CallKind.CHAT, "ollama"),
+    "/api/generate": HotRoute(CallKind.COMPLETION, "ollama"),
+    "/api/embed": HotRoute(CallKind.EMBEDDING, "ollama"),
 }
 LAST_WORDS_S = 5.0
 """For an error to reach a client that may have stopped reading."""
@@ -46,15 +65,15 @@ class InferenceDoor:
         return {("POST", path): self for path in HOT_PATHS}
 
     async def __call__(self, exchange: Exchange) -> None:
-        kind = HOT_PATHS.get(exchange.path)
-        if kind is None or exchange.method != "POST":
+        route = HOT_PATHS.get(exchange.path)
+        if route is None or exchange.method != "POST":
             assert self.cold is not None, "only hot routes come here without an app"
             await self.cold(exchange)
             return
-        account = Account(exchange, kind)
+        account = Account(exchange, route.kind, self._gateway.downstream(route.language))
         try:
             self._gateway.admit(account)
-            await infer(self._gateway, exchange, account)
+            await route.answer(self._gateway, exchange, account)
         except (HooshError, ExceptionGroup) as error:
             await self._fail(exchange, account, unwrap(error))
         except Exception as bug:
@@ -68,6 +87,6 @@ class InferenceDoor:
         account.failed(status_of(error), *log_words(error), cut=exchange.started)
         with trio.move_on_after(LAST_WORDS_S):
             if exchange.started:
-                await exchange.end(error_event(error), broken=True)
+                await exchange.end(error_event(error, account.request_id, account.downstream), broken=True)
             else:
-                await exchange.respond(*error_response(error, account.request_id))
+                await exchange.respond(*error_response(error, account.request_id, account.downstream))

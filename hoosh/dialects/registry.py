@@ -1,25 +1,78 @@
-"""Which dialect a provider type is spoken to in.
+"""Which dialect a provider type is spoken to in, and which serves a language.
 
-The built-in types are here by wire name.  Others come from plugins: an entry point in the group `hoosh.dialects`,
-named like the type, whose object is a callable that makes an `UpstreamDialect`.  A plugin is imported when a
-configuration names its type, and not before: what nobody uses costs nothing and cannot break the start.
+A dialect other than OpenAI's is imported when it is first needed: the start does not wait for it.  The built-in types
+are here by wire name.  Others come from plugins: an entry point in the group `hoosh.dialects`, named like the type,
+whose object is a callable that makes an `UpstreamDialect`.  A plugin is imported when a configuration names its type,
+and not before: what nobody uses costs nothing and cannot break the start.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Mapping
 from functools import partial
 from importlib.metadata import EntryPoint, entry_points
+from typing import TYPE_CHECKING
 
-from hoosh.dialects.contract import UpstreamDialect
-from hoosh.dialects.openai import FAMILY, OpenAIUpstream
+from hoosh.dialects.contract import DownstreamDialect, UpstreamDialect
+from hoosh.dialects.openai import FAMILY, OpenAIDownstream, OpenAIUpstream
 from hoosh.errors import ConfigError
 
-__all__ = ["GROUP", "plugin_types", "upstream_dialect"]
+if TYPE_CHECKING:
+    from hoosh.dialects.responses import ResponseStore
+
+__all__ = ["GROUP", "downstream_dialect", "plugin_types", "upstream_dialect"]
 
 GROUP = "hoosh.dialects"
 
-_BUILT_IN = {name: partial(OpenAIUpstream, quirks) for name, quirks in FAMILY.items()}
+_FAMILY = {name: partial(OpenAIUpstream, quirks) for name, quirks in FAMILY.items()}
+
+
+def _anthropic() -> UpstreamDialect:
+    from hoosh.dialects.anthropic import AnthropicUpstream
+
+    return AnthropicUpstream()
+
+
+def _gemini() -> UpstreamDialect:
+    from hoosh.dialects.gemini import GeminiUpstream
+
+    return GeminiUpstream()
+
+
+def _ollama() -> UpstreamDialect:
+    from hoosh.dialects.ollama import OllamaUpstream
+
+    return OllamaUpstream()
+
+
+_BUILT_IN: Mapping[str, Callable[[], UpstreamDialect]] = {
+    **_FAMILY,
+    "anthropic": _anthropic,
+    "google": _gemini,
+    "ollama": _ollama,
+}
+
+
+def downstream_dialect(language: str, responses: Callable[[], ResponseStore]) -> DownstreamDialect:
+    """The dialect that serves clients of `language`; `responses` gives what those of the Responses API come back
+    to."""
+    match language:
+        case "openai":
+            return OpenAIDownstream()
+        case "responses":
+            from hoosh.dialects.responses import ResponsesDownstream
+
+            return ResponsesDownstream(responses())
+        case "anthropic":
+            from hoosh.dialects.anthropic import AnthropicDownstream
+
+            return AnthropicDownstream()
+        case "ollama":
+            from hoosh.dialects.ollama import OllamaDownstream
+
+            return OllamaDownstream()
+        case _:
+            raise LookupError(f"no language is called {language!r}")
 
 
 def upstream_dialect(provider_type: str, *, plugins: Iterable[EntryPoint] | None = None) -> UpstreamDialect:

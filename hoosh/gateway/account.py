@@ -13,7 +13,7 @@ from typing import Protocol
 
 import trio
 
-from hoosh.dialects.contract import StreamTap
+from hoosh.dialects.contract import DownstreamDialect, Stamp, StreamTap
 from hoosh.errors import HooshError
 from hoosh.http.exchange import Exchange
 from hoosh.values import Call, CallKind, Outcome, Record, Usage, new_request_id
@@ -38,6 +38,7 @@ class Account:
         "attempts",
         "call",
         "caller",
+        "downstream",
         "ended_at",
         "error_code",
         "error_message",
@@ -56,9 +57,11 @@ class Account:
         "usage",
     )
 
-    def __init__(self, exchange: Exchange, kind: CallKind) -> None:
+    def __init__(self, exchange: Exchange, kind: CallKind, downstream: DownstreamDialect) -> None:
         self.exchange = exchange
         self.kind = kind
+        self.downstream = downstream
+        """The client's language."""
         self.request_id = new_request_id()
         self.started_at = trio.current_time()
         self.started_wall = time.time()
@@ -80,6 +83,10 @@ class Account:
         """Until something better is known: whoever is cancelled has no time to say so."""
         self.error_code: str | None = None
         self.error_message: str | None = None
+
+    def stamp(self) -> Stamp:
+        """What the answer will say of itself."""
+        return Stamp(self.request_id.removeprefix("req_"), self.model or "", int(self.started_wall))
 
     def interrupt(self, error: HooshError) -> None:
         """Make the running attempt fail with `error`; the client is told.  Without one there is nothing to stop."""

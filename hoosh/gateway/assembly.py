@@ -18,6 +18,7 @@ import trio
 
 import hoosh
 from hoosh.config import Config, Http2, Provider, environment_providers
+from hoosh.dialects.contract import UpstreamDialect
 from hoosh.dialects.registry import upstream_dialect
 from hoosh.gateway.discovery import Discovery
 from hoosh.gateway.fleet import EchoUpstream, Fleet, HttpUpstream
@@ -32,6 +33,7 @@ from hoosh.observe.lag import LagWatch
 from hoosh.observe.logs import AccessLog
 from hoosh.observe.metrics import Metrics
 from hoosh.routing import Route
+from hoosh.values import ChatRequest
 
 __all__ = ["OpenGateway", "build_gateway", "build_upstream", "open_gateway"]
 
@@ -120,9 +122,14 @@ def build_gateway(config: Config, *, environ: Mapping[str, str], dialer: Dialer)
         log=AccessLog(sys.stderr, format=config.logging.format, level=config.logging.level),
         lag=LagWatch(),
         silence=SilenceWatch(KEEPALIVE_COMMENT_S),
+        fetch_media=_no_media,
     )
     gateway.metrics.read = gateway.readings
     return gateway
+
+
+async def _no_media(request: ChatRequest) -> ChatRequest:
+    return request
 
 
 def route_of(provider: Provider) -> Route:
@@ -133,6 +140,7 @@ def route_of(provider: Provider) -> Route:
         enabled=provider.enabled,
         local=provider.is_local,
         presumed=provider.origin != "config",
+        kinds=getattr(provider.kind, "kinds", None),
     )
 
 
@@ -149,15 +157,16 @@ def build_upstream(provider: Provider, dialer: Dialer, *, total_s: float) -> Htt
         limits=PoolLimits(max_connections=provider.max_connections),
     )
     limits = provider.timeouts
+    dialect = upstream_dialect(provider.type)
     return HttpUpstream(
         provider.name,
         provider.kind,
         origin=origin,
         base_path=url.path.rstrip("/"),
         base_url=provider.base_url,
-        headers=_headers(provider),
+        headers=_headers(provider, dialect),
         pool=pool,
-        dialect=upstream_dialect(provider.type),
+        dialect=dialect,
         timeouts=Timeouts(limits.connect_s, limits.first_byte_s, limits.idle_s, min(limits.total_s, total_s)),
         local=provider.is_local,
         patterns=provider.models,
@@ -171,13 +180,13 @@ def _tls(provider: Provider, scheme: str) -> ssl.SSLContext | None:
     return client_context(verify=provider.verify, alpn=ALPN[provider.http2])
 
 
-def _headers(provider: Provider) -> list[Header]:
+def _headers(provider: Provider, dialect: UpstreamDialect) -> list[Header]:
     headers: list[Header] = [
         (b"user-agent", USER_AGENT),
         (b"accept-encoding", b"identity"),
     ]
     if provider.api_key is not None:
-        headers.append((b"authorization", b"Bearer " + provider.api_key.reveal().encode("latin-1")))
+        headers += dialect.auth(provider.api_key.reveal())
     for name, value in provider.headers.items():
         lowered = name.lower().encode("latin-1")
         headers = [header for header in headers if header[0] != lowered]

@@ -1,6 +1,6 @@
 """Candidates → one open reply.
 
-    async with Dispatch(candidates, call, fleet, account) as reply: ...
+    async with Dispatch(candidates, way, fleet, account) as reply: ...
 
 One attempt, at the first candidate; failing over to the next before the first content byte is a loop around
 `_open` (routing and health come with their own rooms).  What went wrong with a connection becomes the upstream's
@@ -11,16 +11,23 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from types import TracebackType
+from typing import Protocol
 
-from hoosh.dialects.contract import UpstreamDialect
+from hoosh.dialects.contract import Outgoing, Passage
 from hoosh.errors import TransportError, TransportTimeout, UpstreamBroke, UpstreamError, UpstreamTimeout
 from hoosh.gateway.account import Account
 from hoosh.gateway.fleet import Attempt, Fleet, Upstream
-from hoosh.http.message import HeaderList, Response
+from hoosh.http.message import Response
 from hoosh.routing import Target
-from hoosh.values import Call
 
 __all__ = ["Dispatch", "Reply"]
+
+
+class Travels(Protocol):
+    """How what is asked gets to an upstream and back; see `way.py`."""
+
+    async def to(self, upstream: Upstream, model: str) -> tuple[Passage, Outgoing]: ...
+
 
 ERROR_BODY_BYTES = 256 * 1024
 ABOUT_THE_REQUEST = frozenset({400, 404, 405, 408, 409, 410, 411, 413, 414, 415, 422, 424, 429})
@@ -30,28 +37,27 @@ ABOUT_THE_REQUEST = frozenset({400, 404, 405, 408, 409, 410, 411, 413, 414, 415,
 class Reply:
     """An open reply: whose it is, how to read it, and its bytes."""
 
-    __slots__ = ("dialect", "model", "provider", "response")
+    __slots__ = ("passage", "provider", "response")
 
-    def __init__(self, provider: str, model: str, dialect: UpstreamDialect, response: Response) -> None:
+    def __init__(self, provider: str, passage: Passage, response: Response) -> None:
         self.provider = provider
-        self.model = model
-        self.dialect = dialect
+        self.passage = passage
         self.response = response
 
 
 class Dispatch:
-    """Opens a reply, and ends the exchange behind it when the block is left."""
+    """Opens a reply, and ends the exchange behind it when the block is left.
 
-    __slots__ = ("_account", "_attempt", "_call", "_candidates", "_extra", "_fleet", "_upstream")
+    `way` says how the call travels to an upstream.
+    """
 
-    def __init__(
-        self, candidates: Sequence[Target], call: Call, fleet: Fleet, account: Account, extra: HeaderList
-    ) -> None:
+    __slots__ = ("_account", "_attempt", "_candidates", "_fleet", "_upstream", "_way")
+
+    def __init__(self, candidates: Sequence[Target], way: Travels, fleet: Fleet, account: Account) -> None:
         self._candidates = candidates
-        self._call = call
+        self._way = way
         self._fleet = fleet
         self._account = account
-        self._extra = extra
         self._upstream: Upstream
         self._attempt: Attempt
 
@@ -64,14 +70,15 @@ class Dispatch:
         self._upstream = upstream = self._fleet[target.provider]
         account.provider, account.model = target.provider, target.model
         account.attempts += 1
-        account.attempt = self._attempt = attempt = upstream.attempt(self._call, target.model, self._extra)
+        passage, outgoing = await self._way.to(upstream, target.model)
+        account.attempt = self._attempt = attempt = upstream.attempt(outgoing)
         try:
             response = await attempt.__aenter__()
         except TransportError as error:
             raise self._blame(error) from error
         if response.status >= 400:
             await self._refuse(response)
-        return Reply(target.provider, target.model, upstream.dialect, response)
+        return Reply(target.provider, passage, response)
 
     async def _refuse(self, response: Response) -> None:
         """The upstream answered with an error: read it, and raise it as one."""

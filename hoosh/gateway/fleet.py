@@ -1,6 +1,6 @@
 """The living upstreams, by name: what is open to each, and how it has been doing.
 
-A request sees an upstream through two things only: `attempt(call, model)`, a context manager that yields an open
+A request sees an upstream through two things only: `attempt(outgoing)`, a context manager that yields an open
 `Response`, and its dialect, which makes sense of the bytes.
 """
 
@@ -11,12 +11,20 @@ from collections.abc import Iterator
 from types import TracebackType
 from typing import Protocol
 
-import msgspec
 import trio
 
 from hoosh.catalogue import ProviderType
 from hoosh.dialects import echo
-from hoosh.dialects.contract import UpstreamDialect
+from hoosh.dialects.contract import Outgoing, UpstreamDialect
+from hoosh.dialects.openai import (
+    CHAT_PATH,
+    COMPLETION_PATH,
+    EMBEDDING_PATH,
+    read_chat,
+    read_completion,
+    read_embedding,
+)
+from hoosh.dialects.paths import join_base
 from hoosh.errors import HooshError
 from hoosh.http.client import Pool, PoolStatistics, UpstreamExchange
 from hoosh.http.deadlines import Timeouts
@@ -73,7 +81,9 @@ class Upstream(Protocol):
     dialect: UpstreamDialect
     pulse: Pulse
 
-    def attempt(self, call: Call, model: str, extra: HeaderList) -> Attempt: ...
+    max_tokens_limit: int | None
+
+    def attempt(self, outgoing: Outgoing) -> Attempt: ...
 
     async def list_models(self) -> list[ModelCard]:
         """What it serves, as it says itself.  Waits; raises TransportError or UpstreamError."""
@@ -116,29 +126,34 @@ class HttpUpstream:
         self.max_tokens_limit = max_tokens_limit
         self.pulse = Pulse()
         self._headers = tuple(headers)
-        self._heads: dict[str, RequestHead] = {}
+        self._heads: dict[tuple[str, bool], RequestHead] = {}
 
-    def attempt(self, call: Call, model: str, extra: HeaderList) -> UpstreamExchange:
-        if self.max_tokens_limit is not None:
-            call = limit_tokens(call, self.max_tokens_limit)
-        body = self.dialect.encode(call, model=model)
-        request = HttpRequest(self._head("POST", self.dialect.path(call)), body, extra)
-        return self.pool.exchange(request, self.timeouts)
+    def attempt(self, outgoing: Outgoing) -> UpstreamExchange:
+        return self.pool.exchange(self._request(outgoing), self.timeouts)
 
-    def _head(self, method: str, path: str) -> RequestHead:
-        head = self._heads.get(path)
+    def _request(self, outgoing: Outgoing) -> HttpRequest:
+        names_its_type = any(name == b"content-type" for name, _ in outgoing.headers)
+        is_json = outgoing.method == "POST" and not names_its_type
+        return HttpRequest(self._head(outgoing.method, outgoing.path, is_json), outgoing.body, outgoing.headers)
+
+    def _head(self, method: str, path: str, is_json: bool) -> RequestHead:
+        head = self._heads.get((path, is_json))
         if head is None:
-            headers = (*self._headers, (b"content-type", b"application/json")) if method == "POST" else self._headers
-            head = self._heads[path] = RequestHead(self.origin, method, self.base_path + path, headers)
+            headers = (*self._headers, (b"content-type", b"application/json")) if is_json else self._headers
+            head = RequestHead(self.origin, method, join_base(self.base_path, path), headers)
+            if len(self._heads) < HEADS_KEPT:  # Gemini has the model in the path
+                self._heads[path, is_json] = head
         return head
 
     async def list_models(self) -> list[ModelCard]:
-        request = HttpRequest(self._head("GET", "/v1/models"))
+        outgoing = self.dialect.models_request()
+        if outgoing is None:
+            return []
         timeouts = Timeouts(connect_s=self.timeouts.connect_s, first_byte_s=5.0, idle_s=5.0, total_s=10.0)
-        status, headers, body = await self.pool.fetch(request, timeouts, max_bytes=MODEL_LIST_BYTES)
+        status, headers, body = await self.pool.fetch(self._request(outgoing), timeouts, max_bytes=MODEL_LIST_BYTES)
         if status >= 400:
             raise self.dialect.decode_error(status, headers.text(b"retry-after"), body, provider=self.name)
-        return read_model_list(body, default_owner=self.name)
+        return self.dialect.read_models(body, default_owner=self.name)
 
     def state(self) -> ProviderState:
         return ProviderState(
@@ -150,6 +165,7 @@ class HttpUpstream:
             consecutive_failures=self.pulse.failures,
             last_error=self.pulse.last_error,
             models=self.patterns,
+            capabilities=tuple(sorted(self.dialect.capabilities)),
         )
 
     def statistics(self) -> PoolStatistics | None:
@@ -158,51 +174,29 @@ class HttpUpstream:
 
 MODEL_LIST_BYTES = 8 * 1024 * 1024
 """OpenRouter's list is about 650 kB."""
-
-
-class _Listed(msgspec.Struct):
-    id: str
-    owned_by: str | None = None
-    created: float | int | None = None
-
-
-class _ModelList(msgspec.Struct):
-    data: list[_Listed] | None = None
-
-
-def read_model_list(body: bytes, *, default_owner: str) -> list[ModelCard]:
-    """An OpenAI-shaped model list.  What does not read as one is an empty list."""
-    try:
-        listed = msgspec.json.decode(body, type=_ModelList).data or []
-    except msgspec.DecodeError:
-        return []
-    return [ModelCard(item.id, item.owned_by or default_owner, int(item.created or 0)) for item in listed]
-
-
-def limit_tokens(call: Call, limit: int) -> Call:
-    """`call` asking for at most `limit` tokens, also where it names no number."""
-    if call.max_tokens is not None and call.max_tokens <= limit:
-        return call
-    field = "max_completion_tokens" if "max_completion_tokens" in call.fields else "max_tokens"
-    fields = {**call.fields, field: msgspec.Raw(str(limit).encode())}
-    return msgspec.structs.replace(call, max_tokens=limit, fields=fields)
+HEADS_KEPT = 256
+"""Prepared request heads of one upstream, by path."""
 
 
 # -- the embedded provider ---------------------------------------------------------------------------------------
+
+
+LISTENERS = {CHAT_PATH: read_chat, COMPLETION_PATH: read_completion, EMBEDDING_PATH: read_embedding}
 
 
 class EchoUpstream:
     """The provider in the house: no socket, but everything else of an upstream."""
 
     name = "echo"
+    max_tokens_limit: int | None = None
 
     def __init__(self, dialect: UpstreamDialect) -> None:
         self.dialect = dialect
         self.pulse = Pulse()
         self.pulse.well()
 
-    def attempt(self, call: Call, model: str, extra: HeaderList) -> EchoAttempt:
-        return EchoAttempt(call)
+    def attempt(self, outgoing: Outgoing) -> EchoAttempt:
+        return EchoAttempt(LISTENERS[outgoing.path](outgoing.body))
 
     async def list_models(self) -> list[ModelCard]:
         return [ModelCard("echo", "hoosh")]

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping
+from functools import cached_property
 from typing import TYPE_CHECKING
 
 import trio
@@ -20,6 +21,8 @@ from msgspec.structs import replace
 import hoosh
 from hoosh.access import KeyRing
 from hoosh.config import Config
+from hoosh.dialects.contract import DownstreamDialect
+from hoosh.dialects.registry import downstream_dialect
 from hoosh.errors import HooshError, NoRoute, Unavailable
 from hoosh.gateway.account import Account
 from hoosh.gateway.fleet import Fleet
@@ -27,14 +30,16 @@ from hoosh.gateway.models import ModelLists
 from hoosh.gateway.recorder import Recorder
 from hoosh.gateway.relay import SilenceWatch
 from hoosh.gateway.snapshot import Snapshot
+from hoosh.gateway.way import FetchMedia
 from hoosh.http.message import Headers
 from hoosh.observe.lag import LagWatch
 from hoosh.observe.logs import AccessLog
 from hoosh.observe.metrics import Metrics, Readings
 from hoosh.routing import Route, RouteTable, Target
-from hoosh.values import Caller, ModelCard, ProviderState, Record
+from hoosh.values import Call, Caller, ModelCard, ProviderState, Record
 
 if TYPE_CHECKING:
+    from hoosh.dialects.responses import ResponseStore
     from hoosh.http.server import HttpServer
 
 __all__ = ["Gateway"]
@@ -53,6 +58,7 @@ class Gateway:
         log: AccessLog,
         lag: LagWatch,
         silence: SilenceWatch,
+        fetch_media: FetchMedia,
     ) -> None:
         self.version = hoosh.__version__
         self.fleet = fleet
@@ -60,6 +66,8 @@ class Gateway:
         self.log = log
         self.lag = lag
         self.silence = silence
+        self.fetch_media = fetch_media
+        self._downstreams: dict[str, DownstreamDialect] = {}
         self.lists = ModelLists(fleet)
         self.recorder = Recorder(metrics, log)
         self.in_flight: set[Account] = set()
@@ -121,6 +129,20 @@ class Gateway:
             loop_lag_max_s=lag.max_s,
         )
 
+    @cached_property
+    def responses(self) -> ResponseStore:
+        """What clients of the Responses API may come back to."""
+        from hoosh.dialects.responses import ResponseStore
+
+        return ResponseStore()
+
+    def downstream(self, language: str) -> DownstreamDialect:
+        """The dialect in which clients of `language` are served."""
+        dialect = self._downstreams.get(language)
+        if dialect is None:
+            dialect = self._downstreams[language] = downstream_dialect(language, lambda: self.responses)
+        return dialect
+
     # -- requests -------------------------------------------------------------------------------------------------
 
     def admit(self, account: Account) -> None:
@@ -166,15 +188,15 @@ class Gateway:
         known = {name: models for name in self._routes if (models := self.lists.known(name)) is not None}
         return RouteTable(self._routes.values(), aliases=config.aliases(), known=known)
 
-    async def candidates(self, model: str, provider: str | None) -> tuple[Target, ...]:
+    async def candidates(self, call: Call, provider: str | None) -> tuple[Target, ...]:
         """Who may answer.  Waits only in the first moments of the house, for a local engine that may turn up.
 
-        Raises NoRoute.
+        Raises NoRoute, and InvalidRequest where nobody does what is asked for.
         """
         try:
-            return self.snapshot.routes.candidates(model, provider=provider)
+            return self.snapshot.routes.candidates(call.model, call.kind, provider=provider)
         except NoRoute:
             if self.discovered.is_set():
                 raise
         await self.discovered.wait()
-        return self.snapshot.routes.candidates(model, provider=provider)
+        return self.snapshot.routes.candidates(call.model, call.kind, provider=provider)

@@ -1,7 +1,8 @@
 """The reply on its way to the client: counted, and never passed off as whole when it is not.
 
 One `await` chain from the client's socket to the upstream's: a slow client stops our reading, and so the upstream.
-Same dialect on both sides: event bytes go through as they came, a tap looks at them in passing.
+Same language on both sides: event bytes go through as they came, a tap looks at them in passing.  Else the tap is a
+decoder and an encoder; nothing here knows the difference.
 
 While the upstream is silent the client gets a comment now and then (WHATWG HTML, section 9.2.7), so that nothing on
 the way takes the connection for dead.  A timer a chunk would cost as much as the chunk: `Silence` is watched by one
@@ -14,8 +15,7 @@ import math
 
 import trio
 
-from hoosh.dialects.contract import Ending, StreamTap
-from hoosh.dialects.openai import DONE
+from hoosh.dialects.contract import DownstreamDialect, Ending, StreamTap, WholeReply
 from hoosh.errors import UpstreamBroke, UpstreamError
 from hoosh.gateway.account import Account
 from hoosh.gateway.dispatch import Reply
@@ -29,7 +29,6 @@ REPLY_BYTES = 64 * 1024 * 1024
 """A reply that is not streamed is held whole; this is the most."""
 LEFTOVER_S = 0.25
 """After the terminator: how long to wait for the upstream's last bytes, so that its connection can be kept."""
-COMMENT = b": keep-alive\n\n"
 
 
 class Silence:
@@ -81,15 +80,15 @@ class SilenceWatch:
                     silence.call()
 
 
-async def relay_whole(exchange: Exchange, reply: Reply, account: Account, headers: list[Header]) -> None:
+async def relay_whole(exchange: Exchange, reply: Reply, call: Call, account: Account, headers: list[Header]) -> None:
     """Pass on a reply that is one body.  Raises UpstreamBroke when it is not a reply."""
     body = await reply.response.read(REPLY_BYTES)
-    facts = reply.dialect.read_reply(body, provider=reply.provider)
-    account.usage = facts.usage
+    whole = reply.passage.read_reply(call, body, account.stamp(), provider=reply.provider)
+    account.usage = whole.usage
     account.first_token_at = trio.current_time()
-    account.sent_bytes = len(body)
+    account.sent_bytes = len(whole.body)
     headers.append((b"content-type", b"application/json"))
-    await exchange.respond(200, headers, body)
+    await exchange.respond(200, headers, whole.body)
     account.answered(200)
 
 
@@ -101,14 +100,14 @@ async def relay_stream(
     Raises UpstreamError when the stream failed.  Nothing of an in-band error has been passed on then, and nothing at
     all while `exchange.started` is False: the client can still get a proper status.
     """
-    tap = account.tap = reply.dialect.tap(call, provider=reply.provider)
-    relay = _StreamRelay(exchange, reply, tap, account, headers)
     content_type = reply.response.headers.get(b"content-type") or b""
     if content_type.startswith(b"application/json"):  # it was asked for a stream and did not care
         body = await reply.response.read(REPLY_BYTES)
-        account.usage = reply.dialect.read_reply(body, provider=reply.provider).usage
-        await relay.finish(tap.feed(reply.dialect.as_stream(call, body)))
+        whole = reply.passage.as_stream(call, body, account.stamp(), provider=reply.provider)
+        await _send_whole(exchange, whole, account, headers)
         return
+    tap = account.tap = reply.passage.tap(call, account.stamp(), provider=reply.provider)
+    relay = _StreamRelay(exchange, reply, call, tap, account, headers)
     silence = Silence()
     try:
         watch.waiting.add(silence)
@@ -118,16 +117,33 @@ async def relay_stream(
         watch.waiting.discard(silence)
 
 
+async def _send_whole(exchange: Exchange, whole: WholeReply, account: Account, headers: list[Header]) -> None:
+    """A stream that is there at once."""
+    account.usage = whole.usage
+    account.first_token_at = trio.current_time()
+    account.sent_bytes = len(whole.body)
+    await exchange.start(200, headers + stream_headers(account.downstream))
+    await exchange.end(whole.body + account.downstream.terminator)
+    account.answered(200)
+
+
 class _StreamRelay:
     """The loop's few pieces of state, and what is done with each."""
 
-    __slots__ = ("_account", "_exchange", "_headers", "_reply", "_tap")
+    __slots__ = ("_account", "_call", "_exchange", "_headers", "_reply", "_tap")
 
     def __init__(
-        self, exchange: Exchange, reply: Reply, tap: StreamTap, account: Account, headers: list[Header]
+        self,
+        exchange: Exchange,
+        reply: Reply,
+        call: Call,
+        tap: StreamTap,
+        account: Account,
+        headers: list[Header],
     ) -> None:
         self._exchange = exchange
         self._reply = reply
+        self._call = call
         self._tap = tap
         self._account = account
         self._headers = headers
@@ -174,13 +190,12 @@ class _StreamRelay:
         await exchange.send(events)
 
     async def _start(self) -> None:
-        self._headers += SSE_HEADERS
-        await self._exchange.start(200, self._headers)
+        await self._exchange.start(200, self._headers + stream_headers(self._account.downstream))
 
     async def comment(self) -> None:
         if not self._exchange.started:
             await self._start()
-        await self._exchange.send(COMMENT)
+        await self._exchange.send(self._account.downstream.keep_alive(self._call))
 
     async def finish(self, events: bytes) -> None:
         """The upstream's body is over, or has said that it is."""
@@ -196,7 +211,7 @@ class _StreamRelay:
         if not exchange.started:
             await self._start()
         account.sent_bytes += len(events)
-        await exchange.end(events + DONE)
+        await exchange.end(events + account.downstream.terminator)
         account.answered(200)
         await _leftover(self._reply.response)
 
@@ -207,11 +222,8 @@ class _StreamRelay:
         return UpstreamBroke(f"Provider `{provider}` ended the stream before the reply was whole.", provider=provider)
 
 
-SSE_HEADERS: list[Header] = [
-    (b"content-type", b"text/event-stream; charset=utf-8"),
-    (b"cache-control", b"no-cache"),
-    (b"x-accel-buffering", b"no"),
-]
+def stream_headers(dialect: DownstreamDialect) -> list[Header]:
+    return [(b"content-type", dialect.stream_type), (b"cache-control", b"no-cache"), (b"x-accel-buffering", b"no")]
 
 
 async def _leftover(response: Response) -> None:

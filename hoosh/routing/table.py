@@ -22,7 +22,8 @@ from fnmatch import translate
 
 from msgspec import Struct
 
-from hoosh.errors import NoRoute
+from hoosh.errors import InvalidRequest, NoRoute
+from hoosh.values import CallKind
 
 __all__ = ["MAX_MODEL_CHARS", "Route", "RouteTable", "Target"]
 
@@ -43,6 +44,8 @@ class Route(Struct, frozen=True):
     local: bool = False
     presumed: bool = False
     """`models` is a guess from the catalogue, good until the provider's own list is known."""
+    kinds: frozenset[CallKind] | None = None
+    """What it can be asked for; None is everything."""
     embedded: bool = False
     """`models` are names that this route alone answers, and it answers no other."""
 
@@ -72,19 +75,22 @@ class RouteTable:
         self._by_name = {route.name: route for route in self.routes}
         self._owners = {model: route for route in self.routes if route.embedded for model in route.models}
         self._globs = {route.name: _compile(route.models) for route in self.routes}
-        self._remembered: dict[tuple[str, str | None], tuple[Target, ...]] = {}
+        self._remembered: dict[tuple[str, CallKind, str | None], tuple[Target, ...]] = {}
 
-    def candidates(self, model: str, *, provider: str | None = None) -> tuple[Target, ...]:
+    def candidates(
+        self, model: str, kind: CallKind = CallKind.CHAT, *, provider: str | None = None
+    ) -> tuple[Target, ...]:
         """Whom to ask for `model`, best first.  Raises NoRoute when there is nobody.
 
         With `provider` only that one is asked, and `model` is its own name for the model (or an alias).
+        Raises InvalidRequest where there is somebody, but nobody of them does what `kind` asks for.
         """
-        key = (model, provider)
+        key = (model, kind, provider)
         found = self._remembered.get(key)
         if found is None:
             if not 0 < len(model) <= MAX_MODEL_CHARS:
                 raise NoRoute(f"{model[:40]}…" if model else model)
-            found = self._resolve(model, provider)
+            found = self._doing(kind, model, self._resolve(model, provider))
             if len(self._remembered) >= _REMEMBERED:
                 # The oldest goes.  A client that invents names can only cost itself the look-up.
                 del self._remembered[next(iter(self._remembered))]
@@ -92,6 +98,18 @@ class RouteTable:
         if not found:
             raise NoRoute(model)
         return found
+
+    def _doing(self, kind: CallKind, model: str, found: tuple[Target, ...]) -> tuple[Target, ...]:
+        able = tuple(target for target in found if self._does(target.provider, kind))
+        if found and not able:
+            what = kind.value.replace("_", " ")
+            message = f"No provider of the model `{model}` can be asked for {what}."
+            raise InvalidRequest(message, param="model", code="unsupported_operation")
+        return able
+
+    def _does(self, provider: str, kind: CallKind) -> bool:
+        kinds = self._by_name[provider].kinds
+        return kinds is None or kind in kinds
 
     def _resolve(self, model: str, provider: str | None) -> tuple[Target, ...]:
         if model in self._owners:

@@ -1,0 +1,88 @@
+"""How one call travels to an upstream: in its own words where the upstream speaks them, else translated.
+
+The request in our own words is made once, and only for an upstream that needs it; so are the pictures it names, which
+some upstreams do not fetch themselves.
+
+    same language     the client's fields, and those of its headers that belong to the language
+    another           ChatRequest → Translation, and none of the client's headers but the tracing ones
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Mapping
+
+from msgspec.structs import replace
+
+from hoosh.dialects.contract import DownstreamDialect, Outgoing, Passage
+from hoosh.dialects.translation import Translation
+from hoosh.gateway.account import Account
+from hoosh.gateway.fleet import Upstream
+from hoosh.http.message import Header, Headers
+from hoosh.values import Call, CallKind, ChatRequest
+
+__all__ = ["FetchMedia", "Way"]
+
+FetchMedia = Callable[[ChatRequest], Awaitable[ChatRequest]]
+"""Replaces the URLs of a request by what is there.  Raises InvalidRequest."""
+
+TRACING = frozenset({b"traceparent", b"tracestate"})
+"""Client headers that go on to every upstream."""
+OF_A_LANGUAGE: Mapping[str, frozenset[bytes]] = {
+    "openai": frozenset({b"openai-beta"}),
+    "responses": frozenset({b"openai-beta"}),
+    "anthropic": frozenset({b"anthropic-version", b"anthropic-beta"}),
+}
+"""Client headers that go on to an upstream which is spoken to in the client's own language.  Nothing else does."""
+
+
+class Way:
+    """The ways of one request, which may try several upstreams."""
+
+    __slots__ = ("_account", "_call", "_downstream", "_fetch", "_fetched", "_request")
+
+    def __init__(self, call: Call, account: Account, fetch: FetchMedia) -> None:
+        self._call = call
+        self._account = account
+        self._downstream: DownstreamDialect = account.downstream
+        self._fetch = fetch
+        self._request: ChatRequest | None = None
+        self._fetched: ChatRequest | None = None
+
+    async def to(self, upstream: Upstream, model: str) -> tuple[Passage, Outgoing]:
+        """Raises InvalidRequest for what cannot be asked there.  Waits only for pictures."""
+        call, dialect = self._call, upstream.dialect
+        if upstream.max_tokens_limit is not None and call.kind is not CallKind.EMBEDDING:
+            call = self._downstream.limit_tokens(call, upstream.max_tokens_limit)
+        passage = dialect.passage(call)
+        if passage is not None:
+            return passage, self._with_headers(passage.outgoing(call, model=model), OF_A_LANGUAGE[call.language])
+        request = None
+        if call.kind is not CallKind.EMBEDDING:
+            request = await self._in_our_words(call, fetched=not dialect.fetches_media)
+        translation = Translation(self._downstream, dialect, request=request)
+        return translation, self._with_headers(translation.outgoing(call, model=model), frozenset())
+
+    async def _in_our_words(self, call: Call, *, fetched: bool) -> ChatRequest:
+        if call is not self._call:  # limited for this upstream alone
+            request = self._downstream.chat_request(call)
+            return await self._fetch(request) if fetched else request
+        if self._request is None:
+            self._request = self._downstream.chat_request(call)
+        if not fetched:
+            return self._request
+        if self._fetched is None:
+            self._fetched = await self._fetch(self._request)
+        return self._fetched
+
+    def _with_headers(self, outgoing: Outgoing, of_the_language: frozenset[bytes]) -> Outgoing:
+        headers = relayed_headers(self._account.exchange.headers, of_the_language, self._account.request_id)
+        if outgoing.headers:
+            said = {name for name, _ in headers}
+            headers += [header for header in outgoing.headers if header[0] not in said]
+        return replace(outgoing, headers=headers)
+
+
+def relayed_headers(client: Headers, of_the_language: frozenset[bytes], request_id: str) -> list[Header]:
+    headers = [header for header in client.raw if header[0] in TRACING or header[0] in of_the_language]
+    headers.append((b"x-request-id", request_id.encode()))
+    return headers
