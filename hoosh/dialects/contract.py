@@ -283,6 +283,8 @@ class DownstreamDialect(Protocol):
     name: str
     stream_type: bytes
     """The media type of a stream."""
+    id_headers: tuple[bytes, ...]
+    """The headers in which a client looks for the request's id, besides `x-request-id`."""
     terminator: bytes
     """Follows the last event of a complete stream, same-language or translated; b"" where there is none."""
 
@@ -298,6 +300,10 @@ class DownstreamDialect(Protocol):
         """`call` asking for at most `limit` tokens of reply, also where it names no number."""
         ...
 
+    def immediate(self, call: Call) -> bytes | None:
+        """The answer to a call that asks no model anything (Ollama's request to load one); None for all others."""
+        ...
+
     def chat_request(self, call: Call) -> ChatRequest:
         """The whole of a chat or completion call, in our own words.  Raises InvalidRequest."""
         ...
@@ -311,6 +317,10 @@ class DownstreamDialect(Protocol):
     def chat_encoder(self, call: Call, stamp: Stamp) -> StreamEncoder: ...
 
     def encode_embeddings(self, call: Call, embeddings: Embeddings, stamp: Stamp) -> bytes: ...
+
+    def encode_token_count(self, tokens: int) -> bytes:
+        """The answer to a call of kind TOKEN_COUNT."""
+        ...
 
     def keep_alive(self, call: Call) -> bytes:
         """What a client ignores in a stream: sent while the upstream is silent, also as the very first bytes."""

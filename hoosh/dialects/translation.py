@@ -21,7 +21,7 @@ from hoosh.dialects.contract import (
     WholeReply,
 )
 from hoosh.dialects.replies import unfold
-from hoosh.errors import UpstreamError
+from hoosh.errors import InvalidRequest, UpstreamError
 from hoosh.values import Call, CallKind, ChatRequest, Usage
 
 __all__ = ["Translation"]
@@ -43,6 +43,11 @@ class Translation:
         if call.kind is CallKind.EMBEDDING:
             return self._upstream.encode_embeddings(self._downstream.embedding_request(call), model=model)
         request = self._request or self._downstream.chat_request(call)
+        if call.kind is CallKind.TOKEN_COUNT:
+            outgoing = self._upstream.encode_token_count(request, model=model)
+            if outgoing is None:
+                raise InvalidRequest("This provider does not count tokens.", code="unsupported_operation")
+            return outgoing
         return self._upstream.encode_chat(request, model=model)
 
     def read_reply(self, call: Call, body: bytes, stamp: Stamp, *, provider: str) -> WholeReply:
@@ -50,6 +55,9 @@ class Translation:
             embeddings = self._upstream.decode_embeddings(body, provider=provider)
             answer = self._downstream.encode_embeddings(call, embeddings, stamp)
             return WholeReply(answer, embeddings.usage, embeddings.model or None)
+        if call.kind is CallKind.TOKEN_COUNT:
+            tokens = self._upstream.decode_token_count(body, provider=provider)
+            return WholeReply(self._downstream.encode_token_count(tokens))
         reply = self._upstream.decode_chat(body, provider=provider)
         answer = self._downstream.encode_reply(call, reply, stamp)
         return WholeReply(answer, reply.usage, reply.model or None, reply.finish.reason.value)

@@ -90,6 +90,7 @@ class OpenAIDownstream:
     """A `DownstreamDialect`."""
 
     name = "openai"
+    id_headers: tuple[bytes, ...] = ()
     stream_type = b"text/event-stream; charset=utf-8"
     terminator = DONE
 
@@ -105,6 +106,9 @@ class OpenAIDownstream:
         field = "max_completion_tokens" if "max_completion_tokens" in call.fields else "max_tokens"
         return replace(call, max_tokens=limit, fields={**call.fields, field: Raw(b"%d" % limit)})
 
+    def immediate(self, call: Call) -> None:
+        return None
+
     def chat_request(self, call: Call) -> ChatRequest:
         raise NotImplementedError
 
@@ -119,6 +123,9 @@ class OpenAIDownstream:
 
     def encode_embeddings(self, call: Call, embeddings: Embeddings, stamp: Stamp) -> bytes:
         raise NotImplementedError
+
+    def encode_token_count(self, tokens: int) -> bytes:
+        return b'{"object":"response.input_tokens","input_tokens":%d}' % tokens
 
     def keep_alive(self, call: Call) -> bytes:
         return b": keep-alive\n\n"
