@@ -40,11 +40,13 @@ HOT_PATHS: dict[str, HotRoute] = {
     "/v1/completions": HotRoute(CallKind.COMPLETION, "openai"),
     "/v1/embeddings": HotRoute(CallKind.EMBEDDING, "openai"),
     "/v1/responses": HotRoute(CallKind.CHAT, "responses"),
+    "/v1/responses/input_tokens": HotRoute(CallKind.TOKEN_COUNT, "responses", count_tokens),
     "/v1/messages": HotRoute(CallKind.CHAT, "anthropic"),
     "/v1/messages/count_tokens": HotRoute(CallKind.TOKEN_COUNT, "anthropic", count_tokens),
     "/api/chat": HotRoute(CallKind.CHAT, "ollama"),
     "/api/generate": HotRoute(CallKind.COMPLETION, "ollama"),
     "/api/embed": HotRoute(CallKind.EMBEDDING, "ollama"),
+    "/api/embeddings": HotRoute(CallKind.EMBEDDING, "ollama"),
 }
 LAST_WORDS_S = 5.0
 """For an error to reach a client that may have stopped reading."""

@@ -12,6 +12,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from hoosh.access import may_use, require_scope
+from hoosh.dialects.contract import DownstreamDialect
 from hoosh.errors import UnsupportedMedia
 from hoosh.gateway.account import Account
 from hoosh.gateway.dispatch import Dispatch
@@ -19,25 +20,24 @@ from hoosh.gateway.relay import relay_stream, relay_whole
 from hoosh.gateway.way import Way
 from hoosh.http.exchange import Exchange
 from hoosh.http.message import Header
+from hoosh.routing import Target
+from hoosh.values import Call
 
 if TYPE_CHECKING:
     from hoosh.gateway.gateway import Gateway
 
-__all__ = ["answer_headers", "check_media_type", "infer"]
+__all__ = ["answer_headers", "check_media_type", "infer", "take_call"]
 
 
 async def infer(gateway: Gateway, exchange: Exchange, account: Account) -> None:
     """Answer one inference request.  Raises HooshError; cancelled when the client leaves."""
-    caller = gateway.authenticate(exchange.headers)
-    account.caller = caller.name
-    require_scope(caller, "inference")
-    check_media_type(exchange)
-    body = await exchange.body(gateway.snapshot.config.server.max_body_bytes)
-    downstream = account.downstream = account.downstream.for_caller(caller.name)
-    call = account.call = downstream.read(account.kind, body)
-    may_use(caller, call.model)
-    provider = call.provider or exchange.headers.text(b"x-hoosh-provider")
-    candidates = await gateway.candidates(call, provider)
+    call, candidates = await take_call(gateway, exchange, account)
+    at_once = account.downstream.immediate(call)
+    if at_once is not None:
+        headers = [*answer_headers(account), (b"content-type", b"application/json")]
+        await exchange.respond(200, headers, at_once)
+        account.answered(200)
+        return
     async with Dispatch(candidates, Way(call, account, gateway.fetch_media), gateway.fleet, account) as reply:
         headers = answer_headers(account)
         if call.stream:
@@ -46,20 +46,42 @@ async def infer(gateway: Gateway, exchange: Exchange, account: Account) -> None:
             await relay_whole(exchange, reply, call, account, headers)
 
 
-def check_media_type(exchange: Exchange) -> None:
+async def take_call(gateway: Gateway, exchange: Exchange, account: Account) -> tuple[Call, tuple[Target, ...]]:
+    """What is asked, and who may answer.  Raises HooshError."""
+    caller = gateway.authenticate(exchange.headers)
+    account.caller = caller.name
+    require_scope(caller, "inference")
+    check_media_type(exchange, account.downstream)
+    body = await exchange.body(gateway.snapshot.config.server.max_body_bytes)
+    downstream = account.downstream = account.downstream.for_caller(caller.name)
+    call = account.call = downstream.read(account.kind, body)
+    may_use(caller, call.model)
+    provider = call.provider or exchange.headers.text(b"x-hoosh-provider")
+    return call, await gateway.candidates(call, provider)
+
+
+def check_media_type(exchange: Exchange, dialect: DownstreamDialect) -> None:
     """JSON must call itself JSON.
 
     Browsers send cross-site requests of other types without asking first: a page must not be able to spend the keys
-    of a gateway on its reader's loopback.
+    of a gateway on its reader's loopback.  Ollama's own documentation leaves the type to curl, which says
+    `x-www-form-urlencoded`: there it is enough that no browser has sent it.
     """
-    kind = exchange.headers.get(b"content-type") or b""
-    if not kind.lower().startswith(b"application/json"):
-        raise UnsupportedMedia("The request body must be JSON, with `content-type: application/json`.")
+    headers = exchange.headers
+    kind = (headers.get(b"content-type") or b"").lower()
+    if kind.startswith(b"application/json"):
+        return
+    is_of_curl = not any(headers.get(name) for name in (b"origin", b"referer", b"sec-fetch-site"))
+    if dialect.name == "ollama" and is_of_curl and kind in (b"", b"application/x-www-form-urlencoded"):
+        return
+    raise UnsupportedMedia("The request body must be JSON, with `content-type: application/json`.")
 
 
 def answer_headers(account: Account) -> list[Header]:
+    request_id = account.request_id.encode()
     return [
-        (b"x-request-id", account.request_id.encode()),
+        (b"x-request-id", request_id),
+        *((name, request_id) for name in account.downstream.id_headers),
         (b"x-hoosh-provider", (account.provider or "").encode()),
         (b"x-hoosh-model", _header_text(account.model or "")),
         (b"x-hoosh-cache", b"bypass"),
