@@ -4,11 +4,11 @@
 
 Whoever may send a request may make us open connections, so this is strict about everything:
 
-    where    http or https, no credentials in the URL, port 80, 443 or from 1024 on; the dialler goes to public addresses
-             only, and is asked again for each redirect
+    where    http or https, no credentials in the URL, port 80, 443 or from 1024 on; the dialler goes to public
+             addresses only, and is asked again for each redirect
     what     an image, a PDF or plain text, by its own first bytes; a label alone counts for nothing
     how much one file and one request each have a limit of bytes, files and seconds
-    words    whatever goes wrong with a connection, the client is told the same: answers must not be a map of our network
+    words    whatever goes wrong with a connection, the client is told the same: no map of our network
 
 Nothing of the client's request goes along: no key, no cookie, no header.  A URL that a request names several times is
 fetched once.
@@ -99,7 +99,7 @@ class MediaFetcher:
             location, media_type, data = await self._get(origin, target, max_bytes)
             if location is None:
                 return _media_type(data, media_type), data
-            url = urljoin(url, location)
+            url = _joined(url, location)
         raise _unreachable()
 
     async def _get(self, origin: Origin, target: str, max_bytes: int) -> tuple[str | None, str, bytes]:
@@ -109,12 +109,18 @@ class MediaFetcher:
         limit_s = self.limits.file_s
         timeouts = Timeouts(connect_s=limit_s, first_byte_s=limit_s, idle_s=limit_s, total_s=limit_s)
         request = HttpRequest(RequestHead(origin, "GET", target, HEADERS))
-        async with _running(pool), pool.exchange(request, timeouts) as response:
-            if response.status in REDIRECTS and (location := response.headers.text(b"location")):
-                return location, "", b""
-            if response.status != 200:
-                raise _unreachable()
-            return None, response.headers.text(b"content-type") or "", await _read(response, max_bytes)
+        failure: HooshError | None = None
+        async with trio.open_nursery() as nursery:
+            await nursery.start(pool.run)
+            try:
+                async with pool.exchange(request, timeouts) as response:
+                    found = await _read(response, max_bytes)
+            except HooshError as error:  # carried out by hand: the nursery would make a group of it
+                failure = error
+            nursery.cancel_scope.cancel(reason="one request, one connection")
+        if failure is not None:
+            raise failure
+        return found
 
     def _context(self) -> ssl.SSLContext:
         if self._tls is None:  # reading the authorities takes tens of milliseconds: once, and only where it is needed
@@ -197,7 +203,7 @@ def _with_data(part: Part, found: dict[str, DataSource]) -> Part:
             raise _not_media()
         return replace(part, source=source)
     if isinstance(part, ToolResultPart):
-        return replace(part, parts=tuple(_with_data(inner, found) for inner in part.parts))  # type: ignore[arg-type]
+        return replace(part, parts=tuple(_with_data(inner, found) for inner in part.parts))
     return part
 
 
@@ -211,19 +217,27 @@ def _address(url: str) -> tuple[Origin, str]:
     try:
         split = urlsplit(url)
         host, port = split.hostname, split.port
-    except ValueError:
+        target = quote(split.path or "/", safe=SAFE_IN_TARGET)
+        if split.query:
+            target += "?" + quote(split.query, safe=SAFE_IN_TARGET)
+    except ValueError:  # brackets that do not match, a port that is no number, a lone surrogate
         raise _bad_url("An image or file URL cannot be read.") from None
     if split.scheme not in ("http", "https") or not host:
         raise _bad_url("An image or file URL must begin with https://, http:// or data:.")
     if split.username is not None or split.password is not None:
         raise _bad_url("An image or file URL must not hold a user name or password.")
-    port = port or (443 if split.scheme == "https" else 80)
+    if port is None:
+        port = 443 if split.scheme == "https" else 80
     if port < 1024 and port not in (80, 443):
         raise _bad_url("An image or file URL must name a usual port.")
-    target = quote(split.path or "/", safe=SAFE_IN_TARGET) + ("?" + quote(split.query, safe=SAFE_IN_TARGET)) * bool(
-        split.query
-    )
     return Origin(split.scheme, _ascii_host(host), port), target
+
+
+def _joined(url: str, location: str) -> str:
+    try:
+        return urljoin(url, location)
+    except ValueError:
+        raise _unreachable() from None
 
 
 def _ascii_host(host: str) -> str:
@@ -243,6 +257,8 @@ def _media_type(data: bytes, declared: str) -> str:
             return media_type
     if data[:4] == b"RIFF" and data[8:12] == b"WEBP":
         return "image/webp"
+    if data[:2] == b"BM" and data[6:10] == bytes(4):
+        return "image/bmp"
     if data[4:8] == b"ftyp" and (brand := BRANDS.get(data[8:12])):
         return brand
     label = declared.partition(";")[0].strip().lower()
@@ -259,7 +275,6 @@ MAGIC = (
     (b"%PDF-", "application/pdf"),
     (b"II*\x00", "image/tiff"),
     (b"MM\x00*", "image/tiff"),
-    (b"BM", "image/bmp"),
 )
 BRANDS = {b"avif": "image/avif", b"heic": "image/heic", b"heix": "image/heic", b"mif1": "image/heif"}
 
@@ -271,8 +286,12 @@ def _is_text(data: bytes) -> bool:
         return False
 
 
-async def _read(response: Response, max_bytes: int) -> bytes:
-    """The whole body.  Raises InvalidRequest as soon as it is known to be too large."""
+async def _read(response: Response, max_bytes: int) -> tuple[str | None, str, bytes]:
+    """Where an answer redirects to, or its media type and body.  Raises InvalidRequest, too large a body at once."""
+    if response.status in REDIRECTS and (location := response.headers.text(b"location")):
+        return location, "", b""
+    if response.status != 200:
+        raise _unreachable()
     announced = response.headers.get(b"content-length") or b""
     if announced.isdigit() and int(announced[:20]) > max_bytes:
         raise _too_large()
@@ -282,22 +301,7 @@ async def _read(response: Response, max_bytes: int) -> bytes:
         if max_bytes < 0:
             raise _too_large()
         pieces.append(piece)
-    return b"".join(pieces)
-
-
-class _running:
-    """A pool that runs for a block: one exchange, one connection."""
-
-    def __init__(self, pool: Pool) -> None:
-        self._pool = pool
-        self._manager = trio.open_nursery()
-
-    async def __aenter__(self) -> None:
-        self._nursery = await self._manager.__aenter__()
-        await self._nursery.start(self._pool.run)
-
-    async def __aexit__(self, *error: object) -> bool | None:
-        raise NotImplementedError
+    return None, response.headers.text(b"content-type") or "", b"".join(pieces)
 
 
 def _refused(message: str, code: str) -> InvalidRequest:
