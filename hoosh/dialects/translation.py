@@ -43,6 +43,7 @@ class Translation:
         if call.kind is CallKind.EMBEDDING:
             return self._upstream.encode_embeddings(self._downstream.embedding_request(call), model=model)
         request = self._request or self._downstream.chat_request(call)
+        _refuse_foreign(request, self._upstream.name)
         if call.kind is CallKind.TOKEN_COUNT:
             outgoing = self._upstream.encode_token_count(request, model=model)
             if outgoing is None:
@@ -71,6 +72,15 @@ class Translation:
         encoder = self._downstream.chat_encoder(call, stamp)
         events = encoder.encode(tuple(unfold(reply))) + encoder.finish()
         return WholeReply(events, reply.usage, reply.model or None, reply.finish.reason.value)
+
+
+def _refuse_foreign(request: ChatRequest, upstream: str) -> None:
+    """What only another dialect can do, and the answer hangs on it."""
+    for extension in request.extensions:
+        if extension.home and extension.home != upstream and extension.demands:
+            name = extension.demands[0]
+            message = f"`{name}` can only be served by a provider that is spoken to in {extension.home}'s own language."
+            raise InvalidRequest(message, param=name, code="unsupported_parameter")
 
 
 class _TranslatedStream:

@@ -15,6 +15,7 @@ Tool arguments are JSON text, as the model wrote it: a truncated call holds brok
 from __future__ import annotations
 
 from enum import StrEnum
+from typing import ClassVar
 
 from msgspec import Raw, Struct
 
@@ -84,6 +85,18 @@ class FileSource(Struct, frozen=True, tag="file"):
 Source = UrlSource | DataSource | FileSource
 
 
+class Extension(Struct, frozen=True):
+    """Base of what one dialect alone has: each dialect folder defines its own, with a type for every field."""
+
+    home: ClassVar[str] = ""
+    """The upstream dialect that can say it."""
+
+    @property
+    def demands(self) -> tuple[str, ...]:
+        """The fields without which the answer would be another: an upstream that is not of `home` must refuse them."""
+        return ()
+
+
 # -- parts -------------------------------------------------------------------------------------------------------
 
 
@@ -97,6 +110,8 @@ class CacheMark(Struct, frozen=True):
 class TextPart(Struct, frozen=True, tag="text"):
     text: str
     cache: CacheMark | None = None
+    extension: Extension | None = None
+    """What only the client's own dialect says of it (Anthropic's citations); others leave it out."""
 
 
 class ImagePart(Struct, frozen=True, tag="image"):
@@ -118,6 +133,7 @@ class FilePart(Struct, frozen=True, tag="file"):
     source: Source
     filename: str | None = None
     cache: CacheMark | None = None
+    extension: Extension | None = None
 
 
 class RefusalPart(Struct, frozen=True, tag="refusal"):
@@ -150,6 +166,7 @@ class ToolCallPart(Struct, frozen=True, tag="tool_call"):
     signature: str = ""
     """Gemini's `thoughtSignature` on this very call."""
     cache: CacheMark | None = None
+    extension: Extension | None = None
 
 
 class ToolResultPart(Struct, frozen=True, tag="tool_result"):
@@ -275,10 +292,6 @@ class Sampling(Struct, frozen=True):
     n: int = 1
     logprobs: bool = False
     top_logprobs: int | None = None
-
-
-class Extension(Struct, frozen=True):
-    """Base of what one dialect alone has: each dialect folder defines its own, with a type for every field."""
 
 
 class ChatRequest(Struct, frozen=True):
