@@ -43,6 +43,11 @@ name = "mock"
 type = "openai-compatible"
 base_url = "http://127.0.0.1:{upstream_port}/v1"
 models = ["mock-model", "sim-*"]
+[[providers]]
+name = "mock-messages"
+type = "anthropic"
+base_url = "http://127.0.0.1:{upstream_port}"
+models = ["mock-claude"]
 """
 
 LITELLM_CONFIG = """\

@@ -19,6 +19,7 @@ from pathlib import Path
 from bench.machine import Cores, Running, on_cores
 
 __all__ = [
+    "CLAUDE",
     "KEY",
     "MODEL",
     "Http2Result",
@@ -37,6 +38,8 @@ __all__ = [
 
 KEY = "sk-bench-0123456789abcdef"
 MODEL = "mock-model"
+CLAUDE = "mock-claude"
+"""The same upstream, spoken to in Anthropic's words.  Gateways that are given no such model have none."""
 NATIVE = Path(__file__).parent / "native"
 PROBE_REQUESTS = 320
 
@@ -137,6 +140,9 @@ class Load:
     stream: bool = False
     warm_s: float = 0.5
     ramp_s: float = 0.0
+    model: str = MODEL
+    messages: bool = False
+    """Ask in Anthropic's words, at /v1/messages."""
 
 
 @dataclass(frozen=True)
@@ -179,8 +185,18 @@ def run_load(
     at_close: Callable[[], None] = lambda: None,
 ) -> LoadResult:
     """Drive `port`.  `cpu_s` is read at both edges of the window; `at_close` runs while every connection is open."""
-    command = [str(tools.gwload), str(port), str(load.clients), str(load.seconds), MODEL, str(int(load.stream)), "-k"]
+    command = [
+        str(tools.gwload),
+        str(port),
+        str(load.clients),
+        str(load.seconds),
+        load.model,
+        str(int(load.stream)),
+        "-k",
+    ]
     command += ["-H", f"Authorization: Bearer {KEY}", "-w", str(load.warm_s), "-r", str(load.ramp_s)]
+    if load.messages:
+        command += ["-P", "/v1/messages", "-E", "message_stop"]
     with on_cores(tools.cores.load):
         process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
     assert process.stdin is not None

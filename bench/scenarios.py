@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from bench import disconnects
 from bench.contenders import Contender
 from bench.figures import Samples
-from bench.load import Load, LoadResult, Mock, Tools, ask, run_h2load, run_load
+from bench.load import CLAUDE, MODEL, Load, LoadResult, Mock, Tools, ask, run_h2load, run_load
 from bench.machine import Running
 from bench.watched import WatchedUpstream
 
@@ -115,6 +115,23 @@ def streams(bench: Bench, contender: Contender, running: Running) -> None:
     bench.samples.note(contender.name, "stream_core", 100 * result.cpu_s / result.seconds)
 
 
+TRANSLATIONS = {"chat_messages": (False, CLAUDE), "messages_chat": (True, MODEL), "messages_messages": (True, CLAUDE)}
+"""client's language _ upstream's → asks at /v1/messages, for this model."""
+
+
+def translated(bench: Bench, contender: Contender, running: Running) -> None:
+    """As `streams`, with Anthropic's language on one side or on both."""
+    if contender.name != "hoosh":
+        return
+    bench.mock.behave(chunks=64)
+    for name, (messages, model) in TRANSLATIONS.items():
+        load = Load(32, bench.scale.seconds, stream=True, warm_s=bench.scale.warm_s, model=model, messages=messages)
+        result = bench.load(contender, running, load)
+        bench.samples.note(contender.name, f"{name}_rate", result.chunks / result.seconds)
+        cpu_us = result.cpu_us_per(result.chunks)
+        bench.samples.note(contender.name, f"{name}_core_rate", 1e6 / cpu_us if cpu_us else None)
+
+
 def paced(bench: Bench, contender: Contender, running: Running) -> None:
     """Streams that live on, started out of step: 100 with 50 chunks/s each, 1 000 with 5.  The total is the same."""
     for label, count, interval_ms in (("100", 100, 20), ("1000", bench.scale.paced_streams, 200)):
@@ -156,6 +173,7 @@ def _settle(bench: Bench, within_s: float = 3.0) -> None:
 SCENARIOS: dict[str, Callable[[Bench, Contender, Running], None]] = {
     "chat": chat,
     "streams": streams,
+    "translated": translated,
     "paced": paced,
     "http2": http2,
 }

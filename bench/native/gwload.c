@@ -1,7 +1,7 @@
 // gwload: a load client for OpenAI-compatible gateways.  HTTP/1.1 keep-alive, one thread, epoll.
 //
 //     gcc -O2 -o gwload gwload.c
-//     ./gwload PORT CLIENTS SECONDS MODEL STREAM(0|1) [-H 'Name: value']... [-P PATH] [-T MAX_TOKENS] [-w WARM_S] [-r RAMP_S]
+//     ./gwload PORT CLIENTS SECONDS MODEL STREAM(0|1) [-H 'Name: value']... [-P PATH] [-E LAST_WORDS] [-T MAX_TOKENS] [-w WARM_S] [-r RAMP_S]
 //              [-x ABANDON_AFTER_CHUNKS] [-n MAX_REQUESTS] [-k]
 //
 //     |-- ramp: clients start one after the other --|            (within the warm-up, so that paced streams are out of step)
@@ -52,6 +52,7 @@ typedef struct {
 } Samples;
 
 static int poller, port, stream, abandon_after, stopping;
+static const char *last_words = "[DONE]"; // near the end of a stream that is whole
 static long max_requests, started;
 static char request[65536];
 static int request_len;
@@ -153,7 +154,7 @@ static void fail(Client *c) {
 
 static void finish(Client *c) {
     int tail = c->len < TAIL_BYTES ? c->len : TAIL_BYTES;
-    if (stream && !memmem(c->buffer + c->len - tail, tail, LITERAL("[DONE]"))) counted.unfinished++;
+    if (stream && !memmem(c->buffer + c->len - tail, tail, last_words, strlen(last_words))) counted.unfinished++;
     counted.requests++;
     note(&whole, now_ns() - c->began_ns);
     if (c->closes) redial(c);
@@ -309,9 +310,10 @@ int main(int argc, char **argv) {
     const char *path = "/v1/chat/completions";
     char headers[8192] = "";
     stream = atoi(argv[5]);
-    for (int option; (option = getopt(argc - 5, argv + 5, "H:P:T:w:r:x:n:k")) != -1;) {
+    for (int option; (option = getopt(argc - 5, argv + 5, "H:P:E:T:w:r:x:n:k")) != -1;) {
         if (option == 'H') snprintf(headers + strlen(headers), sizeof headers - strlen(headers), "%s\r\n", optarg);
         else if (option == 'P') path = optarg;
+        else if (option == 'E') last_words = optarg;
         else if (option == 'T') max_tokens = atoi(optarg);
         else if (option == 'w') warm_s = atof(optarg);
         else if (option == 'r') ramp_s = atof(optarg);

@@ -2,7 +2,8 @@
 //
 //     gcc -O2 -o mockllm mockllm.c && ./mockllm PORT [CHUNKS] [INTERVAL_MS] [DELAY_MS]
 //
-// Any POST is a chat request: with "stream":true it is answered with server-sent events, else with one JSON object.
+// Any POST is a chat request: with "stream":true it is answered with server-sent events, else with one JSON object; at
+// /v1/messages in Anthropic's words, anywhere else in OpenAI's.
 // The model's name steers the answer, sim-cN-iMS-dMS-pBYTES-eSTATUS:
 //
 //     c  chunks    i  ms between chunks    d  ms before the first byte    p  padding per chunk, bytes    e  error status
@@ -38,6 +39,7 @@ typedef struct {
     int fd;
     int heap_index;  // place in the heap of waiting connections, or NOT_WAITING
     int streaming;   // a streamed answer is not at its end
+    int is_message;  // asked for at /v1/messages, and answered in Anthropic's words
     int sent;        // chunks so far
     int wants_write; // EPOLLOUT is armed
     u64 due_ns;
@@ -180,6 +182,15 @@ static void drop(Connection *c) {
 #define FIRST_DELTA EVENT_HEAD "{\"index\":0,\"delta\":{\"role\":\"assistant\",\"content\":\"t="
 #define DELTA_END "\"},\"finish_reason\":null}]}\n\n\r\n"
 
+// The same in Anthropic's words, for whoever asks at /v1/messages.
+#define MESSAGE_DELTA "event: content_block_delta\ndata: {\"type\":\"content_block_delta\",\"index\":0,\"delta\":{\"type\":\"text_delta\",\"text\":\"t="
+#define MESSAGE_DELTA_END "\"}}\n\n\r\n"
+#define MESSAGE_START \
+    "event: message_start\ndata: {\"type\":\"message_start\",\"message\":{\"id\":\"msg_1\",\"type\":\"message\",\"role\":\"assistant\"," \
+    "\"model\":\"mock-model\",\"content\":[],\"stop_reason\":null,\"stop_sequence\":null,\"usage\":{\"input_tokens\":9,\"output_tokens\":1}}}\n\n" \
+    "event: content_block_start\ndata: {\"type\":\"content_block_start\",\"index\":0,\"content_block\":{\"type\":\"text\",\"text\":\"\"}}\n\n" \
+    "event: ping\ndata: {\"type\": \"ping\"}\n\n"
+
 static void put_chunk_size(Connection *c, int bytes) {
     put_number(c, bytes, 16);
     put(c, LITERAL("\r\n"));
@@ -189,17 +200,18 @@ static void put_chunk_size(Connection *c, int bytes) {
 static void put_delta(Connection *c) {
     static char padding[PAD_MAX_BYTES];
     if (!padding[0]) memset(padding, 'x', sizeof padding);
-    const char *head = c->sent ? DELTA : FIRST_DELTA;
-    int head_len = c->sent ? sizeof(DELTA) - 1 : sizeof(FIRST_DELTA) - 1;
+    const char *head = c->is_message ? MESSAGE_DELTA : c->sent ? DELTA : FIRST_DELTA;
+    const char *tail = c->is_message ? MESSAGE_DELTA_END : DELTA_END;
+    int head_len = strlen(head), tail_len = strlen(tail);
     u64 stamp = now_ns();
     int stamp_len = 1;
     for (u64 rest = stamp; rest >= 10; rest /= 10) stamp_len++;
-    put_chunk_size(c, head_len + stamp_len + 1 + c->behaviour.pad_bytes + (int)sizeof(DELTA_END) - 1 - 2);
+    put_chunk_size(c, head_len + stamp_len + 1 + c->behaviour.pad_bytes + tail_len - 2);
     put(c, head, head_len);
     put_number(c, stamp, 10);
     put(c, LITERAL(" "));
     put(c, padding, c->behaviour.pad_bytes);
-    put(c, LITERAL(DELTA_END));
+    put(c, tail, tail_len);
     c->sent++;
     stats.chunks++;
 }
@@ -210,7 +222,18 @@ static void put_chunk(Connection *c, const char *bytes, int len) {
     put(c, LITERAL("\r\n"));
 }
 
-static void put_stream_end(Connection *c) {
+static void put_message_end(Connection *c) {
+    char end[1024];
+    int len = snprintf(end, sizeof end,
+                       "event: content_block_stop\ndata: {\"type\":\"content_block_stop\",\"index\":0}\n\n"
+                       "event: message_delta\ndata: {\"type\":\"message_delta\",\"delta\":{\"stop_reason\":\"end_turn\","
+                       "\"stop_sequence\":null},\"usage\":{\"output_tokens\":%d}}\n\n"
+                       "event: message_stop\ndata: {\"type\":\"message_stop\"}\n\n",
+                       c->behaviour.chunks);
+    put_chunk(c, end, len);
+}
+
+static void put_chat_end(Connection *c) {
     char usage[1024];
     int len = snprintf(usage, sizeof usage,
                        EVENT_HEAD "],\"usage\":{\"prompt_tokens\":9,\"completion_tokens\":%d,\"total_tokens\":%d}}\n\n"
@@ -218,6 +241,11 @@ static void put_stream_end(Connection *c) {
                        c->behaviour.chunks, c->behaviour.chunks + 9);
     put_chunk(c, LITERAL(EVENT_HEAD "{\"index\":0,\"delta\":{},\"finish_reason\":\"stop\"}]}\n\n"));
     put_chunk(c, usage, len);
+}
+
+static void put_stream_end(Connection *c) {
+    if (c->is_message) put_message_end(c);
+    else put_chat_end(c);
     put(c, LITERAL("0\r\n\r\n"));
     c->streaming = 0;
     stats.done++;
@@ -245,6 +273,13 @@ static void put_completion(Connection *c) {
         len = snprintf(body, sizeof body,
                        "{\"error\":{\"message\":\"mock error %d\",\"type\":\"mock_error\",\"param\":null,\"code\":null}}",
                        status);
+    else if (c->is_message)
+        len = snprintf(body, sizeof body,
+                       "{\"id\":\"msg_1\",\"type\":\"message\",\"role\":\"assistant\",\"model\":\"mock-model\",\"content\":"
+                       "[{\"type\":\"text\",\"text\":\"t=%llu Hello there, how may I assist you today? This is a canned "
+                       "reply.\"}],\"stop_reason\":\"end_turn\",\"stop_sequence\":null,"
+                       "\"usage\":{\"input_tokens\":9,\"output_tokens\":12}}",
+                       now_ns());
     else
         len = snprintf(body, sizeof body,
                        "{\"id\":\"chatcmpl-1\",\"object\":\"chat.completion\",\"created\":1700000000,\"model\":\"mock-model\","
@@ -298,6 +333,7 @@ static void begin_chat(Connection *c, const char *body, int len) {
         stats.active++;
         put(c, LITERAL("HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nCache-Control: no-cache\r\n"
                        "Transfer-Encoding: chunked\r\n\r\n"));
+        if (c->is_message) put_chunk(c, LITERAL(MESSAGE_START));
         if (c->behaviour.interval_ms || c->behaviour.delay_ms)
             wait_until(c, now_ns() + c->behaviour.delay_ms * 1000000ull);
         while (c->streaming && c->heap_index == NOT_WAITING) put_next_event(c);
@@ -324,6 +360,7 @@ static void answer(Connection *c, const char *head, int head_len, const char *bo
         stats.open = open, stats.active = active, stats.conns = conns;
         put_json(c, 200, "", LITERAL("{}"));
     } else {
+        c->is_message = !strncmp(head, "POST /v1/messages", 17);
         begin_chat(c, body, body_len);
     }
 }
