@@ -1,0 +1,72 @@
+"""Bytes and addresses as Gemini's parts: `inlineData{mimeType, data}`, `fileData{fileUri}`.
+
+Google fetches nothing from the web but its own: files of the Files API, objects in Cloud Storage, videos on YouTube.
+Everything else the gateway has fetched before it comes here.
+
+Source: ai.google.dev/api/caching#Part, /gemini-api/docs/files, /gemini-api/docs/video-understanding#youtube.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+from hoosh.errors import InvalidRequest
+from hoosh.values import AudioPart, DataSource, FileSource, Source, UrlSource
+
+__all__ = ["audio_part", "is_google_url", "media_part"]
+
+FILES = "https://generativelanguage.googleapis.com/v1beta/"
+
+_google = re.compile(
+    r"gs://"
+    r"|https://generativelanguage\.googleapis\.com/v\d\w*/files/"
+    r"|https://(?:www\.|m\.)?youtube\.com/(?:watch\?|shorts/|live/|embed/)"
+    r"|https://youtu\.be/"
+)
+
+MAGIC = {
+    "iVBORw0KGgo": "image/png",
+    "/9j/": "image/jpeg",
+    "R0lGOD": "image/gif",
+    "UklGR": "image/webp",
+    "JVBERi0": "application/pdf",
+}
+"""How the base64 of a file begins, for clients who do not say its type."""
+
+AUDIO = {"mp3": "audio/mp3", "pcm16": "audio/pcm"}
+
+
+def is_google_url(url: str) -> bool:
+    """Google reads it itself."""
+    return _google.match(url) is not None
+
+
+def media_part(source: Source) -> dict[str, Any]:
+    """Raises InvalidRequest."""
+    match source:
+        case DataSource():
+            return {"inlineData": {"mimeType": source.media_type or _sniffed(source.base64), "data": source.base64}}
+        case UrlSource() if is_google_url(source.url):
+            return {"fileData": {"fileUri": source.url}}
+        case FileSource() if is_google_url(source.file_id):
+            return {"fileData": {"fileUri": source.file_id}}
+        case FileSource() if source.file_id.startswith("files/"):
+            return {"fileData": {"fileUri": FILES + source.file_id}}
+        case FileSource():
+            wrong = "This provider does not have the file that the request names: send its content."
+        case UrlSource():
+            wrong = "This provider does not fetch URLs."
+    raise InvalidRequest(wrong, param="messages", code="unsupported_parameter")
+
+
+def audio_part(part: AudioPart) -> dict[str, Any]:
+    media_type = AUDIO.get(part.format, f"audio/{part.format}")
+    return {"inlineData": {"mimeType": media_type, "data": part.base64}}
+
+
+def _sniffed(base64: str) -> str:
+    for start, media_type in MAGIC.items():
+        if base64.startswith(start):
+            return media_type
+    raise InvalidRequest("The request holds a file without a media type.", param="messages")

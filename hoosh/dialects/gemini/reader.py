@@ -1,0 +1,203 @@
+"""What Gemini says, as events: an answer is read like an event of a stream, because it looks like one.
+
+    part                         events
+    text                         TextDelta                     thought: true → ReasoningDelta
+    functionCall                 ToolCallStarted, ToolCallDelta: whole, with its thoughtSignature
+    inlineData                   MediaOutput (not those of a thought: sketches)
+    thoughtSignature elsewhere   ReasoningSealed after the part's text: `contents` puts it back onto that text
+    parts of Google's tools      OpaqueOutput, the signature within
+
+The end is told once, when the upstream has closed: older models repeat `finishReason: STOP` in every event.
+Only candidate 0 is read; more were never asked for.
+"""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Callable
+
+import msgspec
+from msgspec import Raw
+
+from hoosh.dialects.gemini.citations import citations, groundings
+from hoosh.dialects.gemini.wire import (
+    BROKEN_WORDS,
+    OPAQUE_KINDS,
+    Answer,
+    Candidate,
+    FunctionCall,
+    Part,
+    finish_reason,
+    has,
+    loads,
+    read_usage,
+)
+from hoosh.errors import UpstreamBroke
+from hoosh.values import (
+    Annotation,
+    Finished,
+    FinishReason,
+    MediaOutput,
+    OpaqueOutput,
+    ReasoningDelta,
+    ReasoningSealed,
+    ReplyEvent,
+    ReplyStarted,
+    TextDelta,
+    ToolCallDelta,
+    ToolCallStarted,
+    Usage,
+    UsageReported,
+)
+
+__all__ = ["ORIGIN", "AnswerReader", "new_call_id"]
+
+ORIGIN = "gemini"
+MESSAGE_CHARS_MAX = 500
+
+
+def new_call_id() -> str:
+    return f"call_{secrets.token_hex(12)}"
+
+
+class AnswerReader:
+    """The answers of one reply, one after another, as events.  Nothing here raises but UpstreamBroke."""
+
+    __slots__ = (
+        "_blocked",
+        "_calls",
+        "_cited",
+        "_new_id",
+        "_provider",
+        "_started",
+        "_texts",
+        "_usage_raw",
+        "_word",
+        "has_content",
+        "usage",
+    )
+
+    def __init__(self, *, provider: str, new_id: Callable[[], str] = new_call_id) -> None:
+        self.has_content = False
+        self.usage: Usage | None = None
+        self._provider = provider
+        self._new_id = new_id
+        self._started = False
+        self._calls = 0
+        self._texts: list[str] = []
+        self._cited: set[Annotation] = set()
+        self._word = ""
+        self._blocked = ""
+        self._usage_raw: Raw | None = None
+
+    def take(self, answer: Answer, events: list[ReplyEvent]) -> None:
+        """One answer, or the next event of a stream.  Raises UpstreamBroke."""
+        if not self._started:
+            self._started = True
+            events.append(ReplyStarted(_str(answer.responseId), _str(answer.modelVersion)))
+        if answer.candidates:
+            for candidate in answer.candidates:
+                if not candidate.index:
+                    self._take_candidate(candidate, events)
+        if len(answer.usageMetadata):
+            self._usage_raw = answer.usageMetadata
+        if answer.promptFeedback is not None:
+            self._note_block(answer.promptFeedback)
+
+    def report_usage(self, events: list[ReplyEvent]) -> None:
+        """What has been counted up to here: cumulative, so only the last that came is read."""
+        if self._usage_raw is not None:
+            usage = read_usage(self._usage_raw)
+            self._usage_raw = None
+            if usage is not None and usage != self.usage:
+                self.usage = usage
+                events.append(UsageReported(usage))
+
+    def end(self) -> Finished | None:
+        """Why it stopped; None where nobody has said."""
+        if self._word:
+            return Finished(finish_reason(self._word, called=self._calls > 0), self._word)
+        return Finished(FinishReason.CONTENT_FILTER, self._blocked) if self._blocked else None
+
+    def _take_candidate(self, candidate: Candidate, events: list[ReplyEvent]) -> None:
+        start = len(events)
+        if candidate.content is not None:
+            for part in candidate.content.parts or ():
+                self._take_part(part, events)
+        if len(candidate.groundingMetadata) or len(candidate.citationMetadata):
+            self._cite(candidate, events, start)
+        word = candidate.finishReason
+        if word:
+            if word in BROKEN_WORDS:
+                raise self._broken(word, candidate.finishMessage)
+            self._word = word
+
+    def _take_part(self, part: Part, events: list[ReplyEvent]) -> None:
+        if part.text:
+            self.has_content = True
+            if part.thought:
+                events.append(ReasoningDelta(part.text))
+            else:
+                self._texts.append(part.text)
+                events.append(TextDelta(part.text))
+        elif part.functionCall is not None:
+            self._take_call(part.functionCall, part.thoughtSignature or "", events)
+            return
+        elif part.text is None and self._take_rarity(part, events):
+            return
+        if part.thoughtSignature:
+            events.append(ReasoningSealed(ORIGIN, part.thoughtSignature))
+
+    def _take_call(self, call: FunctionCall, signature: str, events: list[ReplyEvent]) -> None:
+        if not call.name:
+            raise UpstreamBroke("The upstream called a function without a name.", provider=self._provider)
+        args = bytes(call.args) if has(call.args) else b"{}"
+        if args[:1] != b"{":
+            raise UpstreamBroke("The upstream called a function with unreadable arguments.", provider=self._provider)
+        self.has_content = True
+        events.append(ToolCallStarted(self._calls, call.id or self._new_id(), call.name, signature))
+        events.append(ToolCallDelta(self._calls, args.decode("utf-8", "replace")))
+        self._calls += 1
+
+    def _take_rarity(self, part: Part, events: list[ReplyEvent]) -> bool:
+        """True where the part, its signature included, is dealt with."""
+        if part.inlineData is not None:
+            if not part.thought:
+                self.has_content = True
+                events.append(MediaOutput(part.inlineData.mimeType, part.inlineData.data))
+            return False
+        for kind in OPAQUE_KINDS:
+            raw: Raw = getattr(part, kind)
+            if has(raw):
+                self.has_content = True
+                whole: dict[str, object] = {kind: raw}
+                if part.thoughtSignature:
+                    whole["thoughtSignature"] = part.thoughtSignature
+                events.append(OpaqueOutput(ORIGIN, kind, Raw(msgspec.json.encode(whole))))
+                return True
+        return False
+
+    def _cite(self, candidate: Candidate, events: list[ReplyEvent], start: int) -> None:
+        """Put new annotations behind the last text of this candidate, before a signature that closes it."""
+        text = "".join(self._texts)
+        found = groundings(loads(candidate.groundingMetadata), text) if has(candidate.groundingMetadata) else []
+        if has(candidate.citationMetadata):
+            found += citations(loads(candidate.citationMetadata), text)
+        new = [note for note in dict.fromkeys(found) if note not in self._cited]
+        self._cited.update(new)
+        texts = [at for at in range(start, len(events)) if isinstance(events[at], TextDelta)]
+        place = texts[-1] + 1 if texts else start
+        events[place:place] = new
+
+    def _note_block(self, feedback: object) -> None:
+        reason = feedback.get("blockReason") if isinstance(feedback, dict) else None
+        if isinstance(reason, str) and reason:
+            self._blocked = reason
+
+    def _broken(self, word: str, message: object) -> UpstreamBroke:
+        told = message if isinstance(message, str) and message else f"The model stopped with {word}."
+        return UpstreamBroke(told[:MESSAGE_CHARS_MAX], provider=self._provider, code=word.lower())
+
+
+def _str(value: object) -> str:
+    return value if isinstance(value, str) else ""
