@@ -1,5 +1,6 @@
 """The frozen structs the house shares.  Tokens and money are integers; times are seconds, and say so."""
 
+from hoosh.values.audio import FormPart, SpeechRequest, TranscriptionRequest
 from hoosh.values.call import Call, CallKind
 from hoosh.values.caller import ANONYMOUS, Caller
 from hoosh.values.chat import (
@@ -84,6 +85,7 @@ __all__ = [
     "FileSource",
     "FinishReason",
     "Finished",
+    "FormPart",
     "ImagePart",
     "JsonFormat",
     "MediaOutput",
@@ -112,6 +114,7 @@ __all__ = [
     "SchemaFormat",
     "Secret",
     "Source",
+    "SpeechRequest",
     "TextDelta",
     "TextPart",
     "TextSaid",
@@ -122,6 +125,7 @@ __all__ = [
     "ToolChoice",
     "ToolMode",
     "ToolResultPart",
+    "TranscriptionRequest",
     "UrlSource",
     "Usage",
     "UsageReported",
