@@ -1,0 +1,267 @@
+"""The tap on a Responses stream: events go through as they came, and what must be counted is counted on the way.
+
+    feed ──hold back an unfinished event──▶ whole events, one by one ──▶ passed | held to the end | error | left out
+
+A plain event is `event: <type>⏎data: {…}⏎⏎` or its data alone; its JSON is checked, and of what is in it only the type
+is read.  Looking is needed for few types: those that end the stream (with usage in the response they tell), errors,
+and, until the first content, whatever may hold some.
+
+The event that ends the stream *is* content, with the whole response in it: it is held until `close`, so that it follows
+everything else and nothing follows it.  Not passed on:
+* an `error` event, `response.failed`, and anything with a true `error`: they are `error`;
+* `[DONE]` (OpenRouter sends it) and what comes after the end;
+* data that is not a JSON object (`malformed` counts them), `id:` and `retry:` lines, events without data.
+
+Source: wire notes 2.1, 2.7, 2.8.  Line ends: WHATWG HTML, section 9.2.6.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from typing import Any
+
+import msgspec
+from msgspec import Struct
+
+from hoosh.codec.sse import BOM, EventTooLarge
+from hoosh.dialects.contract import Ending
+from hoosh.dialects.faults import error_in
+from hoosh.dialects.responses.wire import read_usage
+from hoosh.errors import UpstreamError
+from hoosh.values import Usage
+
+__all__ = ["EVENT_BYTES_MAX", "ResponsesTap", "error_of"]
+
+EVENT_BYTES_MAX = 16 << 20
+"""Larger than elsewhere: an image that a hosted tool made is one event, and is in the last one again."""
+
+# A CR that ends the buffer is undecided: LF may follow.
+_second = rb"(?:\n|\r\n|\r(?=[^\n]))"
+_blank_line = re.compile(rb"\n%b|\r(?:\n%b|\r(?:\n|(?=[^\n])))" % (_second, _second))
+
+UNWANTED = frozenset({b"id", b"retry"})
+ENDS = frozenset({"response.completed", "response.incomplete", "response.cancelled"})
+FAILS = frozenset({"error", "response.failed"})
+_UNREADABLE = (ValueError, RecursionError)
+
+
+class Event(Struct, gc=False):
+    """One event, as far as every event must be looked at."""
+
+    type: Any = None
+    error: Any = None
+
+
+_decode = msgspec.json.Decoder(Event).decode
+
+
+class ResponsesTap:
+    """A `StreamTap`."""
+
+    __slots__ = (
+        "_edge",
+        "_fresh",
+        "_held",
+        "_held_bytes",
+        "_last",
+        "_max",
+        "_provider",
+        "chunks",
+        "error",
+        "has_content",
+        "malformed",
+        "terminated",
+        "usage",
+    )
+
+    def __init__(self, *, provider: str, max_event_bytes: int = EVENT_BYTES_MAX) -> None:
+        self.usage: Usage | None = None
+        self.chunks = 0
+        self.has_content = False
+        self.terminated = False
+        self.error: UpstreamError | None = None
+        self.malformed = 0
+        self._provider = provider
+        self._max = max_event_bytes
+        self._held: list[bytes] = []  # an event that is not whole yet, in pieces: joined once
+        self._held_bytes = 0
+        self._edge = b""  # its last bytes: half of a blank line, perhaps
+        self._fresh = True
+        self._last = b""  # the event that ended the stream
+
+    def feed(self, data: bytes) -> bytes:
+        """What may go on to the client of what has come.  Raises ProtocolViolation on an event over the limit."""
+        if self.terminated or self.error is not None:
+            return b""
+        if self._held:
+            if _blank_line.search(self._edge + data) is None:
+                return self._hold(data)
+            data = b"".join((*self._held, data))
+            self._held.clear()
+            self._held_bytes = 0
+        events, rest = _events(data)
+        if rest:
+            self._hold(rest)
+        return b"".join([passed for event in events if (passed := self._pass(event))])
+
+    def close(self) -> tuple[bytes, Ending]:
+        """The stream is over.  An event that lacks only its blank line counts; half an event does not."""
+        rest = b""
+        if not self.terminated and self.error is None:
+            event = b"".join(self._held).rstrip(b"\r\n")
+            malformed = self.malformed
+            rest = self._pass(event + b"\n\n") if event else b""
+            if not event.endswith(b"}"):
+                self.malformed = malformed  # cut off, not malformed
+        self._held.clear()
+        if self.error is not None:
+            return rest, Ending.FAILED
+        return rest + self._last, Ending.COMPLETE if self.terminated else Ending.CUT
+
+    def _hold(self, data: bytes) -> bytes:
+        self._held_bytes += len(data)
+        if self._held_bytes > self._max:
+            raise EventTooLarge(self._max)
+        self._held.append(data)
+        self._edge = (self._edge + data)[-3:] if len(self._held) > 1 else data[-3:]
+        return b""
+
+    def _pass(self, event: bytes) -> bytes:
+        """What may pass of one event, which ends with its blank line and may begin with further ones."""
+        if self.terminated or self.error is not None:
+            return b""
+        if len(event) > self._max:
+            raise EventTooLarge(self._max)
+        if self._fresh:
+            self._fresh = False
+            event = event.removeprefix(BOM)
+        at = event.find(b"data: {")
+        if at == 0 or (at > 7 and event.startswith(b"event: ") and event.find(b"\n", 0, at) == at - 1):
+            data = event[at + 6 : -2]
+            if data.endswith(b"}") and data.find(b"\n") < 0 and data.find(b"\r") < 0:
+                return self._pass_data(event, b"", data)
+        return self._pass_odd(event)
+
+    def _pass_odd(self, event: bytes) -> bytes:
+        name, data, clean = _fields(event)
+        if data is None:
+            return clean
+        if data.startswith(b"[DONE]"):
+            return b""
+        return self._pass_data(clean, name, data)
+
+    def _pass_data(self, event: bytes, name: bytes, data: bytes) -> bytes:
+        try:
+            said = _decode(data)
+            kind, error = said.type, said.error
+        except _UNREADABLE:
+            whole = _loads(data)
+            if not isinstance(whole, dict):
+                return self._pass_broken(name, data)
+            kind, error = whole.get("type"), whole.get("error")
+        kind = kind if isinstance(kind, str) else ""
+        if error or kind in FAILS or name == b"error":
+            self._fail(data)
+            return b""
+        self.chunks += 1
+        if kind in ENDS:
+            self._end(event, data)
+            return b""
+        if not self.has_content:
+            self.has_content = _says_something(kind, data)
+        return event
+
+    def _pass_broken(self, name: bytes, data: bytes) -> bytes:
+        if name == b"error":
+            self._fail(data)
+        else:
+            self.malformed += 1
+        return b""
+
+    def _end(self, event: bytes, data: bytes) -> None:
+        self.terminated = True
+        self._last = event
+        whole = _loads(data)
+        response = whole.get("response") if isinstance(whole, dict) else None
+        if isinstance(response, dict):
+            self.usage = read_usage(response.get("usage"))
+            self.has_content = self.has_content or bool(response.get("output"))
+
+    def _fail(self, data: bytes) -> None:
+        whole = _loads(data)
+        response = whole.get("response") if isinstance(whole, dict) else None
+        if isinstance(response, dict):
+            self.usage = read_usage(response.get("usage"))
+            whole = response.get("error")
+        elif isinstance(whole, dict) and whole.get("error"):
+            whole = whole["error"]
+        self.error = error_of(whole, provider=self._provider)
+
+
+def error_of(error: object, *, provider: str) -> UpstreamError:
+    """An error object, or an `error` event, whose `type` says only that."""
+    if isinstance(error, dict):
+        error = {name: value for name, value in error.items() if (name, value) != ("type", "error")}
+    return error_in({"error": error}, provider=provider)
+
+
+def _says_something(kind: str, data: bytes) -> bool:
+    """Text, a thought, a call or the work of a hosted tool: anything but the announcement of an answer."""
+    if kind.endswith(".delta"):
+        whole = _loads(data)
+        return bool(isinstance(whole, dict) and whole.get("delta"))
+    if kind == "response.output_item.done":
+        return True
+    if kind != "response.output_item.added":
+        return False
+    whole = _loads(data)
+    item = whole.get("item") if isinstance(whole, dict) else None
+    return isinstance(item, dict) and item.get("type") not in (None, "message", "reasoning")
+
+
+def _events(data: bytes) -> tuple[list[bytes], bytes]:
+    """The whole events, each with its blank line, and what is left."""
+    if data.find(b"\r") < 0:
+        *events, rest = data.split(b"\n\n")
+        return [event + b"\n\n" for event in events], rest
+    events, start = [], 0
+    for match in _blank_line.finditer(data):
+        events.append(data[start : match.end()])
+        start = match.end()
+    return events, data[start:]
+
+
+def _fields(event: bytes) -> tuple[bytes, bytes | None, bytes]:
+    """Name and data of an event, None for no data, and the event without what clients choke on."""
+    name, data, kept, is_clean = b"", [], [], True
+    lines = event.splitlines()
+    for line in lines:
+        field, _, value = line.partition(b":")
+        if field in UNWANTED:
+            is_clean = False
+            continue
+        if field == b"data":
+            data.append(value.removeprefix(b" "))
+        elif field == b"event":
+            name = value.removeprefix(b" ")
+        kept.append(line)
+    text = b"\n".join(data).strip()
+    if text:
+        return name, text, event if is_clean else _lines(kept)
+    comments = [line for line in kept if line[:1] == b":"]
+    is_clean = is_clean and not data and not name
+    return b"", None, event if is_clean else _lines(comments)
+
+
+def _lines(lines: list[bytes]) -> bytes:
+    kept = [line + b"\n" for line in lines if line]
+    return b"".join([*kept, b"\n"]) if kept else b""
+
+
+def _loads(data: bytes) -> object:
+    """JSON as Python's own reader takes it: lone surrogates and NaN pass.  Text where it is not JSON at all."""
+    try:
+        return json.loads(data)
+    except _UNREADABLE:
+        return data.decode("utf-8", "replace")
