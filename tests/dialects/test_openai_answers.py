@@ -148,7 +148,7 @@ def test_a_whole_reply_is_counted():
                 "total_tokens": 401,
                 "prompt_tokens_details": {"audio_tokens": 375},
             },
-            Usage(386, 15),
+            Usage(386, 15, audio_prompt_tokens=375),
         ),
     ],
 )

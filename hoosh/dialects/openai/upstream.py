@@ -8,11 +8,20 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 
-from hoosh.dialects.contract import HeaderList, Outgoing, StreamDecoder
+import msgspec
+
+from hoosh.dialects.contract import HeaderList, Outgoing, Passage, StreamDecoder
 from hoosh.dialects.faults import decode_error
+from hoosh.dialects.openai.answer import read_chat_reply
+from hoosh.dialects.openai.chat_body import chat_body
+from hoosh.dialects.openai.decoder import OpenAIDecoder
+from hoosh.dialects.openai.embeddings import embedding_body, read_embeddings
 from hoosh.dialects.openai.family import FAMILY, Quirks
+from hoosh.dialects.openai.history import lacking
+from hoosh.dialects.openai.models import read_model_list
 from hoosh.dialects.openai.passage import OpenAIPassage
-from hoosh.errors import UpstreamError
+from hoosh.dialects.openai.wire import CHAT_PATH, EMBEDDING_PATH
+from hoosh.errors import UpstreamBroke, UpstreamError
 from hoosh.values import (
     Call,
     Capability,
@@ -27,43 +36,61 @@ __all__ = ["OpenAIUpstream"]
 
 
 class OpenAIUpstream:
-    """An `UpstreamDialect` for OpenAI and every vendor that differs from it by `quirks` only."""
+    """An `UpstreamDialect` for OpenAI and every vendor that differs from it by `quirks` only.
+
+    `responses` makes the passage for clients of the Responses API: another dialect's, so it is handed in.
+    """
 
     name = "openai"
-    capabilities: frozenset[Capability] = frozenset(Capability)
     fetches_media = True
 
-    def __init__(self, quirks: Quirks = FAMILY["openai"], *, now: Callable[[], float] = time.time) -> None:
+    def __init__(
+        self,
+        quirks: Quirks = FAMILY["openai"],
+        *,
+        responses: Callable[[], Passage] | None = None,
+        now: Callable[[], float] = time.time,
+    ) -> None:
         self.quirks = quirks
+        self.capabilities: frozenset[Capability] = frozenset(Capability) - quirks.cannot
         self._now = now
         self._passage = OpenAIPassage(quirks)
+        self._make_responses = responses if quirks.responses else None
 
-    def passage(self, call: Call) -> OpenAIPassage | None:
-        return self._passage if call.language == "openai" else None
+    def passage(self, call: Call) -> Passage | None:
+        if call.language == "openai" and self.quirks.only is None:
+            return self._passage
+        if call.language == "responses" and self._make_responses is not None:
+            return self._make_responses()
+        return None
 
     def auth(self, key: str) -> HeaderList:
         return [(b"authorization", b"Bearer " + key.encode("latin-1"))]
 
     def encode_chat(self, request: ChatRequest, *, model: str) -> Outgoing:
-        raise NotImplementedError
+        body = chat_body(request, model=model, quirks=self.quirks)
+        return Outgoing(CHAT_PATH, msgspec.json.encode(body))
 
     def decode_chat(self, body: bytes, *, provider: str) -> ChatReply:
-        raise NotImplementedError
+        return read_chat_reply(body, provider=provider)
 
     def chat_decoder(self, *, provider: str) -> StreamDecoder:
-        raise NotImplementedError
+        return OpenAIDecoder(provider=provider, needs_reason=self.quirks.silent_errors)
 
     def encode_embeddings(self, request: EmbeddingRequest, *, model: str) -> Outgoing:
-        raise NotImplementedError
+        if Capability.EMBEDDINGS in self.quirks.cannot:
+            raise lacking(Capability.EMBEDDINGS, "embeddings", "model")
+        body = embedding_body(request, model=model, quirks=self.quirks)
+        return Outgoing(EMBEDDING_PATH, msgspec.json.encode(body))
 
     def decode_embeddings(self, body: bytes, *, provider: str) -> Embeddings:
-        raise NotImplementedError
+        return read_embeddings(body, provider=provider)
 
     def encode_token_count(self, request: ChatRequest, *, model: str) -> Outgoing | None:
         return None
 
     def decode_token_count(self, body: bytes, *, provider: str) -> int:
-        raise NotImplementedError
+        raise UpstreamBroke("This upstream counts no tokens.", provider=provider)
 
     def decode_error(self, status: int, retry_after: str | None, body: bytes, *, provider: str) -> UpstreamError:
         return decode_error(status, retry_after, body, provider=provider, now_s=self._now())
@@ -72,5 +99,4 @@ class OpenAIUpstream:
         return Outgoing("/v1/models", method="GET")
 
     def read_models(self, body: bytes, *, default_owner: str) -> list[ModelCard]:
-        """An OpenAI-shaped model list."""
-        raise NotImplementedError
+        return read_model_list(body, default_owner=default_owner)

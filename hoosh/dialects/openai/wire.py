@@ -17,7 +17,7 @@ from hoosh.dialects.contract import ErrorFacts
 from hoosh.values import Usage
 
 __all__ = ["CHAT_PATH", "COMPLETION_PATH", "DONE", "EMBEDDING_PATH", "Choice", "Chunk", "PlainReply", "Reply"]
-__all__ += ["error_json", "plain_usage", "read_usage"]
+__all__ += ["PlainUsage", "error_json", "lenient_usage", "plain_usage", "read_usage"]
 
 CHAT_PATH = "/v1/chat/completions"
 COMPLETION_PATH = "/v1/completions"
@@ -55,6 +55,7 @@ class Details(Struct, gc=False):
     cached_tokens: Count = 0
     reasoning_tokens: Count = 0
     audio_tokens: Count = 0
+    cache_write_tokens: Count = 0
 
 
 NO_DETAILS = Details()
@@ -111,7 +112,8 @@ def plain_usage(usage: PlainUsage) -> Usage | None:
     prompt, completion = usage.prompt_tokens, usage.completion_tokens
     details = usage.prompt_tokens_details or NO_DETAILS
     cached = details.cached_tokens or usage.prompt_cache_hit_tokens
-    reasoning = (usage.completion_tokens_details or NO_DETAILS).reasoning_tokens
+    reply_details = usage.completion_tokens_details or NO_DETAILS
+    reasoning = reply_details.reasoning_tokens
     unexplained = usage.total_tokens - prompt - completion
     if unexplained > 0:
         if unexplained == reasoning:
@@ -120,27 +122,39 @@ def plain_usage(usage: PlainUsage) -> Usage | None:
             prompt += unexplained
     if not prompt and not completion:
         return None  # LocalAI once sent zeros on each chunk
-    return Usage(prompt, completion, min(cached, prompt), min(reasoning, completion))
+    return Usage(
+        prompt,
+        completion,
+        min(cached, prompt),
+        min(reasoning, completion),
+        min(details.cache_write_tokens, prompt),
+        min(details.audio_tokens, prompt),
+        min(reply_details.audio_tokens, completion),
+    )
 
 
 def read_usage(usage: object) -> Usage | None:
     """A vendor's usage object, whatever the types in it, in our terms; None when it counts nothing."""
+    counts = lenient_usage(usage)
+    return None if counts is None else plain_usage(counts)
+
+
+def lenient_usage(usage: object) -> PlainUsage | None:
+    """What can be counted in a vendor's usage object, whatever the types in it."""
     if not isinstance(usage, dict):
         return None
-    return plain_usage(
-        PlainUsage(
-            prompt_tokens=_count(usage, "prompt_tokens"),
-            completion_tokens=_count(usage, "completion_tokens"),
-            total_tokens=_count(usage, "total_tokens"),
-            prompt_tokens_details=_details(usage.get("prompt_tokens_details")),
-            completion_tokens_details=_details(usage.get("completion_tokens_details")),
-            prompt_cache_hit_tokens=_count(usage, "prompt_cache_hit_tokens"),
-        )
+    return PlainUsage(
+        prompt_tokens=_count(usage, "prompt_tokens"),
+        completion_tokens=_count(usage, "completion_tokens"),
+        total_tokens=_count(usage, "total_tokens"),
+        prompt_tokens_details=_details(usage.get("prompt_tokens_details")),
+        completion_tokens_details=_details(usage.get("completion_tokens_details")),
+        prompt_cache_hit_tokens=_count(usage, "prompt_cache_hit_tokens"),
     )
 
 
 def _details(details: object) -> Details:
-    return Details(*(_count(details, name) for name in ("cached_tokens", "reasoning_tokens", "audio_tokens")))
+    return Details(*(_count(details, name) for name in Details.__struct_fields__))
 
 
 def _count(counts: object, name: str) -> int:
