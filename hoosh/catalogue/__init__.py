@@ -1,25 +1,27 @@
-"""What is known by name: provider types today; models, prices and devices later.  Data and look-up, no waiting."""
+"""What is known by name: provider types and models; prices and devices later.  Data and look-up, no waiting."""
 
+from hoosh.catalogue.models import CATALOGUE_FILE, CatalogueModel, catalogue_models, merge_facts, model_facts
 from hoosh.catalogue.providers import (
-    COMING,
     PROVIDER_TYPES,
     ProviderType,
     engine_at,
     find_provider_type,
-    is_coming,
     keys_in,
     local_ports,
     suggest_provider_type,
 )
 
 __all__ = [
-    "COMING",
+    "CATALOGUE_FILE",
     "PROVIDER_TYPES",
+    "CatalogueModel",
     "ProviderType",
+    "catalogue_models",
     "engine_at",
     "find_provider_type",
-    "is_coming",
     "keys_in",
     "local_ports",
+    "merge_facts",
+    "model_facts",
     "suggest_provider_type",
 ]

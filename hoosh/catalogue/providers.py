@@ -1,10 +1,11 @@
 """The provider types hoosh knows, as data: how each is called, where it usually lives, whose key it wants.
 
-All of them speak OpenAI's language over HTTP below `BASE/v1`.  A new vendor of that family is a new row here.
-Names are found in the reference's spelling (`LlamaCpp`), in the wire name (`llamacpp`), and in whatever else a
-human types: case, `-`, `_`, `.` and blanks do not count (`llama.cpp`, `LM Studio`, `open-router`).
+A new vendor that speaks a dialect we have is a new row here.  Names are found in the reference's spelling
+(`LlamaCpp`), in the wire name (`llamacpp`), and in whatever else a human types: case, `-`, `_`, `.` and blanks do not
+count (`llama.cpp`, `LM Studio`, `open-router`).
 
-Sources: reference section 3.1; product sections 3 and 5; wire notes 2.4 to 2.11 for the vendors' base URLs.
+Sources: reference section 3.1; product sections 3 and 5; wire notes 2.2 to 2.16 for base URLs and ports; the vendors'
+own API references for `kinds`.
 """
 
 from __future__ import annotations
@@ -14,17 +15,25 @@ from collections.abc import Iterable, Mapping
 
 from msgspec import Struct
 
+from hoosh.values import CallKind
+
 __all__ = [
-    "COMING",
     "PROVIDER_TYPES",
     "ProviderType",
     "engine_at",
     "find_provider_type",
-    "is_coming",
     "keys_in",
     "local_ports",
     "suggest_provider_type",
 ]
+
+_ALL = frozenset(CallKind)
+# Prompt tokens are estimated here where a provider cannot count them: whoever chats can be asked.
+_CHAT = frozenset({CallKind.CHAT, CallKind.TOKEN_COUNT})
+_TEXT = _CHAT | {CallKind.COMPLETION}
+_TEXT_AND_VECTORS = _TEXT | {CallKind.EMBEDDING}
+_LISTENING = frozenset({CallKind.TRANSCRIPTION, CallKind.TRANSLATION})
+_SPEAKING = frozenset({CallKind.SPEECH})
 
 
 class ProviderType(Struct, frozen=True):
@@ -43,9 +52,14 @@ class ProviderType(Struct, frozen=True):
     ports: tuple[int, ...] = ()
     """Where a local engine usually listens on loopback."""
     dialect: str = "openai"
+    """Which language it is spoken to in."""
+    kinds: frozenset[CallKind] = _ALL
+    """What it can be asked for; whether one of its models can is another question."""
     needs_key: bool = False
     usual_models: tuple[str, ...] = ()
     """Globs of the models it is known for: a guess, good until its own list has been read."""
+    unlisted: tuple[str, ...] = ()
+    """It has no list of models; what it does can be asked for by these names."""
     also: tuple[str, ...] = ()
     """Other names people use."""
 
@@ -54,6 +68,7 @@ _OPENAI_MODELS = (
     *("gpt-*", "chatgpt-*", "o[0-9]*", "codex-*", "computer-use-*", "ft:*", "text-embedding-*", "text-moderation-*"),
     *("omni-moderation-*", "dall-e-*", "whisper-1", "tts-*", "babbage-*", "davinci-*"),
 )
+_GOOGLE_MODELS = ("gemini-*", "gemma-*", "learnlm-*", "text-embedding-00*", "embedding-001", "models/*")
 _MISTRAL_MODELS = (
     *("mistral-*", "ministral-*", "magistral-*", "codestral-*", "devstral-*", "pixtral-*", "voxtral-*"),
     *("open-mistral-*", "open-mixtral-*"),
@@ -63,69 +78,100 @@ _GROQ_MODELS = (
     "whisper-large-*",
 )
 
+
+def _engine(
+    wire: str,
+    spelling: str,
+    *ports: int,
+    kinds: frozenset[CallKind],
+    dialect: str = "openai",
+    unlisted: tuple[str, ...] = (),
+    also: tuple[str, ...] = (),
+    home: int | None = None,
+) -> ProviderType:
+    """A local type.  `home` is the port of its base URL where that is not the first to look at."""
+    url = f"http://localhost:{ports[0] if home is None else home}"
+    return ProviderType(
+        wire, spelling, True, url, ports=ports, dialect=dialect, kinds=kinds, unlisted=unlisted, also=also
+    )
+
+
+def _vendor(
+    wire: str,
+    spelling: str,
+    url: str,
+    *keys: str,
+    models: tuple[str, ...],
+    kinds: frozenset[CallKind],
+    dialect: str = "openai",
+    also: tuple[str, ...] = (),
+) -> ProviderType:
+    """A remote type."""
+    return ProviderType(
+        wire, spelling, False, url, keys, dialect=dialect, kinds=kinds, needs_key=True, usual_models=models, also=also
+    )
+
+
 # Local types first, then remote ones: the order in which discovered providers of equal priority are asked.
 _TYPES = (
-    ProviderType("ollama", "Ollama", True, "http://localhost:11434", ports=(11434,)),
-    ProviderType("llamacpp", "LlamaCpp", True, "http://localhost:8080", ports=(8080,), also=("llama-server",)),
-    ProviderType("lmstudio", "LmStudio", True, "http://localhost:1234", ports=(1234,)),
-    ProviderType("vllm", "vLLM", True, "http://localhost:8000", ports=(8000,)),
+    _engine("ollama", "Ollama", 11434, kinds=_TEXT_AND_VECTORS, dialect="ollama"),
+    _engine("llamacpp", "LlamaCpp", 8080, kinds=_TEXT_AND_VECTORS, also=("llama-server",)),
+    _engine("lmstudio", "LmStudio", 1234, kinds=_TEXT_AND_VECTORS),
+    _engine("vllm", "vLLM", 8000, kinds=_TEXT_AND_VECTORS | _LISTENING),
     # The reference says 8080; LocalAI has llama.cpp's port only when that one is not there, so 8081 is looked at too.
-    ProviderType("localai", "LocalAi", True, "http://localhost:8080", ports=(8081, 8080)),
-    ProviderType(
-        "openai",
-        "OpenAi",
-        False,
-        "https://api.openai.com",
-        key_variables=("OPENAI_API_KEY",),
-        needs_key=True,
-        usual_models=_OPENAI_MODELS,
+    _engine(
+        "localai", "LocalAi", 8081, 8080, home=8080, kinds=_TEXT_AND_VECTORS | _SPEAKING | {CallKind.TRANSCRIPTION}
     ),
+    # Ifran, its successor, listens on 8420.  History, tools and images are beyond it.
+    _engine("synapse", "Synapse", 5000, 8420, kinds=_CHAT, also=("ifran",)),
     ProviderType(
-        "deepseek",
-        "DeepSeek",
-        False,
-        "https://api.deepseek.com",
-        key_variables=("DEEPSEEK_API_KEY",),
-        needs_key=True,
-        usual_models=("deepseek-*",),
+        *("tensorrt", "TensorRT-LLM", True, "http://localhost:8000"),
+        kinds=_TEXT_AND_VECTORS,
+        also=("TensorRT", "TrtLlm"),
     ),
-    ProviderType(
-        "mistral",
-        "Mistral",
-        False,
-        "https://api.mistral.ai",
-        key_variables=("MISTRAL_API_KEY",),
-        needs_key=True,
-        usual_models=_MISTRAL_MODELS,
+    ProviderType("onnx", "ONNX", True, "http://localhost:8000", kinds=_TEXT_AND_VECTORS, also=("ONNXRuntime",)),
+    _engine(
+        "whisper", "Whisper", 8080, kinds=_LISTENING, dialect="whisper", unlisted=("whisper-1",), also=("whisper.cpp",)
+    ),
+    _engine("piper", "Piper", 5000, kinds=_SPEAKING, dialect="piper", unlisted=("piper", "tts-1")),
+    # openedai-speech, Kokoro-FastAPI and their like: OpenAI's speech path, and lists of voices' models.
+    _engine("openedai", "openedai", 8000, 8880, kinds=_SPEAKING, also=("openedai-speech", "kokoro", "kokoro-fastapi")),
+    _vendor("openai", "OpenAi", "https://api.openai.com", "OPENAI_API_KEY", models=_OPENAI_MODELS, kinds=_ALL),
+    _vendor(
+        *("anthropic", "Anthropic", "https://api.anthropic.com", "ANTHROPIC_API_KEY"),
+        models=("claude-*",),
+        kinds=_TEXT,
+        dialect="anthropic",
+        also=("claude",),
+    ),
+    _vendor(
+        *("google", "Google", "https://generativelanguage.googleapis.com", "GEMINI_API_KEY", "GOOGLE_API_KEY"),
+        models=_GOOGLE_MODELS,
+        kinds=_TEXT_AND_VECTORS,
+        dialect="gemini",
+        also=("gemini", "google-gemini"),
+    ),
+    _vendor(
+        "deepseek", "DeepSeek", "https://api.deepseek.com", "DEEPSEEK_API_KEY", models=("deepseek-*",), kinds=_TEXT
+    ),
+    _vendor(
+        *("mistral", "Mistral", "https://api.mistral.ai", "MISTRAL_API_KEY"),
+        models=_MISTRAL_MODELS,
+        kinds=_CHAT | {CallKind.EMBEDDING, CallKind.TRANSCRIPTION},
         also=("mistralai",),
     ),
-    ProviderType(
-        "groq",
-        "Groq",
-        False,
-        "https://api.groq.com/openai",
-        key_variables=("GROQ_API_KEY",),
-        needs_key=True,
-        usual_models=_GROQ_MODELS,
+    _vendor(
+        *("groq", "Groq", "https://api.groq.com/openai", "GROQ_API_KEY"),
+        models=_GROQ_MODELS,
+        kinds=_CHAT | _LISTENING | _SPEAKING,
     ),
-    ProviderType(
-        "grok",
-        "Grok",
-        False,
-        "https://api.x.ai",
-        key_variables=("XAI_API_KEY",),
-        needs_key=True,
-        usual_models=("grok-*",),
-        also=("xai",),
+    _vendor(
+        "grok", "Grok", "https://api.x.ai", "XAI_API_KEY", models=("grok-*",), kinds=_TEXT_AND_VECTORS, also=("xai",)
     ),
-    ProviderType(
-        "openrouter",
-        "OpenRouter",
-        False,
-        "https://openrouter.ai/api",
-        key_variables=("OPENROUTER_API_KEY",),
-        needs_key=True,
-        usual_models=("*/*",),
+    _vendor(
+        *("openrouter", "OpenRouter", "https://openrouter.ai/api", "OPENROUTER_API_KEY"),
+        models=("*/*",),
+        kinds=_TEXT_AND_VECTORS,
     ),
     ProviderType("openai-compatible", "openai-compatible", False, None),
 )
@@ -133,29 +179,17 @@ _TYPES = (
 PROVIDER_TYPES: Mapping[str, ProviderType] = {kind.wire: kind for kind in _TYPES}
 """By wire name, in the order above."""
 
-COMING = (
-    *("Anthropic", "Google", "Gemini", "Synapse", "Whisper", "TensorRT-LLM", "TensorRT", "TrtLlm", "ONNX"),
-    *("ONNXRuntime", "Piper"),
-)
-"""Types that the reference has and this version has not yet."""
-
 
 def _folded(name: str) -> str:
     return name.casefold().translate({ord(sign): None for sign in "-_. "})
 
 
 _BY_NAME = {_folded(name): kind for kind in _TYPES for name in (kind.wire, kind.spelling, *kind.also)}
-_COMING = frozenset(map(_folded, COMING))
 
 
 def find_provider_type(name: str) -> ProviderType | None:
     """The type called `name`, however it is spelled; None when there is none."""
     return _BY_NAME.get(_folded(name))
-
-
-def is_coming(name: str) -> bool:
-    """`name` is a type of the reference that this version cannot speak to yet."""
-    return _folded(name) in _COMING
 
 
 def suggest_provider_type(name: str) -> str | None:

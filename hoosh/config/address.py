@@ -6,9 +6,10 @@ import ipaddress
 import re
 from urllib.parse import urlsplit
 
-__all__ = ["is_host", "is_loopback_host", "is_loopback_url", "plain_base_url", "url_mistake"]
+__all__ = ["is_host", "is_loopback_host", "is_loopback_url", "plain_base_url", "same_address", "url_mistake"]
 
 _HOST_NAME = re.compile(r"[A-Za-z0-9_]([A-Za-z0-9._-]{0,252})")
+_VERSION_AT_END = re.compile(r"/v\d+[a-z0-9]*$")
 
 
 def is_host(text: str) -> bool:
@@ -43,8 +44,13 @@ def is_loopback_url(url: str) -> bool:
 
 
 def plain_base_url(url: str) -> str:
-    """Without slashes at the end, and without the `/v1` that many write there: the dialect adds it."""
-    return url.rstrip("/").removesuffix("/v1").rstrip("/")
+    """Without slashes at the end.  A version (`/v1`) stays: `dialects.paths.join_base` knows what to do with it."""
+    return url.rstrip("/")
+
+
+def same_address(url: str, usual: str | None) -> bool:
+    """Both are one base URL; many write a version at its end, which is the dialect's to add."""
+    return usual is not None and _VERSION_AT_END.sub("", url) == _VERSION_AT_END.sub("", usual)
 
 
 def url_mistake(url: str) -> str | None:

@@ -117,7 +117,7 @@ def _with_usual_keys(config: Config, reader: Reader, environ: Mapping[str, str])
 
 def _with_usual_key(provider: Provider, path: KeyPath, mistakes: Mistakes, environ: Mapping[str, str]) -> Provider:
     kind = provider.kind
-    usual = provider.api_key is None and provider.base_url == kind.base_url and "authorization" not in provider.headers
+    usual = provider.api_key is None and provider.is_at_home and not provider.brings_its_own_key
     if not usual or mistakes.touch((*path, "api_key")):
         return provider
     variable = next((name for name in kind.key_variables if environ.get(name, "").strip()), None)

@@ -95,7 +95,7 @@ def _check_provider(path: KeyPath, provider: Provider, mistakes: Mistakes) -> No
         mistakes.add((*path, "base_url"), f"is missing, and type {kind.wire} has no usual one; add base_url = ...")
     if isinstance(provider.verify, str):
         _check_file((*path, "verify"), provider.verify, mistakes)
-    wants_key = provider.enabled and kind.needs_key and provider.base_url == kind.base_url
+    wants_key = provider.enabled and kind.needs_key and provider.is_at_home and not provider.brings_its_own_key
     if wants_key and provider.api_key is None and not mistakes.touch((*path, "api_key")):
         variable = kind.key_variables[0]
         advice = f'add api_key = "${variable}" and set that environment variable'

@@ -17,12 +17,13 @@ import msgspec
 from msgspec import NODEFAULT, Struct, inspect
 from msgspec.structs import FieldInfo, fields
 
-from hoosh.catalogue import PROVIDER_TYPES, find_provider_type, is_coming, suggest_provider_type
+from hoosh.catalogue import PROVIDER_TYPES, find_provider_type, suggest_provider_type
 from hoosh.config.address import is_host
 from hoosh.config.locate import KeyPath
 from hoosh.config.mistakes import Mistakes, did_you_mean, show
 from hoosh.config.schema import Alias, Auth, Config, Http2, Key, Provider, Server, Timeouts
 from hoosh.config.secrets import SecretMissing, expand, path_from
+from hoosh.values import Capability
 from hoosh.values.caller import SCOPES
 from hoosh.values.secret import Secret
 
@@ -46,7 +47,7 @@ _LATER: Mapping[type[Struct], frozenset[str]] = {
         | {"tls_pinned_certs", "client_cert", "client_key"}
     ),
     Timeouts: frozenset({"first_token_s"}),
-    Alias: frozenset({"strategy", "context_length", "capabilities"}),
+    Alias: frozenset({"strategy"}),
 }
 """Names of the product and the reference that this version does not act upon: refused, not ignored."""
 
@@ -225,11 +226,6 @@ class Reader:
             return kind.wire
         if value.casefold() == "echo":
             raise _Wrong("echo is built in and needs no entry; [discovery] echo = false switches it off")
-        if is_coming(value):
-            raise _Wrong(
-                f"{show(value)} is not supported yet by this version; set it aside (supported: "
-                f"{', '.join(PROVIDER_TYPES)})"
-            )
         near = suggest_provider_type(value)
         hint = f"did you mean `{near}`?" if near else f"known here: {', '.join(PROVIDER_TYPES)}"
         raise _Wrong(f"{show(value)} is no provider type; {hint}")
@@ -243,6 +239,16 @@ class Reader:
                 shown = show(word) if isinstance(word, str) else _what(word)
                 self.mistakes.add((*path, number), f"{shown} is no scope; {did_you_mean(str(word), words)}")
         return tuple(word for word in value if word in words)
+
+    def _capabilities(self, value: object, path: KeyPath) -> tuple[Capability, ...]:
+        words = [word.value for word in Capability]
+        if not isinstance(value, list):
+            raise _Wrong(f"is {_what(value)}, must be a list of {', '.join(words)}")
+        for number, word in enumerate(value):
+            if word not in words:
+                shown = show(word) if isinstance(word, str) else _what(word)
+                self.mistakes.add((*path, number), f"{shown} is no capability; {did_you_mean(str(word), words)}")
+        return tuple(Capability(word) for word in value if word in words)
 
     def _expires(self, value: object, path: KeyPath) -> float:
         """Unix time of a date and time (UTC where no offset is given) or of the end of a date."""
@@ -270,6 +276,7 @@ _SPECIAL: Mapping[tuple[type[Struct], str], Callable[[Reader, object, KeyPath], 
     (Key, "key"): Reader._own_key,
     (Key, "scopes"): Reader._scopes,
     (Key, "expires_s"): Reader._expires,
+    (Alias, "capabilities"): Reader._capabilities,
     (Provider, "type"): Reader._type,
     (Provider, "api_key"): Reader._secret,
     (Provider, "headers"): Reader._headers,

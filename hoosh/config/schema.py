@@ -14,8 +14,9 @@ from msgspec.structs import force_setattr
 
 from hoosh.access import Key
 from hoosh.catalogue import ProviderType, find_provider_type
-from hoosh.config.address import is_loopback_host, is_loopback_url, plain_base_url
+from hoosh.config.address import is_loopback_host, is_loopback_url, plain_base_url, same_address
 from hoosh.errors import ConfigError
+from hoosh.values import Capability, ModelFacts
 from hoosh.values.secret import Secret
 
 __all__ = [
@@ -37,6 +38,9 @@ Seconds = Annotated[float, Meta(gt=0)]
 Count = Annotated[int, Meta(ge=1)]
 Port = Annotated[int, Meta(ge=0, le=65535)]
 Text = Annotated[str, Meta(min_length=1)]
+
+
+_KEY_HEADERS = frozenset({"authorization", "x-api-key", "x-goog-api-key"})
 
 
 class Http2(StrEnum):
@@ -100,7 +104,7 @@ class Provider(_Section, frozen=True):
     type: Text
     name: Text = ""
     base_url: Text = ""
-    """Without a slash at the end and without `/v1`: the dialect adds its own paths."""
+    """Without a slash at the end, with or without a version such as `/v1`."""
     api_key: Secret | None = None
     priority: Annotated[int, Meta(ge=0)] = 10
     models: tuple[Text, ...] = ()
@@ -131,6 +135,16 @@ class Provider(_Section, frozen=True):
         return kind
 
     @property
+    def is_at_home(self) -> bool:
+        """At its type's usual address: nowhere else does a key go that nobody has put there."""
+        return same_address(self.base_url, self.kind.base_url)
+
+    @property
+    def brings_its_own_key(self) -> bool:
+        """Among its headers, where some keep what is no plain key."""
+        return not _KEY_HEADERS.isdisjoint(self.headers)
+
+    @property
     def is_local(self) -> bool:
         """On the owner's own machines, by its type or by its address."""
         return self.kind.local or is_loopback_url(self.base_url)
@@ -141,6 +155,18 @@ class Alias(_Section, frozen=True):
 
     name: Text
     targets: tuple[Text, ...]
+    context_length: Count | None = None
+    """Tokens; what the owner knows better than provider and catalogue."""
+    capabilities: tuple[Capability, ...] | None = None
+    """All that it can do, beside chatting and streaming.  None: as its targets can."""
+
+    def facts(self) -> ModelFacts:
+        """What the owner says of it.  A list of capabilities is a whole one: what is not on it cannot be done."""
+        if self.capabilities is None:
+            return ModelFacts(context_tokens=self.context_length, source="config" if self.context_length else "")
+        can = frozenset(self.capabilities)
+        cannot = frozenset(Capability) - can - {Capability.CHAT, Capability.STREAMING}
+        return ModelFacts(can, cannot, self.context_length, source="config")
 
 
 class Discovery(_Section, frozen=True):
@@ -179,3 +205,8 @@ class Config(_Section, frozen=True):
 
     def aliases(self) -> dict[str, tuple[str, ...]]:
         return {alias.name: alias.targets for alias in self.models}
+
+    def alias_facts(self) -> dict[str, ModelFacts]:
+        """What the owner says of aliases; those of whom nothing is said are not in it."""
+        said = {alias.name: alias.facts() for alias in self.models}
+        return {name: facts for name, facts in said.items() if facts.source}

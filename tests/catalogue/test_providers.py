@@ -3,15 +3,14 @@ from __future__ import annotations
 import pytest
 
 from hoosh.catalogue import (
-    COMING,
     PROVIDER_TYPES,
     engine_at,
     find_provider_type,
-    is_coming,
     keys_in,
     local_ports,
     suggest_provider_type,
 )
+from hoosh.values import CallKind
 
 REFERENCE = {
     # spelling: (wire name, local, base URL); reference section 3.1
@@ -26,6 +25,13 @@ REFERENCE = {
     "Grok": ("grok", False, "https://api.x.ai"),
     "OpenRouter": ("openrouter", False, "https://openrouter.ai/api"),
     "vLLM": ("vllm", True, "http://localhost:8000"),
+    "Synapse": ("synapse", True, "http://localhost:5000"),
+    "TensorRT-LLM": ("tensorrt", True, "http://localhost:8000"),
+    "ONNX": ("onnx", True, "http://localhost:8000"),
+    "Whisper": ("whisper", True, "http://localhost:8080"),
+    "Piper": ("piper", True, "http://localhost:5000"),
+    "Anthropic": ("anthropic", False, "https://api.anthropic.com"),
+    "Google": ("google", False, "https://generativelanguage.googleapis.com"),
 }
 
 
@@ -46,6 +52,13 @@ def test_a_type_of_the_reference_is_found_by_its_spelling_in_any_case(spelling):
         ("open-router", "openrouter"),
         ("xai", "grok"),
         ("openai_compatible", "openai-compatible"),
+        ("gemini", "google"),
+        ("TrtLlm", "tensorrt"),
+        ("TensorRT", "tensorrt"),
+        ("ONNXRuntime", "onnx"),
+        ("whisper.cpp", "whisper"),
+        ("openedai-speech", "openedai"),
+        ("Kokoro", "openedai"),
     ],
 )
 def test_other_ways_to_write_a_name_are_understood(name, wire):
@@ -54,12 +67,36 @@ def test_other_ways_to_write_a_name_are_understood(name, wire):
     assert kind.wire == wire
 
 
-def test_types_that_come_later_are_known_as_such():
-    for name in COMING:
-        assert is_coming(name)
-        assert find_provider_type(name) is None
-    assert not is_coming("openai")
-    assert not is_coming("nonsense")
+@pytest.mark.parametrize(
+    ("wire", "dialect", "does", "does_not"),
+    [
+        ("openai", "openai", {"chat", "embedding", "speech", "transcription"}, set()),
+        ("anthropic", "anthropic", {"chat", "completion", "token_count"}, {"embedding", "speech"}),
+        ("google", "gemini", {"chat", "embedding", "token_count"}, {"transcription"}),
+        ("ollama", "ollama", {"chat", "completion", "embedding"}, {"speech", "transcription"}),
+        ("synapse", "openai", {"chat"}, {"completion", "embedding"}),
+        ("groq", "openai", {"chat", "transcription", "translation"}, {"embedding", "completion"}),
+        ("whisper", "whisper", {"transcription", "translation"}, {"chat", "token_count"}),
+        ("piper", "piper", {"speech"}, {"chat", "transcription"}),
+        ("openedai", "openai", {"speech"}, {"chat"}),
+    ],
+)
+def test_a_type_says_what_it_can_be_asked_for_and_in_which_language(wire, dialect, does, does_not):
+    kind = PROVIDER_TYPES[wire]
+    kinds = {str(one) for one in kind.kinds}
+    assert kind.dialect == dialect
+    assert does <= kinds
+    assert not does_not & kinds
+
+
+def test_whoever_chats_can_be_asked_for_a_number_of_tokens():
+    for kind in PROVIDER_TYPES.values():
+        assert (CallKind.CHAT in kind.kinds) == (CallKind.TOKEN_COUNT in kind.kinds)
+
+
+def test_google_takes_the_first_of_its_two_variables():
+    assert [variable for _, variable in keys_in({"GOOGLE_API_KEY": "b", "GEMINI_API_KEY": "a"})] == ["GEMINI_API_KEY"]
+    assert [variable for _, variable in keys_in({"GOOGLE_API_KEY": "b"})] == ["GOOGLE_API_KEY"]
 
 
 def test_a_misspelled_type_gets_a_suggestion():
@@ -80,10 +117,13 @@ def test_each_local_port_names_the_likeliest_engine_first():
     ports = {port: [kind.wire for kind in kinds] for port, kinds in local_ports().items()}
     assert ports == {
         11434: ["ollama"],
-        8080: ["llamacpp", "localai"],
+        8080: ["llamacpp", "localai", "whisper"],
         1234: ["lmstudio"],
-        8000: ["vllm"],
+        8000: ["vllm", "openedai"],
         8081: ["localai"],
+        5000: ["synapse", "piper"],
+        8420: ["synapse"],
+        8880: ["openedai"],
     }
 
 
@@ -93,4 +133,6 @@ def test_an_engine_is_recognised_by_what_it_says_of_itself():
     assert engine_at(8080, ["uvicorn", "vllm"]) is PROVIDER_TYPES["vllm"]
     assert engine_at(8000, ["llama.cpp"]) is PROVIDER_TYPES["llamacpp"]
     assert engine_at(8000, ["openai"]) is PROVIDER_TYPES["vllm"]
+    assert engine_at(8080, ["whisper.cpp"]) is PROVIDER_TYPES["whisper"]
+    assert engine_at(8880, ["kokoro"]) is PROVIDER_TYPES["openedai"]
     assert engine_at(9) is None

@@ -47,6 +47,6 @@ def test_an_engine_that_is_configured_is_not_discovered_again():
 
 def test_embedders_may_build_a_provider_by_hand():
     provider = Provider(type="LlamaCpp", base_url="http://gpu:8080/v1/")
-    assert (provider.type, provider.name, provider.base_url) == ("llamacpp", "llamacpp", "http://gpu:8080")
-    with pytest.raises(ConfigError, match="anthropic"):
-        Provider(type="anthropic")
+    assert (provider.type, provider.name, provider.base_url) == ("llamacpp", "llamacpp", "http://gpu:8080/v1")
+    with pytest.raises(ConfigError, match="anthropical"):
+        Provider(type="anthropical")

@@ -26,7 +26,7 @@ from hoosh.config import (
     places,
 )
 from hoosh.errors import ConfigError
-from hoosh.values import Secret
+from hoosh.values import Capability, ModelFacts, Secret
 
 FULL = """
 [server]
@@ -71,6 +71,8 @@ max_connections = 5
 [[models]]
 name = "fast"
 targets = ["work/qwen3", "llama3"]
+context_length = 9000
+capabilities = ["chat", "tools"]
 
 [discovery]
 local = false
@@ -126,11 +128,14 @@ def test_everything_that_can_be_said_is_understood(tmp_path):
     )
     assert llama.is_local
     assert not work.is_local
-    assert (work.base_url, work.api_key, work.models) == ("https://llm.example.com", Secret("from-file"), ("qwen*",))
+    assert (work.base_url, work.api_key, work.models) == ("https://llm.example.com/v1", Secret("from-file"), ("qwen*",))
     assert work.timeouts == Timeouts(connect_s=1.0, total_s=float("inf"))
     assert (work.http2, work.verify, work.headers) == (Http2.PRIOR, False, {"x-team": Secret("a a-1")})
     assert work.origin is Origin.CONFIG
-    assert config.models == (Alias(name="fast", targets=("work/qwen3", "llama3")),)
+    can = (Capability.CHAT, Capability.TOOLS)
+    assert config.models == (
+        Alias(name="fast", targets=("work/qwen3", "llama3"), context_length=9000, capabilities=can),
+    )
     assert config.aliases() == {"fast": ("work/qwen3", "llama3")}
     assert (config.discovery.local, config.discovery.environment, config.logging.level) == (False, True, "debug")
     assert "a-1" not in repr(config)
@@ -141,9 +146,9 @@ def test_everything_that_can_be_said_is_understood(tmp_path):
     ("written", "url"),
     [
         ("http://localhost:9/", "http://localhost:9"),
-        ("http://localhost:9/v1", "http://localhost:9"),
-        ("http://localhost:9/v1//", "http://localhost:9"),
-        ("https://h.example/api/v1", "https://h.example/api"),
+        ("http://localhost:9/v1", "http://localhost:9/v1"),
+        ("http://localhost:9/v1//", "http://localhost:9/v1"),
+        ("https://h.example/api/v1", "https://h.example/api/v1"),
         ("https://h.example/v1beta", "https://h.example/v1beta"),
         ("http://[::1]:9", "http://[::1]:9"),
     ],
@@ -175,6 +180,45 @@ def test_http2_may_be_true_or_false():
 
 def test_a_literal_dollar_sign_is_doubled():
     assert loads('[auth]\ntokens = ["$$a"]', "hoosh.toml", {}).auth.tokens == (Secret("$a"),)
+
+
+def test_what_the_owner_says_of_an_alias_is_the_whole_of_it():
+    config = loads(
+        '[[models]]\nname = "a"\ntargets = ["x"]\ncontext_length = 5\ncapabilities = ["tools"]\n'
+        '[[models]]\nname = "b"\ntargets = ["x"]\n[[models]]\nname = "c"\ntargets = ["x"]\ncontext_length = 7',
+        "hoosh.toml",
+        {},
+    )
+    said = config.alias_facts()
+    assert set(said) == {"a", "c"}
+    assert (said["a"].can, said["a"].context_tokens, said["a"].source) == ({Capability.TOOLS}, 5, "config")
+    assert {Capability.VISION, Capability.REASONING} <= said["a"].cannot
+    assert not {Capability.CHAT, Capability.STREAMING} & said["a"].cannot
+    assert said["c"] == ModelFacts(context_tokens=7, source="config")
+
+
+@pytest.mark.parametrize(
+    ("url", "is_at_home"),
+    [
+        ("https://api.openai.com", True),
+        ("https://api.openai.com/v1/", True),
+        ("https://api.openai.com/v1beta", True),
+        ("https://api.openai.com/proxy", False),
+        ("https://api.openai.com.evil.example/v1", False),
+        ("http://api.openai.com", False),
+    ],
+)
+def test_a_provider_is_at_home_with_or_without_a_version(url, is_at_home):
+    text = f'[[providers]]\ntype = "openai"\nbase_url = "{url}"\nenabled = false'
+    [provider] = loads(text, "hoosh.toml", {"OPENAI_API_KEY": "sk-1"}).providers
+    assert provider.is_at_home == is_at_home
+    assert (provider.api_key is not None) == is_at_home
+
+
+def test_a_key_among_the_headers_is_key_enough():
+    text = '[[providers]]\ntype = "anthropic"\nheaders = { Authorization = "Bearer x" }'
+    [provider] = loads(text, "hoosh.toml", {"ANTHROPIC_API_KEY": "sk-1"}).providers
+    assert provider.api_key is None
 
 
 def test_a_usual_key_variable_is_used_at_the_usual_address_only():
@@ -249,7 +293,6 @@ WRONG = [
     ('[[providers]]\nname = "x"', "1: providers[0].type: is missing", "add type"),
     ('[[providers]]\ntype = "LlamaCp"', "2: providers[0].type: `LlamaCp` is no provider type", "`llamacpp`?"),
     ('[[providers]]\ntype = "zzzzz"', "2: providers[0].type: `zzzzz` is no provider type", "known here: ollama"),
-    ('[[providers]]\ntype = "Anthropic"', "2: providers[0].type: `Anthropic` is not supported yet", "openai"),
     ('[[providers]]\ntype = "echo"', "2: providers[0].type: echo is built in", "[discovery] echo"),
     ("[[providers]]\ntype = 3", "2: providers[0].type: is 3", "one of"),
     (P + 'origin = "local"', "3: providers[0].origin: unknown key", "known here"),
@@ -315,6 +358,13 @@ WRONG = [
         "6: models[1].targets[0]: names another alias",
         "the models themselves",
     ),
+    (
+        '[[models]]\nname = "a"\ntargets = ["x"]\ncapabilities = ["tols"]',
+        "4: models[0].capabilities[0]: `tols` is no capability",
+        "`tools`?",
+    ),
+    ('[[models]]\nname = "a"\ntargets = ["x"]\ncapabilities = "tools"', "4: models[0].capabilities: is text", "list"),
+    ('[[models]]\nname = "a"\ntargets = ["x"]\ncontext_length = 0', "4: models[0].context_length: is 0", "1 or more"),
     ('[logging]\nformat = "xml"', "2: logging.format: is `xml`", '"auto", "json", "text"'),
     ("[logging]\nlevel = 3", "2: logging.level: is 3", '"debug"'),
     ("[server]\nport = = 3", "2: TOML: Invalid value", "correct this line first"),
