@@ -1,0 +1,78 @@
+"""Ollama as an upstream, by its native API: the one under `/v1` knows no `think`, `keep_alive` or options."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+
+from hoosh.dialects.contract import HeaderList, Outgoing
+from hoosh.dialects.faults import decode_error
+from hoosh.dialects.ollama.chat_body import encode_chat
+from hoosh.dialects.ollama.decoder import OllamaDecoder, decode_chat
+from hoosh.dialects.ollama.embeddings import decode_embeddings, encode_embeddings
+from hoosh.dialects.ollama.models import read_models
+from hoosh.dialects.ollama.passage import PATHS, OllamaPassage
+from hoosh.dialects.ollama.wire import TAGS_PATH
+from hoosh.errors import UpstreamBroke, UpstreamError
+from hoosh.values import Call, Capability, ChatReply, ChatRequest, EmbeddingRequest, Embeddings, ModelCard
+
+__all__ = ["OllamaUpstream"]
+
+
+class OllamaUpstream:
+    """An `UpstreamDialect`.  The one clock, for a Retry-After that is a date, comes in with the constructor."""
+
+    name = "ollama"
+    capabilities = frozenset(
+        {
+            Capability.CHAT,
+            Capability.STREAMING,
+            Capability.TOOLS,
+            Capability.VISION,
+            Capability.REASONING,
+            Capability.STRUCTURED_OUTPUT,
+            Capability.EMBEDDINGS,
+        }
+    )
+    fetches_media = False
+
+    def __init__(self, *, now: Callable[[], float] = time.time) -> None:
+        self._now = now
+        self._passage = OllamaPassage()
+
+    def passage(self, call: Call) -> OllamaPassage | None:
+        return self._passage if call.language == "ollama" and call.kind in PATHS else None
+
+    def auth(self, key: str) -> HeaderList:
+        """Asked for by Ollama's cloud and by proxies; a local server does not look."""
+        return [(b"authorization", b"Bearer " + key.encode("latin-1"))]
+
+    def encode_chat(self, request: ChatRequest, *, model: str) -> Outgoing:
+        return encode_chat(request, model=model)
+
+    def decode_chat(self, body: bytes, *, provider: str) -> ChatReply:
+        return decode_chat(body, provider=provider)
+
+    def chat_decoder(self, *, provider: str) -> OllamaDecoder:
+        return OllamaDecoder(provider=provider)
+
+    def encode_embeddings(self, request: EmbeddingRequest, *, model: str) -> Outgoing:
+        return encode_embeddings(request, model=model)
+
+    def decode_embeddings(self, body: bytes, *, provider: str) -> Embeddings:
+        return decode_embeddings(body, provider=provider)
+
+    def encode_token_count(self, request: ChatRequest, *, model: str) -> Outgoing | None:
+        return None
+
+    def decode_token_count(self, body: bytes, *, provider: str) -> int:
+        raise UpstreamBroke("Ollama does not count tokens.", provider=provider)
+
+    def decode_error(self, status: int, retry_after: str | None, body: bytes, *, provider: str) -> UpstreamError:
+        return decode_error(status, retry_after, body, provider=provider, now_s=self._now())
+
+    def models_request(self) -> Outgoing | None:
+        return Outgoing(TAGS_PATH, method="GET")
+
+    def read_models(self, body: bytes, *, default_owner: str) -> list[ModelCard]:
+        return read_models(body, default_owner=default_owner)
