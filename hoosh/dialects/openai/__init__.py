@@ -1,6 +1,7 @@
 """OpenAI's language, both roles: request bodies as we serve them, upstreams as we call them."""
 
 from hoosh.dialects.openai.downstream import OpenAIDownstream, read_chat, read_completion, read_embedding
+from hoosh.dialects.openai.extension import OpenAIExtension
 from hoosh.dialects.openai.family import FAMILY, Quirks
 from hoosh.dialects.openai.tap import OpenAITap
 from hoosh.dialects.openai.upstream import OpenAIUpstream
@@ -13,6 +14,7 @@ __all__ = [
     "EMBEDDING_PATH",
     "FAMILY",
     "OpenAIDownstream",
+    "OpenAIExtension",
     "OpenAITap",
     "OpenAIUpstream",
     "Quirks",
