@@ -28,6 +28,10 @@ class Travels(Protocol):
 
     async def to(self, upstream: Upstream, model: str) -> tuple[Passage, Outgoing]: ...
 
+    def has_another(self, upstream: Upstream, passage: Passage, error: UpstreamError) -> bool:
+        """Can the same upstream be asked again, in other words, after it answered `error`?"""
+        ...
+
 
 ERROR_BODY_BYTES = 256 * 1024
 ABOUT_THE_REQUEST = frozenset({400, 404, 405, 408, 409, 410, 411, 413, 414, 415, 422, 424, 429})
@@ -76,20 +80,25 @@ class Dispatch:
             response = await attempt.__aenter__()
         except TransportError as error:
             raise self._blame(error) from error
-        if response.status >= 400:
-            await self._refuse(response)
-        return Reply(target.provider, passage, response)
+        if response.status < 400:
+            return Reply(target.provider, passage, response)
+        refusal = await self._refusal(response)
+        if not self._way.has_another(upstream, passage, refusal):
+            raise refusal
+        return await self._open(target)
 
-    async def _refuse(self, response: Response) -> None:
-        """The upstream answered with an error: read it, and raise it as one."""
+    async def _refusal(self, response: Response) -> UpstreamError:
+        """The upstream answered with an error: what it says.  The exchange is over then."""
         upstream = self._upstream
         try:
             body = await response.read(ERROR_BODY_BYTES)
-            retry_after = response.headers.text(b"retry-after")
-            raise upstream.dialect.decode_error(response.status, retry_after, body, provider=upstream.name)
-        except BaseException as error:
-            await self.__aexit__(type(error), error, error.__traceback__)
+        except BaseException as broken:
+            await self.__aexit__(type(broken), broken, broken.__traceback__)
             raise
+        retry_after = response.headers.text(b"retry-after")
+        error = upstream.dialect.decode_error(response.status, retry_after, body, provider=upstream.name)
+        await self.__aexit__(type(error), error, None)
+        return error
 
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None

@@ -82,6 +82,8 @@ class Upstream(Protocol):
     pulse: Pulse
 
     max_tokens_limit: int | None
+    lacks: set[str]
+    """Languages that its dialect has and that it turned out not to answer in."""
 
     def attempt(self, outgoing: Outgoing) -> Attempt: ...
 
@@ -125,6 +127,7 @@ class HttpUpstream:
         self.patterns = patterns
         self.max_tokens_limit = max_tokens_limit
         self.pulse = Pulse()
+        self.lacks: set[str] = set()
         self._headers = tuple(headers)
         self._heads: dict[tuple[str, bool], RequestHead] = {}
 
@@ -192,6 +195,7 @@ class EchoUpstream:
 
     def __init__(self, dialect: UpstreamDialect) -> None:
         self.dialect = dialect
+        self.lacks: set[str] = set()
         self.pulse = Pulse()
         self.pulse.well()
 

@@ -15,6 +15,7 @@ from msgspec.structs import replace
 
 from hoosh.dialects.contract import DownstreamDialect, Outgoing, Passage
 from hoosh.dialects.translation import Translation
+from hoosh.errors import UpstreamError
 from hoosh.gateway.account import Account
 from hoosh.gateway.fleet import Upstream
 from hoosh.http.message import Header, Headers
@@ -35,6 +36,9 @@ OF_A_LANGUAGE: Mapping[str, frozenset[bytes]] = {
 """Client headers that go on to an upstream which is spoken to in the client's own language.  Nothing else does."""
 
 
+NO_SUCH_PATH = frozenset({404, 405, 501})
+
+
 class Way:
     """The ways of one request, which may try several upstreams."""
 
@@ -53,7 +57,7 @@ class Way:
         call, dialect = self._call, upstream.dialect
         if upstream.max_tokens_limit is not None and call.kind is not CallKind.EMBEDDING:
             call = self._downstream.limit_tokens(call, upstream.max_tokens_limit)
-        passage = dialect.passage(call)
+        passage = None if call.language in upstream.lacks else dialect.passage(call)
         if passage is not None:
             return passage, self._with_headers(passage.outgoing(call, model=model), OF_A_LANGUAGE[call.language])
         request = None
@@ -61,6 +65,15 @@ class Way:
             request = await self._in_our_words(call, fetched=not dialect.fetches_media)
         translation = Translation(self._downstream, dialect, request=request)
         return translation, self._with_headers(translation.outgoing(call, model=model), frozenset())
+
+    def has_another(self, upstream: Upstream, passage: Passage, error: UpstreamError) -> bool:
+        """An OpenAI-compatible upstream without the Responses API: that is remembered, and the call translated."""
+        language = self._call.language
+        says_no_such_path = error.status in NO_SUCH_PATH and error.code in (None, "unknown_url") and error.param is None
+        if language != "responses" or isinstance(passage, Translation) or not says_no_such_path:
+            return False
+        upstream.lacks.add(language)
+        return True
 
     async def _in_our_words(self, call: Call, *, fetched: bool) -> ChatRequest:
         if call is not self._call:  # limited for this upstream alone
