@@ -49,7 +49,7 @@ class ModelCard(Struct, frozen=True):
     owned_by: str
     created: int = 0
     facts: ModelFacts = NOTHING_KNOWN
-    """As the provider itself tells."""
+    """As the provider itself tells; in the gateway's own list, all that is known."""
 
 
 class ProviderState(Struct, frozen=True):
