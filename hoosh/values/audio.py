@@ -59,3 +59,4 @@ class SpeechRequest(Struct, frozen=True):
     speed: float | None = None
     events: bool = False
     """`stream_format: sse`: audio as base64 in events."""
+    provider: str | None = None

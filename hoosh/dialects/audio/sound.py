@@ -1,0 +1,91 @@
+"""What kind of sound some bytes are, by their beginning; and WAV's header.
+
+Servers label sound carelessly (Piper says text/html).  Raw PCM and Opus-less fragments have no mark: there the label
+counts, then what was asked for.
+"""
+
+from __future__ import annotations
+
+from msgspec import Struct
+
+__all__ = ["MEDIA_TYPES", "WavFormat", "is_page", "sound_type", "speech_type", "wav_format"]
+
+MEDIA_TYPES = {
+    "mp3": "audio/mpeg",
+    "opus": "audio/ogg",
+    "aac": "audio/aac",
+    "flac": "audio/flac",
+    "wav": "audio/wav",
+    "pcm": "audio/pcm",
+}
+_MAGIC = (
+    (b"ID3", "audio/mpeg"),
+    (b"OggS", "audio/ogg"),
+    (b"fLaC", "audio/flac"),
+    (b"\xff\xf1", "audio/aac"),
+    (b"\xff\xf9", "audio/aac"),
+    (b"\xff\xfb", "audio/mpeg"),
+    (b"\xff\xf3", "audio/mpeg"),
+    (b"\xff\xf2", "audio/mpeg"),
+    (b"\xff\xfa", "audio/mpeg"),
+    (b"\x1aE\xdf\xa3", "audio/webm"),
+)
+
+
+def sound_type(data: bytes) -> str | None:
+    """The media type that the first bytes show, or None."""
+    if data[:4] in (b"RIFF", b"RF64") and data[8:12] == b"WAVE":
+        return "audio/wav"
+    if data[4:8] == b"ftyp":
+        return "audio/mp4"
+    return next((media_type for magic, media_type in _MAGIC if data.startswith(magic)), None)
+
+
+def is_page(data: bytes) -> bool:
+    """HTML, JSON or XML where sound should be."""
+    return data.lstrip()[:1] in (b"<", b"{") and data[:64].isascii()
+
+
+def speech_type(response_format: str | None, media_type: str, first: bytes) -> str | None:
+    """What to call the sound that begins with `first`; None where it is none."""
+    label = media_type.partition(";")[0].strip().lower()
+    if label.startswith("audio/"):
+        return media_type
+    by_magic = sound_type(first)
+    if by_magic is not None:
+        return by_magic
+    if label == "text/event-stream":
+        return media_type
+    if not first or is_page(first) or label.startswith("text/"):
+        return None
+    return MEDIA_TYPES.get(response_format or "mp3", "application/octet-stream")
+
+
+class WavFormat(Struct, frozen=True):
+    rate_hz: int
+    channels: int
+    bits: int
+    start: int
+    """Where the samples begin."""
+    end: int
+
+
+def wav_format(data: bytes) -> WavFormat | None:
+    """How a whole WAV is made; None for what is none, or is not linear PCM."""
+    if data[:4] != b"RIFF" or data[8:12] != b"WAVE":
+        return None
+    at, made = 12, b""
+    while at + 8 <= len(data):
+        kind, size = data[at : at + 4], int.from_bytes(data[at + 4 : at + 8], "little")
+        if kind == b"fmt ":
+            made = data[at + 8 : at + 24]
+        elif kind == b"data":
+            if len(made) < 16 or int.from_bytes(made[:2], "little") not in (1, 0xFFFE):
+                return None
+            start = at + 8
+            # A WAV written as it was made has no length: then the samples go on to the end.
+            end = min(start + size, len(data)) if 0 < size < 0xFFFFFF00 else len(data)
+            rate, bits = int.from_bytes(made[4:8], "little"), int.from_bytes(made[14:16], "little")
+            return WavFormat(rate, int.from_bytes(made[2:4], "little"), bits, start, end)
+        at += 8 + size + size % 2
+    return None
