@@ -20,7 +20,7 @@ from hoosh.errors import ConfigError
 if TYPE_CHECKING:
     from hoosh.dialects.responses import ResponseStore
 
-__all__ = ["GROUP", "downstream_dialect", "plugin_types", "upstream_dialect"]
+__all__ = ["GROUP", "built_in_types", "downstream_dialect", "plugin_types", "upstream_dialect"]
 
 GROUP = "hoosh.dialects"
 
@@ -91,6 +91,10 @@ def upstream_dialect(provider_type: str, *, plugins: Iterable[EntryPoint] | None
         mistake = f"the plugin for provider type `{provider_type}` ({found.value}) cannot be used: {error!r}"
         raise ConfigError([mistake]) from error
     return made
+
+
+def built_in_types() -> list[str]:
+    return sorted(_BUILT_IN)
 
 
 def plugin_types(plugins: Iterable[EntryPoint] | None = None) -> list[str]:
