@@ -1,0 +1,117 @@
+"""Where the events of a stream end, in bytes: what both the decoder and the tap stand on.
+
+    feed ── hold back an unfinished event ──▶ a block of whole events ── events_of ──▶ (event's bytes, name, data)
+
+Lines may end in LF, CRLF or CR, and bytes may be cut anywhere.  An event is at most `max_bytes` long.
+
+Source: WHATWG HTML Living Standard, section 9.2.6.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+
+from hoosh.codec.sse import BOM, EventTooLarge
+
+__all__ = ["EVENT_BYTES_MAX", "Frames", "events_of"]
+
+EVENT_BYTES_MAX = 1 << 20
+
+# A CR that ends the buffer is undecided: LF may follow.  Each alternative begins with a literal: `re` skips to it.
+_second = rb"(?:\n|\r\n|\r(?=[^\n]))"
+_blank_line = re.compile(rb"\n%b|\r(?:\n%b|\r(?:\n|(?=[^\n])))" % (_second, _second))
+
+
+class Frames:
+    """Bytes in, blocks of whole events out."""
+
+    __slots__ = ("_edge", "_fresh", "_held", "_held_bytes", "max_bytes")
+
+    def __init__(self, max_bytes: int = EVENT_BYTES_MAX) -> None:
+        self.max_bytes = max_bytes
+        self._held: list[bytes] = []  # an event that is not whole yet, in pieces: joined once
+        self._held_bytes = 0
+        self._edge = b""  # its last bytes: half of a blank line, perhaps
+        self._fresh = True
+
+    def feed(self, data: bytes) -> bytes:
+        """The events that `data` completes, b"" for none.  Raises EventTooLarge on an unfinished one over the limit."""
+        if self._held:
+            if _blank_line.search(self._edge + data) is None:
+                return self._hold(data)
+            data = b"".join((*self._held, data))
+            self._held.clear()
+            self._held_bytes = 0
+        end = data.rfind(b"\n\n") + 2 if data.find(b"\r") < 0 else _last_blank_line(data)
+        if end < 2:
+            return self._hold(data)
+        if end != len(data):
+            self._hold(data[end:])
+            data = data[:end]
+        return self._opened(data)
+
+    def close(self) -> bytes:
+        """The last event, if it lacks only its blank line; half an event too."""
+        rest = b"".join(self._held).rstrip(b"\r\n")
+        self._held.clear()
+        return self._opened(rest + b"\n\n") if rest else b""
+
+    def _opened(self, block: bytes) -> bytes:
+        if self._fresh:
+            self._fresh = False
+            return block.removeprefix(BOM)
+        return block
+
+    def _hold(self, data: bytes) -> bytes:
+        self._held_bytes += len(data)
+        if self._held_bytes > self.max_bytes:
+            raise EventTooLarge(self.max_bytes)
+        self._held.append(data)
+        self._edge = (self._edge + data)[-3:] if len(self._held) > 1 else data[-3:]
+        return b""
+
+
+def events_of(block: bytes, max_bytes: int) -> Iterator[tuple[bytes, bytes, bytes]]:
+    """(bytes, name, data) of each event; data is b"" where it has none.  Raises EventTooLarge."""
+    plain = block.find(b"\r") < 0
+    for event in block.split(b"\n\n") if plain else _cut(block):
+        if len(event) > max_bytes:
+            raise EventTooLarge(max_bytes)
+        if plain:
+            if not event:
+                continue
+            head, joint, data = event.partition(b"\ndata: ")
+            if joint and head.startswith(b"event: ") and b"\n" not in data and b"\n" not in head:
+                yield event + b"\n\n", head[7:], data
+                continue
+            event += b"\n\n"
+        name, data = _fields(event)
+        yield event, name, data
+
+
+def _cut(block: bytes) -> Iterator[bytes]:
+    start = 0
+    for match in _blank_line.finditer(block):
+        yield block[start : match.end()]
+        start = match.end()
+    if start < len(block):
+        yield block[start:]
+
+
+def _last_blank_line(data: bytes) -> int:
+    end = 0
+    for match in _blank_line.finditer(data):
+        end = match.end()
+    return end
+
+
+def _fields(event: bytes) -> tuple[bytes, bytes]:
+    name, data = b"", []
+    for line in event.splitlines():
+        field, _, value = line.partition(b":")
+        if field == b"data":
+            data.append(value.removeprefix(b" "))
+        elif field == b"event":
+            name = value.removeprefix(b" ")
+    return name, b"\n".join(data).strip()

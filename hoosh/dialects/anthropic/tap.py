@@ -1,0 +1,184 @@
+"""The tap on an Anthropic stream that goes to a client of the same language: events pass as they came, and are counted.
+
+    Frames ── block of whole events ──┬── deltas and nothing else ──▶ out, as it came
+                                      └── otherwise ──▶ event by event: kept, mended, hidden, ended
+
+A block of deltas becomes one JSON list and is decoded in one call, which checks every event's syntax.  (Decoding one by
+one costs twice as much, searching for suspicious words sees less.)
+
+What is not passed on: `message_stop` (it is the terminator: the relay writes its own) and what follows it, an error (it
+is `error`), `[DONE]`, an event that is not a JSON object (counted in `malformed`), and events without data but their
+comments.  An event whose name is missing gets it from its `type`: the SDKs go by the name alone.
+
+Source: wire notes 2.2.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+from msgspec import Struct
+
+from hoosh.dialects.anthropic.decoder import UNREADABLE, loads
+from hoosh.dialects.anthropic.errors import error_of
+from hoosh.dialects.anthropic.frames import EVENT_BYTES_MAX, Frames, events_of
+from hoosh.dialects.anthropic.wire import read_usage
+from hoosh.dialects.contract import Ending
+from hoosh.errors import UpstreamError
+from hoosh.values import Usage
+
+__all__ = ["AnthropicTap"]
+
+LEAD = b"event: content_block_delta\ndata: {"
+JOINT = b"}\n\n" + LEAD
+
+
+class Piece(Struct, tag="content_block_delta", gc=False):
+    """What a delta is, and nothing of what is in it: msgspec checks the rest and skips it."""
+
+
+_decode_pieces = msgspec.json.Decoder(list[Piece]).decode
+
+
+class AnthropicTap:
+    """A `StreamTap`.  `malformed` counts the events left out."""
+
+    __slots__ = (
+        "_ended",
+        "_frames",
+        "_provider",
+        "_usages",
+        "chunks",
+        "error",
+        "has_content",
+        "malformed",
+        "terminated",
+        "usage",
+    )
+
+    def __init__(self, *, provider: str, max_event_bytes: int = EVENT_BYTES_MAX) -> None:
+        self.usage: Usage | None = None
+        self.chunks = 0
+        self.has_content = False
+        self.terminated = False
+        self.error: UpstreamError | None = None
+        self.malformed = 0
+        self._provider = provider
+        self._frames = Frames(max_event_bytes)
+        self._usages: list[object] = []
+        self._ended = False  # a stop reason has been said
+
+    def feed(self, data: bytes) -> bytes:
+        """What may go on to the client of what has come.  Raises ProtocolViolation on an event over the limit."""
+        if self.terminated or self.error is not None:
+            return b""
+        block = self._frames.feed(data)
+        if not block:
+            return b""
+        return block if self._is_plain(block) else self._sift(block)
+
+    def close(self) -> tuple[bytes, Ending]:
+        """The stream is over.  An event that lacks only its blank line counts; half an event does not."""
+        rest = b""
+        if not self.terminated and self.error is None:
+            event = self._frames.close()
+            if event.rstrip().endswith(b"}"):
+                rest = self._sift(event)
+        if self.error is not None:
+            return rest, Ending.FAILED
+        return rest, Ending.COMPLETE if self.terminated or self._ended else Ending.CUT
+
+    def _is_plain(self, block: bytes) -> bool:
+        """Every event of the block is a delta to be passed on; then it is counted.  False changes nothing."""
+        if not (block.startswith(LEAD) and block.endswith(b"}\n\n") and len(block) <= self._frames.max_bytes):
+            return False
+        events = block[len(LEAD) : -3].split(JOINT)
+        text = b"},{".join(events)
+        if text.find(b"\n") >= 0 or text.find(b"\r") >= 0:
+            return False
+        try:
+            # As many objects as events and no line end left: the list is our events and nothing else.
+            if len(_decode_pieces(b"[{%b}]" % text)) != len(events):
+                return False
+        except UNREADABLE:
+            return False
+        self.chunks += len(events)
+        self.has_content = True
+        return True
+
+    def _sift(self, block: bytes) -> bytes:
+        kept = []
+        run: list[bytes] = []  # deltas in a row: decoded together
+        for event, name, data in events_of(block, self._frames.max_bytes):
+            if event.startswith(LEAD):
+                run.append(event)
+                continue
+            if run:
+                kept.append(self._pass_run(run))
+                run = []
+            kept.append(self._pass(event, name, data))
+            if self.terminated or self.error is not None:
+                return b"".join(kept)
+        if run:
+            kept.append(self._pass_run(run))
+        return b"".join(kept)
+
+    def _pass_run(self, run: list[bytes]) -> bytes:
+        together = b"".join(run)
+        if self._is_plain(together):
+            return together
+        passed = []
+        for event in run:
+            if self.error is None and not self.terminated:
+                ((_, name, data),) = events_of(event, self._frames.max_bytes)
+                passed.append(self._pass(event, name, data))
+        return b"".join(passed)
+
+    def _pass(self, event: bytes, name: bytes, data: bytes) -> bytes:
+        """What may pass of one event."""
+        if not data:
+            return _comments(event)
+        if data.startswith(b"[DONE]"):
+            return b""
+        value = loads(data)
+        if not isinstance(value, dict):
+            self.malformed += 1
+            return b""
+        kind = value.get("type")
+        if name == b"error" or kind == "error" or (value.get("error") and kind is None):
+            self.error = error_of(value, provider=self._provider)
+            return b""
+        if kind == "message_stop":
+            self.terminated = True
+            return b""
+        self._count(kind, value)
+        self.chunks += 1
+        if not name and isinstance(kind, str) and kind.isidentifier():
+            return b"event: %b\n%b" % (kind.encode(), event)
+        return event
+
+    def _count(self, kind: object, event: dict[str, Any]) -> None:
+        match kind:
+            case "message_start":
+                message = event.get("message")
+                self._count_usage(message.get("usage") if isinstance(message, dict) else None)
+            case "message_delta":
+                delta = event.get("delta")
+                self._ended |= isinstance(delta, dict) and bool(delta.get("stop_reason"))
+                self._count_usage(event.get("usage"))
+            case "content_block_delta":
+                self.has_content = True
+            case "content_block_start":
+                block = event.get("content_block")
+                self.has_content |= isinstance(block, dict) and block.get("type") not in ("text", "thinking")
+
+    def _count_usage(self, usage: object) -> None:
+        self._usages.append(usage)
+        self.usage = read_usage(*self._usages)
+        self._usages = self._usages[-64:]
+
+
+def _comments(event: bytes) -> bytes:
+    lines = [line + b"\n" for line in event.splitlines() if line.startswith(b":")]
+    return b"".join([*lines, b"\n"]) if lines else b""
