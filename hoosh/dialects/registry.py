@@ -13,7 +13,7 @@ from functools import partial
 from importlib.metadata import EntryPoint, entry_points
 from typing import TYPE_CHECKING
 
-from hoosh.dialects.contract import DownstreamDialect, UpstreamDialect
+from hoosh.dialects.contract import DownstreamDialect, Passage, UpstreamDialect
 from hoosh.dialects.openai import FAMILY, OpenAIDownstream, OpenAIUpstream
 from hoosh.errors import ConfigError
 
@@ -24,7 +24,14 @@ __all__ = ["GROUP", "built_in_types", "downstream_dialect", "plugin_types", "ups
 
 GROUP = "hoosh.dialects"
 
-_FAMILY = {name: partial(OpenAIUpstream, quirks) for name, quirks in FAMILY.items()}
+
+def _responses_passage() -> Passage:
+    from hoosh.dialects.responses import ResponsesPassage
+
+    return ResponsesPassage()
+
+
+_FAMILY = {name: partial(OpenAIUpstream, quirks, responses=_responses_passage) for name, quirks in FAMILY.items()}
 
 
 def _anthropic() -> UpstreamDialect:

@@ -11,6 +11,7 @@ from recordings import Recording, pick
 from hoosh.codec.sse import SseDecoder
 from hoosh.dialects.contract import Stamp
 from hoosh.dialects.openai import FAMILY, OpenAIUpstream, read_chat, read_completion, read_embedding
+from hoosh.dialects.openai.history import upstream_id
 from hoosh.dialects.openai.passage import OpenAIPassage
 from hoosh.errors import InvalidRequest
 from hoosh.values import Call, CallKind
@@ -39,6 +40,15 @@ def by_name(recording: Recording) -> str:
     return recording.name
 
 
+def with_short_ids(sent: dict[str, Any]) -> None:
+    """Some ids were blotted out of the recording: no longer such as Mistral gives and takes."""
+    for message in sent["messages"]:
+        for holder, name in [(message, "tool_call_id"), *((call, "id") for call in message.get("tool_calls") or ())]:
+            if name in holder:
+                holder[name] = upstream_id(holder[name], FAMILY["mistral"])
+                assert len(holder[name]) == 9
+
+
 @pytest.mark.parametrize("recording", REQUESTS, ids=by_name)
 def test_a_recorded_request_keeps_every_field(recording: Recording):
     assert recording.request is not None
@@ -51,6 +61,8 @@ def test_a_recorded_request_keeps_every_field(recording: Recording):
     assert encoded.pop("model") == "another"
     options = encoded.pop("stream_options", None)
     given = sent.pop("stream_options", None)
+    if recording.provider == "mistral":
+        with_short_ids(sent)
     assert encoded == {name: value for name, value in sent.items() if name != "model"}
     if call.stream and recording.provider != "mistral":
         assert options == {**(given or {}), "include_usage": True}

@@ -186,6 +186,7 @@ FAMILY: Mapping[str, Quirks] = {
         responses=True,
     ),
     "openrouter": Quirks(
+        developer=True,
         extras=frozenset({"top_k", "min_p"}),
         efforts=(E.NONE, E.MINIMAL, E.LOW, E.MEDIUM, E.HIGH, E.XHIGH),
         effort_object=True,
@@ -194,5 +195,9 @@ FAMILY: Mapping[str, Quirks] = {
         file_urls=True,
         cannot=_NO_SPEECH,
     ),
+    # Sound has dialects of its own (dialects/audio); what is left is OpenAI's: errors, keys, a list of models or none.
+    "whisper": Quirks(cannot=frozenset(Capability) - {Capability.TRANSCRIPTION}),
+    "piper": Quirks(cannot=frozenset(Capability) - {Capability.SPEECH}),
+    "openedai": Quirks(cannot=frozenset(Capability) - {Capability.SPEECH}),
 }
 """By wire name of the provider type."""

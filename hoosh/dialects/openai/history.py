@@ -20,6 +20,7 @@ import msgspec
 
 from hoosh.dialects.openai.family import Quirks
 from hoosh.dialects.openai.reasoning import format_of
+from hoosh.dialects.openai.thought_chunks import with_chunks
 from hoosh.errors import InvalidRequest
 from hoosh.values import (
     AudioPart,
@@ -162,11 +163,7 @@ def _write_thoughts(written: Written, thoughts: list[ReasoningPart], quirks: Qui
     if not text:
         return
     if quirks.thought_chunks:
-        chunks: list[Written] = [{"type": "thinking", "thinking": [{"type": "text", "text": text}]}]
-        content = written["content"]
-        if isinstance(content, str) and content:
-            content = [{"type": "text", "text": content}]
-        written["content"] = chunks + (content or [])
+        written["content"] = with_chunks(written["content"], text)
         return
     for field in quirks.thoughts:
         written[field] = text

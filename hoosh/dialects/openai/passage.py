@@ -1,7 +1,8 @@
 """The way of an OpenAI client's own bytes to an upstream that speaks OpenAI's language, and back.
 
 `outgoing` writes the client's own fields back: only the value of `model` is replaced, and when a reply is streamed its
-usage is asked for, because the books need it also where the client does not (the tap hides it again).
+usage is asked for, because the books need it also where the client does not (the tap hides it again).  A vendor who
+would refuse or misread a field gets it in its own words (`Quirks`, `adapt.py`); all others stay as they were written.
 
 Source: wire notes 2.1 and 2.17.
 """
@@ -16,8 +17,10 @@ from msgspec.structs import replace
 
 from hoosh.dialects.contract import Outgoing, Stamp, WholeReply
 from hoosh.dialects.faults import error_in
-from hoosh.dialects.openai.family import Quirks
+from hoosh.dialects.openai.adapt import MessageAdapter
+from hoosh.dialects.openai.family import Quirks, in_their_words
 from hoosh.dialects.openai.tap import OpenAITap
+from hoosh.dialects.openai.thought_chunks import has_list, without_chunks
 from hoosh.dialects.openai.whole import stream_of
 from hoosh.dialects.openai.wire import (
     CHAT_PATH,
@@ -45,10 +48,12 @@ _true = Raw(b"true")
 class OpenAIPassage:
     """A `Passage` for OpenAI and every vendor that differs from it by `quirks` only."""
 
-    __slots__ = ("quirks",)
+    __slots__ = ("_adapter", "_is_plain", "quirks")
 
     def __init__(self, quirks: Quirks) -> None:
         self.quirks = quirks
+        self._adapter = MessageAdapter(quirks)
+        self._is_plain = not (quirks.renames or quirks.drops)
 
     def outgoing(self, call: Call, *, model: str) -> Outgoing:
         fields = dict(call.fields)
@@ -58,9 +63,17 @@ class OpenAIPassage:
                 fields.pop("stream_options", None)
             elif call.stream:
                 fields["stream_options"] = _asking_usage(fields.get("stream_options"))
-        return Outgoing(PATHS[call.kind], _encode(fields))
+        if call.kind is CallKind.CHAT and "messages" in fields:
+            fields["messages"] = self._adapter.adapt(fields["messages"])
+        return Outgoing(PATHS[call.kind], _encode(fields if self._is_plain else in_their_words(fields, self.quirks)))
 
     def read_reply(self, call: Call, body: bytes, stamp: Stamp, *, provider: str) -> WholeReply:
+        whole = self._read(body, provider)
+        if self.quirks.thought_chunks and call.kind is CallKind.CHAT and has_list(body):
+            return replace(whole, body=without_chunks(body))
+        return whole
+
+    def _read(self, body: bytes, provider: str) -> WholeReply:
         try:
             plain = _decode_plain(body)
             if plain.choices is not None or plain.data is not None:
@@ -81,11 +94,12 @@ class OpenAIPassage:
         return WholeReply(body, read_usage(reply.usage), _text(reply.model), _finish_reason(reply.choices))
 
     def tap(self, call: Call, stamp: Stamp, *, provider: str) -> OpenAITap:
-        return OpenAITap(provider=provider, show_usage=call.include_usage)
+        lists = self.quirks.thought_chunks
+        return OpenAITap(provider=provider, show_usage=call.include_usage, thought_chunks=lists)
 
     def as_stream(self, call: Call, body: bytes, stamp: Stamp, *, provider: str) -> WholeReply:
         whole = self.read_reply(call, body, stamp, provider=provider)
-        return replace(whole, body=stream_of(call.kind, body, show_usage=call.include_usage))
+        return replace(whole, body=stream_of(call.kind, whole.body, show_usage=call.include_usage))
 
 
 def _plain_facts(body: bytes, reply: PlainReply) -> WholeReply:

@@ -32,6 +32,7 @@ import msgspec
 from hoosh.codec.sse import BOM, EventTooLarge
 from hoosh.dialects.contract import Ending
 from hoosh.dialects.faults import error_in
+from hoosh.dialects.openai.thought_chunks import has_list, without_chunks
 from hoosh.dialects.openai.wire import Choice, Chunk, read_usage
 from hoosh.errors import UpstreamError
 from hoosh.values import Usage
@@ -74,7 +75,10 @@ _UNREADABLE = (ValueError, RecursionError)
 
 
 class OpenAITap:
-    """A `StreamTap`.  `show_usage`: the client asked for usage itself.  `malformed` counts the events left out."""
+    """A `StreamTap`.  `show_usage`: the client asked for usage itself.  `malformed` counts the events left out.
+
+    `thought_chunks`: the content may be Mistral's list of chunks, which clients get as texts.
+    """
 
     __slots__ = (
         "_edge",
@@ -88,6 +92,7 @@ class OpenAITap:
         "_provider",
         "_seen",
         "_show_usage",
+        "_thought_chunks",
         "chunks",
         "error",
         "has_content",
@@ -96,7 +101,14 @@ class OpenAITap:
         "usage",
     )
 
-    def __init__(self, *, provider: str, show_usage: bool, max_event_bytes: int = EVENT_BYTES_MAX) -> None:
+    def __init__(
+        self,
+        *,
+        provider: str,
+        show_usage: bool,
+        thought_chunks: bool = False,
+        max_event_bytes: int = EVENT_BYTES_MAX,
+    ) -> None:
         self.usage: Usage | None = None
         self.chunks = 0
         self.has_content = False
@@ -105,6 +117,7 @@ class OpenAITap:
         self.malformed = 0
         self._provider = provider
         self._show_usage = show_usage
+        self._thought_chunks = thought_chunks
         self._max = max_event_bytes
         self._held: list[bytes] = []  # an event that is not whole yet, in pieces: joined once
         self._held_bytes = 0
@@ -168,6 +181,8 @@ class OpenAITap:
         """Every event of the block is a plain chunk to be passed on; then it is counted.  False changes nothing."""
         lead = self._lead
         if not (self.has_content and block.endswith(b"}\n\n") and block.startswith(lead) and len(block) <= self._max):
+            return False
+        if self._thought_chunks and has_list(block):
             return False
         try:
             if block.find(b"\n", 0, -2) < 0:
@@ -243,6 +258,8 @@ class OpenAITap:
         self.chunks += 1
         if body.startswith(b"data:{"):
             self._speak(b"data:")
+        if self._thought_chunks and has_list(data):
+            return b"%bdata: %b\n\n" % (blank, without_chunks(data))
         return blank + clean
 
     def _is_passed(self, name: bytes, data: bytes) -> bool:

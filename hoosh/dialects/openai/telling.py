@@ -19,6 +19,7 @@ from typing import Any
 
 from hoosh.dialects.openai.chunks import CallFunction, CallPiece, Piece, text_of
 from hoosh.dialects.openai.reasoning import origin_of
+from hoosh.dialects.openai.thought_chunks import told_chunks
 from hoosh.values import (
     Annotation,
     Finished,
@@ -93,7 +94,7 @@ class Telling:
             if content.__class__ is str:
                 out.append(TextDelta(content))
             else:
-                _chunks(content, out)  # type: ignore[arg-type]  # str is dealt with
+                out.extend(told_chunks(content))
         if piece.refusal:
             out.append(RefusalDelta(piece.refusal))
         if piece.tool_calls:
@@ -189,26 +190,6 @@ class _Pending:
         self.arguments = ""
         self.number: int | None = None
         self.signature = signature
-
-
-def _chunks(content: list[Any], out: list[ReplyEvent]) -> None:
-    """Mistral's list: thoughts are lists of their own.  References and other kinds say nothing by themselves."""
-    for chunk in content:
-        if isinstance(chunk, str):
-            if text := text_of(chunk):
-                out.append(TextDelta(text))
-        elif not isinstance(chunk, dict):
-            continue
-        elif chunk.get("type") == "thinking":
-            thought = chunk.get("thinking")
-            pieces = thought if isinstance(thought, list) else [{"text": thought}]
-            if text := "".join([text_of(p.get("text")) or "" for p in pieces if isinstance(p, dict)]):
-                out.append(ReasoningDelta(text))
-        elif chunk.get("type") == "refusal":
-            if text := text_of(chunk.get("refusal")):
-                out.append(RefusalDelta(text))
-        elif text := text_of(chunk.get("text")):
-            out.append(TextDelta(text))
 
 
 def _annotation(annotation: object) -> Annotation | None:
