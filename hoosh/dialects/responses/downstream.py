@@ -118,7 +118,11 @@ class ResponsesDownstream:
             return raw
         fields = _decode_reference(raw)
         kind, identity = raw_of(fields, "type"), raw_of(fields, "id")
-        if identity is None or (kind != b'"item_reference"' and (kind is not None or "role" in fields)):
+        if (
+            identity is None
+            or identity[:1] != b'"'
+            or (kind != b'"item_reference"' and (kind is not None or "role" in fields))
+        ):
             return raw
         assert self._store is not None
         return self._store.item(self._caller or "", string_of(identity, "input")) or raw
