@@ -64,7 +64,10 @@ def test_openai_gets_the_clients_form_with_its_own_model():
 @pytest.mark.parametrize(
     ("usage", "expected"),
     [
-        (b'{"input_tokens":7,"output_tokens":3,"input_token_details":{"audio_tokens":5}}', Usage(7, 3, audio_prompt_tokens=5)),
+        (
+            b'{"input_tokens":7,"output_tokens":3,"input_token_details":{"audio_tokens":5}}',
+            Usage(7, 3, audio_prompt_tokens=5),
+        ),
         (b'{"prompt_tokens":7,"completion_tokens":3,"prompt_audio_seconds":4}', Usage(7, 3)),
         (b'{"type":"duration","seconds":4}', None),
         (b'{"input_tokens":"7","output_tokens":-1,"input_token_details":[]}', None),
@@ -266,7 +269,8 @@ VERBOSE = {
     "text": " Ask not. Why?\n",
     "segments": [
         {"id": 0, "text": " Ask not.", "start": 0.0, "end": 1.0, "tokens": [1, 2], "temperature": 0.0,
-         "avg_logprob": -0.1, "no_speech_prob": 0.01, "words": [piece(" Ask", 0, 0.4), piece(" not", 0.4, 0.9), piece(".", 0.9, 1.0)]},
+         "avg_logprob": -0.1, "no_speech_prob": 0.01,
+         "words": [piece(" Ask", 0, 0.4), piece(" not", 0.4, 0.9), piece(".", 0.9, 1.0)]},
         {"id": 1, "text": " Why?", "start": 1.0, "end": 3.2, "words": [piece(" Why", 1, 2), piece("?", 2, 3)]},
     ],
 }  # fmt: skip
