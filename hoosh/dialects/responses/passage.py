@@ -78,7 +78,8 @@ class ResponsesPassage:
         except (ValueError, RecursionError) as error:
             raise UpstreamBroke("The upstream's answer is not a JSON object.", provider=provider) from error
         if reply.error and (reply.status == "failed" or not isinstance(reply.output, list)):
-            raise error_of(reply.error, provider=provider)
+            whole = reply.error if isinstance(reply.error, dict) else msgspec.json.decode(body)
+            raise error_of(whole, provider=provider)
         if reply.status == "failed":
             raise error_in({}, provider=provider)
         if not isinstance(reply.output, list):

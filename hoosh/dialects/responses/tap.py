@@ -194,16 +194,16 @@ class ResponsesTap:
         if isinstance(response, dict):
             self.usage = read_usage(response.get("usage"))
             whole = response.get("error")
-        elif isinstance(whole, dict) and whole.get("error"):
+        elif isinstance(whole, dict) and isinstance(whole.get("error"), dict):
             whole = whole["error"]
         self.error = error_of(whole, provider=self._provider)
 
 
 def error_of(error: object, *, provider: str) -> UpstreamError:
-    """An error object, or an `error` event, whose `type` says only that."""
+    """An error object, or an `error` event, whose `type` says only that.  xAI's code stands beside its `error`."""
     if isinstance(error, dict):
         error = {name: value for name, value in error.items() if (name, value) != ("type", "error")}
-    return error_in({"error": error}, provider=provider)
+    return error_in(error, provider=provider)
 
 
 def _says_something(kind: str, data: bytes) -> bool:
