@@ -17,6 +17,8 @@ from hoosh.codec.sse import BOM, EventTooLarge, SseDecoder
 __all__ = ["EVENT_BYTES_MAX", "Frames"]
 
 EVENT_BYTES_MAX = 1 << 20
+WHITE_SPACE_MAX = 4096
+"""More than that before anything else is an odd stream of events."""
 
 _outside = re.compile(rb"[^ \t\r\n,\[]")
 _inside = re.compile(rb'[{}\[\]"]')
@@ -30,7 +32,7 @@ class Frames:
 
     def __init__(self, *, max_event_bytes: int = EVENT_BYTES_MAX) -> None:
         self._max = max_event_bytes
-        self._start = b""  # nothing but white space so far
+        self._start = b""  # white space, or half a byte order mark
         self._framing: _Events | _Objects | None = None
 
     @property
@@ -41,14 +43,13 @@ class Frames:
     def feed(self, data: bytes) -> list[bytes]:
         if self._framing is None:
             data = self._start + data
-            if BOM.startswith(data):
+            first = data.removeprefix(BOM).lstrip(b" \t\r\n")[:1]
+            if (not first or BOM.startswith(data)) and len(data) <= WHITE_SPACE_MAX:
                 self._start = data
                 return []
-            data = data.removeprefix(BOM).lstrip(b" \t\r\n")
+            data = data.removeprefix(BOM)
             self._start = b""
-            if not data:
-                return []
-            self._framing = _Objects(self._max) if data[:1] in (b"[", b"{") else _Events(self._max)
+            self._framing = _Objects(self._max) if first in (b"[", b"{") else _Events(self._max)
         return self._framing.feed(data)
 
     def close(self) -> list[bytes]:

@@ -118,7 +118,7 @@ def generation_config(request: ChatRequest, *, model: str) -> dict[str, Any]:
         "topP": sampling.top_p,
         "topK": sampling.top_k,
         "maxOutputTokens": sampling.max_tokens,
-        "stopSequences": list(sampling.stop) or None,
+        "stopSequences": [word for word in sampling.stop if word] or None,
         "seed": sampling.seed,
         "presencePenalty": sampling.presence_penalty,
         "frequencyPenalty": sampling.frequency_penalty,
