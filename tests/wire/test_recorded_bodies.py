@@ -42,7 +42,7 @@ def by_name(recording: Recording) -> str:
 
 def with_short_ids(sent: dict[str, Any]) -> None:
     """Some ids were blotted out of the recording: no longer such as Mistral gives and takes."""
-    for message in sent["messages"]:
+    for message in sent.get("messages", ()):
         for holder, name in [(message, "tool_call_id"), *((call, "id") for call in message.get("tool_calls") or ())]:
             if name in holder:
                 holder[name] = upstream_id(holder[name], FAMILY["mistral"])
