@@ -157,7 +157,7 @@ _TYPES = (
     _vendor(
         *("mistral", "Mistral", "https://api.mistral.ai", "MISTRAL_API_KEY"),
         models=_MISTRAL_MODELS,
-        kinds=_CHAT | {CallKind.EMBEDDING, CallKind.TRANSCRIPTION},
+        kinds=_CHAT | _SPEAKING | {CallKind.EMBEDDING, CallKind.TRANSCRIPTION},
         also=("mistralai",),
     ),
     _vendor(
@@ -171,7 +171,7 @@ _TYPES = (
     _vendor(
         *("openrouter", "OpenRouter", "https://openrouter.ai/api", "OPENROUTER_API_KEY"),
         models=("*/*",),
-        kinds=_TEXT_AND_VECTORS,
+        kinds=_TEXT_AND_VECTORS | _SPEAKING | {CallKind.TRANSCRIPTION},
     ),
     ProviderType("openai-compatible", "openai-compatible", False, None),
 )

@@ -193,7 +193,6 @@ FAMILY: Mapping[str, Quirks] = {
         cache_marks=True,
         thought_details=True,
         file_urls=True,
-        cannot=_NO_SPEECH,
     ),
     # Sound has dialects of its own (dialects/audio); what is left is OpenAI's: errors, keys, a list of models or none.
     "whisper": Quirks(cannot=frozenset(Capability) - {Capability.TRANSCRIPTION}),
