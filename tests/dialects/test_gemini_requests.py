@@ -16,6 +16,7 @@ from msgspec.structs import replace
 from hoosh.dialects.gemini import GeminiUpstream
 from hoosh.dialects.gemini.contents import NO_SIGNATURE
 from hoosh.errors import InvalidRequest
+from hoosh.testing.chats import chat_requests
 from hoosh.testing.contracts import REQUESTS, check_dialect
 from hoosh.values import (
     AudioPart,
@@ -446,3 +447,39 @@ def test_any_chat_is_a_json_object_or_an_invalid_request(chat: ChatRequest, name
     assert roles
     assert all(one != other for one, other in pairwise(roles))
     assert all(content["parts"] for content in said["contents"])
+
+
+def told(request: ChatRequest) -> list[Any]:
+    """Texts, calls and results of a chat, in their order."""
+    found: list[Any] = []
+    for part in [part for message in request.messages for part in message.parts]:
+        match part:
+            case TextPart(text=text) if text:
+                found.append(text)
+            case ToolCallPart():
+                found.append((part.id, part.name, json.loads(part.arguments or "{}")))
+            case ToolResultPart():
+                found.append((part.call_id, part.is_error))
+    return found
+
+
+@given(chat_requests(images=False), st.sampled_from(["gemini-1.5-pro", "gemini-2.5-flash", "gemini-3-pro"]))
+def test_a_sound_chat_keeps_its_words_calls_and_order(chat: ChatRequest, name: str) -> None:
+    try:
+        said = body(chat, name)
+    except InvalidRequest as refused:
+        if refused.param in ("n", "logprobs", "stop", "parallel_tool_calls"):
+            return
+        raise
+    heard: list[Any] = []
+    for part in [
+        *said.get("systemInstruction", {"parts": ()})["parts"],
+        *(p for c in said["contents"] for p in c["parts"]),
+    ]:
+        if part.get("text") and not part.get("thought"):
+            heard.append(part["text"])
+        elif call := part.get("functionCall"):
+            heard.append((call["id"], call["name"], call["args"]))
+        elif result := part.get("functionResponse"):
+            heard.append((result["id"], "error" in result["response"]))
+    assert heard == told(chat)

@@ -94,11 +94,15 @@ class _Events:
         self._held.append(data)
 
     def _split(self, block: bytes) -> list[bytes]:
+        crlf = b"\r" in block
+        events = block.split(b"\r\n\r\n" if crlf else b"\n\n")
+        ends = 2 * (len(events) - 1)
+        one_lined = block.count(b"\n") == ends and block.count(b"\r") == (ends if crlf else 0)
         frames: list[bytes] = []
-        for event in block.split(b"\r\n\r\n" if b"\r" in block else b"\n\n"):
+        for event in events:
             if len(event) > self._max:
                 raise EventTooLarge(self._max)
-            if event.startswith(b"data:") and b"\n" not in event and b"\r" not in event:
+            if one_lined and event.startswith(b"data:"):
                 frames.append(event[5:])
             elif event:
                 frames += _decoded(event, self._max)
@@ -112,6 +116,8 @@ def _decoded(event: bytes, limit: int) -> list[bytes]:
 
 def _blank_line_end(data: bytes) -> int:
     """The end of the last blank line, 0 where there is none."""
+    if data.endswith((b"\n\r\n", b"\n\n")):  # nearly always: whole events come in one piece
+        return len(data)
     end = max(data.rfind(b"\n\n") + 2, data.rfind(b"\n\r\n") + 3, data.rfind(b"\r\r") + 2)
     return end if end > 2 or data[:2] in (b"\n\n", b"\r\r") else 0
 
