@@ -215,6 +215,17 @@ def test_an_error_under_200_is_an_error(fields: dict[str, Any]):
     assert caught.value.code == "c"
 
 
+def test_prompt_tokens_are_counted_where_the_provider_counts_them():
+    dialect = ResponsesDownstream()
+    call = dialect.read(CallKind.TOKEN_COUNT, b'{"model":"m","input":"x"}')
+    assert ResponsesPassage().outgoing(call, model="true").path == "/v1/responses/input_tokens"
+    answer = dialect.encode_token_count(7)
+    assert json.loads(answer) == {"object": "response.input_tokens", "input_tokens": 7}
+    assert ResponsesPassage().read_reply(call, answer, STAMP, provider="p").body == answer
+    with pytest.raises(UpstreamBroke):
+        ResponsesPassage().read_reply(call, b"{}", STAMP, provider="p")
+
+
 @pytest.mark.parametrize("body", [b"", b"[]", b"{}", b'{"output":{}}', b"\xff", b"[" * 9999])
 def test_what_is_no_response_broke(body: bytes):
     with pytest.raises(UpstreamBroke):

@@ -55,6 +55,7 @@ class ResponsesDownstream:
     name = "responses"
     stream_type = b"text/event-stream; charset=utf-8"
     terminator = b""
+    id_headers: tuple[bytes, ...] = ()
 
     def __init__(self, store: ResponseStore | None = None, *, caller: str | None = None) -> None:
         self._store = store
@@ -67,7 +68,8 @@ class ResponsesDownstream:
     # -- requests ------------------------------------------------------------------------------------------------
 
     def read(self, kind: CallKind, body: bytes) -> Call:
-        if kind is not CallKind.CHAT:
+        """A chat, or (`POST /v1/responses/input_tokens`) the question how long its prompt is: the same body."""
+        if kind not in (CallKind.CHAT, CallKind.TOKEN_COUNT):
             raise InvalidRequest("The Responses API has no such operation.")
         fields = read_fields(body)
         model = take_model(fields)
@@ -132,6 +134,9 @@ class ResponsesDownstream:
             return call
         return replace(call, max_tokens=limit, fields={**call.fields, "max_output_tokens": Raw(b"%d" % limit)})
 
+    def immediate(self, call: Call) -> None:
+        return None
+
     def chat_request(self, call: Call) -> ChatRequest:
         return read_chat_request(call)
 
@@ -164,6 +169,9 @@ class ResponsesDownstream:
 
     def encode_embeddings(self, call: Call, embeddings: Embeddings, stamp: Stamp) -> bytes:
         raise NotImplementedError
+
+    def encode_token_count(self, tokens: int) -> bytes:
+        return dumps({"object": "response.input_tokens", "input_tokens": tokens})
 
     def keep_alive(self, call: Call) -> bytes:
         return b": keep-alive\n\n"

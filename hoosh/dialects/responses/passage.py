@@ -19,10 +19,10 @@ from hoosh.dialects.contract import Outgoing, Stamp, WholeReply
 from hoosh.dialects.faults import error_in
 from hoosh.dialects.responses.tap import ResponsesTap, error_of
 from hoosh.dialects.responses.whole import stream_of
-from hoosh.dialects.responses.wire import MARK, RESPONSES_PATH, SEAL, dumps, is_ours, read_usage
+from hoosh.dialects.responses.wire import MARK, RESPONSES_PATH, SEAL, TOKEN_COUNT_PATH, dumps, is_ours, read_usage
 from hoosh.dialects.signatures import read_id
 from hoosh.errors import UpstreamBroke
-from hoosh.values import Call, FinishReason
+from hoosh.values import Call, CallKind, FinishReason
 
 __all__ = ["ResponsesPassage"]
 
@@ -44,6 +44,8 @@ class Reply(Struct):
     usage: Any = None
     error: Any = None
     incomplete_details: Any = None
+    input_tokens: Any = None
+    """The whole answer to the question for them."""
 
 
 class Traces(Struct):
@@ -70,13 +72,16 @@ class ResponsesPassage:
         said = fields.get("input")
         if said is not None and any(trace in bytes(said) for trace in TRACES):
             fields["input"] = _without_ours(said)
-        return Outgoing(RESPONSES_PATH, _encode(fields))
+        path = TOKEN_COUNT_PATH if call.kind is CallKind.TOKEN_COUNT else RESPONSES_PATH
+        return Outgoing(path, _encode(fields))
 
     def read_reply(self, call: Call, body: bytes, stamp: Stamp, *, provider: str) -> WholeReply:
         try:
             reply = _decode_reply(body)
         except (ValueError, RecursionError) as error:
             raise UpstreamBroke("The upstream's answer is not a JSON object.", provider=provider) from error
+        if call.kind is CallKind.TOKEN_COUNT and type(reply.input_tokens) is int:
+            return WholeReply(body)
         if reply.error and (reply.status == "failed" or not isinstance(reply.output, list)):
             whole = reply.error if isinstance(reply.error, dict) else msgspec.json.decode(body)
             raise error_of(whole, provider=provider)

@@ -22,10 +22,22 @@ from hoosh.dialects.contract import ErrorFacts
 from hoosh.dialects.signatures import seal, unseal
 from hoosh.values import ReasoningPart, Usage
 
-__all__ = ["HOME", "MARK", "RESPONSES_PATH", "SEAL", "dumps", "error_json", "is_ours", "item_id", "loads"]
+__all__ = [
+    "HOME",
+    "MARK",
+    "RESPONSES_PATH",
+    "SEAL",
+    "TOKEN_COUNT_PATH",
+    "dumps",
+    "error_json",
+    "is_ours",
+    "item_id",
+    "loads",
+]
 __all__ += ["read_usage", "response_id", "response_of_item", "seal_thought", "unseal_thought", "usage_json"]
 
 RESPONSES_PATH = "/v1/responses"
+TOKEN_COUNT_PATH = "/v1/responses/input_tokens"
 HOME = "openai"
 MARK = "_hoosh_"
 SEAL = "hoosh:"
