@@ -68,6 +68,7 @@ def provider_json(state: ProviderState) -> dict[str, Any]:
         # Always the same words: what was caught may name addresses or repeat an upstream's text.
         "last_error": None if state.last_error is None else "health check failed",
         "models": list(state.models),
+        "capabilities": [capability.value for capability in state.capabilities],
     }
 
 

@@ -10,15 +10,18 @@ from hoosh.catalogue.providers import (
     local_ports,
     suggest_provider_type,
 )
+from hoosh.catalogue.recognition import SIGNS, is_sign_of
 
 __all__ = [
     "CATALOGUE_FILE",
     "PROVIDER_TYPES",
+    "SIGNS",
     "CatalogueModel",
     "ProviderType",
     "catalogue_models",
     "engine_at",
     "find_provider_type",
+    "is_sign_of",
     "keys_in",
     "local_ports",
     "merge_facts",

@@ -1,8 +1,9 @@
 """Local engines: found at their usual loopback ports, and looked for again and again while the house is open.
 
-    every few seconds, all ports at once: GET /v1/models
-        a model list   join the fleet, or bring its list up to date
-        nothing        after a few misses, leave it
+    every few seconds, all ports at once: the model list (GET /v1/models; Ollama's own GET /api/tags)
+        a list             whose is it?  join the fleet, or bring its list up to date
+        no list            an engine that never has one?  (whisper.cpp, Piper: see `catalogue.recognition`)
+        nothing            after a few misses, leave it
 
 The first round is short, and happens beside the listener, never before it: whoever needs its result waits for
 `gateway.discovered`.
@@ -10,17 +11,20 @@ The first round is short, and happens beside the listener, never before it: whoe
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import trio
+from msgspec import Struct
 
-from hoosh.catalogue import ProviderType, engine_at, local_ports
+from hoosh.catalogue import PROVIDER_TYPES, SIGNS, ProviderType, engine_at, is_sign_of, local_ports, model_facts
 from hoosh.config import Provider, local_provider
 from hoosh.errors import HooshError
 from hoosh.gateway.fleet import HttpUpstream
 from hoosh.gateway.gateway import Gateway
+from hoosh.http.deadlines import Timeouts
+from hoosh.http.message import HttpRequest, RequestHead
 from hoosh.routing import Route
-from hoosh.values import ModelCard
+from hoosh.values import Capability, ModelCard
 
 __all__ = ["Discovery"]
 
@@ -29,6 +33,16 @@ ROUND_S = 2.0
 EVERY_S = 10.0
 MISSES = 3
 """Rounds without an answer before a found engine is forgotten."""
+SPEAKS = frozenset({Capability.SPEECH})
+SIGN_BYTES = 1024 * 1024
+"""Piper's `/voices` tells each voice's whole configuration."""
+
+
+class Found(Struct, frozen=True):
+    """Who answers at a port, and with which models."""
+
+    kind: ProviderType
+    cards: Sequence[ModelCard]
 
 
 class Post:
@@ -52,10 +66,11 @@ class Discovery:
         self._build = build
         self._route_of = route_of
         self._posts: dict[int, Post] = {}
+        self._usual = local_ports()
 
     async def run(self, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
         async with trio.open_nursery() as pools:
-            for port, kinds in local_ports().items():
+            for port, kinds in self._usual.items():
                 if port != self._gateway.snapshot.config.server.port:  # that is ourselves
                     await self._watch(port, kinds[0], pools)
             task_status.started()
@@ -65,59 +80,103 @@ class Discovery:
                 await trio.sleep(EVERY_S)
                 await self._round(ROUND_S, pools)
 
-    async def _watch(self, port: int, kind: ProviderType, pools: trio.Nursery) -> None:
+    async def _watch(self, port: int, kind: ProviderType, pools: trio.Nursery) -> Post | None:
         """Take `port` for an engine of `kind`, unless the configuration knows better."""
         provider = local_provider(self._gateway.snapshot.config, kind, port)
-        if provider is not None:
-            upstream = self._build(provider)
-            await pools.start(upstream.pool.run)
-            self._posts[port] = Post(port, upstream)
+        if provider is None:
+            return None
+        upstream = self._build(provider)
+        await pools.start(upstream.pool.run)
+        post = self._posts[port] = Post(port, upstream)
+        return post
 
     async def _round(self, within_s: float, pools: trio.Nursery) -> None:
-        answers: dict[int, list[ModelCard]] = {}
+        answers: dict[int, Found] = {}
         with trio.move_on_after(within_s):
             async with trio.open_nursery() as probes:
                 for post in self._posts.values():
                     probes.start_soon(self._probe, post, answers)
         for post in list(self._posts.values()):
-            cards = answers.get(post.port)
-            if cards:
-                await self._learn(post, cards, pools)
+            found = answers.get(post.port)
+            if found is not None:
+                await self._learn(post, found, pools)
             else:
-                self._miss(post)
+                await self._miss(post, pools)
         self._gateway.reroute()
 
-    async def _probe(self, post: Post, answers: dict[int, list[ModelCard]]) -> None:
+    # -- who is there? --------------------------------------------------------------------------------------------
+
+    async def _probe(self, post: Post, answers: dict[int, Found]) -> None:
+        found = await self._listed(post) or await self._unlisted(post)
+        if found is not None:
+            answers[post.port] = found
+
+    async def _listed(self, post: Post) -> Found | None:
+        """An engine that lists its models, in the words of the one we take it for."""
+        if post.upstream.kind.unlisted:
+            return None
         try:
             cards = await post.upstream.list_models()
         except HooshError:
-            return
+            return None
         # A gateway like this one is not an engine, and might ask us back.
-        if not any(card.owned_by == "hoosh" for card in cards):
-            answers[post.port] = cards
+        if not cards or any(card.owned_by == "hoosh" for card in cards):
+            return None
+        return Found(self._owner(post, cards), cards)
 
-    async def _learn(self, post: Post, cards: list[ModelCard], pools: trio.Nursery) -> None:
-        kind = engine_at(post.port, [card.owned_by for card in cards]) or post.upstream.kind
-        if kind is not post.upstream.kind:
+    def _owner(self, post: Post, cards: Sequence[ModelCard]) -> ProviderType:
+        kind = post.upstream.kind
+        if kind.dialect != "openai":
+            return kind
+        if all(model_facts(card.id).can == SPEAKS for card in cards):
+            return PROVIDER_TYPES["openedai"]
+        return engine_at(post.port, [card.owned_by for card in cards]) or kind
+
+    async def _unlisted(self, post: Post) -> Found | None:
+        """An engine that has no such list, known by another sign."""
+        for kind in self._usual[post.port]:
+            if kind.wire in SIGNS and await self._gives_itself_away(post.upstream, kind):
+                return Found(kind, [ModelCard(name, kind.wire) for name in kind.unlisted])
+        return None
+
+    async def _gives_itself_away(self, upstream: HttpUpstream, kind: ProviderType) -> bool:
+        request = HttpRequest(RequestHead(upstream.origin, "GET", SIGNS[kind.wire].path))
+        timeouts = Timeouts(connect_s=ROUND_S, first_byte_s=ROUND_S, idle_s=ROUND_S, total_s=ROUND_S)
+        try:
+            status, headers, body = await upstream.pool.fetch(request, timeouts, max_bytes=SIGN_BYTES)
+        except HooshError:
+            return False
+        return is_sign_of(kind, status, headers.text(b"server") or "", body)
+
+    # -- what of it? ----------------------------------------------------------------------------------------------
+
+    async def _learn(self, post: Post, found: Found, pools: trio.Nursery) -> None:
+        if found.kind is not post.upstream.kind:
             self._lose(post)
-            await self._watch(post.port, kind, pools)
-            post = self._posts[post.port]
+            watched = await self._watch(post.port, found.kind, pools)
+            if watched is None:
+                return
+            post = watched
         post.misses = 0
         upstream, gateway = post.upstream, self._gateway
         if upstream.name not in gateway.fleet.members:
-            provider = local_provider(gateway.snapshot.config, kind, post.port)
+            provider = local_provider(gateway.snapshot.config, upstream.kind, post.port)
             if provider is None:
                 return
             gateway.fleet.join(upstream)
             gateway.add_route(self._route_of(provider))
         if gateway.fleet[upstream.name] is upstream:  # else two ports are taken for one engine: the first has it
             upstream.pulse.well()
-            gateway.lists.learn(upstream.name, cards)
+            gateway.lists.learn(upstream.name, found.cards)
 
-    def _miss(self, post: Post) -> None:
+    async def _miss(self, post: Post, pools: trio.Nursery) -> None:
         post.misses += 1
-        if post.misses >= MISSES:
-            self._lose(post)
+        if post.misses < MISSES:
+            return
+        self._lose(post)
+        likeliest = self._usual[post.port][0]
+        if post.upstream.kind is not likeliest:  # somebody else may come in its place
+            await self._watch(post.port, likeliest, pools)
 
     def _lose(self, post: Post) -> None:
         name, fleet = post.upstream.name, self._gateway.fleet

@@ -6,14 +6,15 @@ Requests that ask at the same time wait for the same round of questions.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 
 import trio
+from msgspec.structs import replace
 
-from hoosh.errors import HooshError
+from hoosh.errors import HooshError, InvalidRequest
 from hoosh.gateway.fleet import Fleet, Upstream
-from hoosh.routing import RouteTable
-from hoosh.values import ModelCard
+from hoosh.routing import RouteTable, Target
+from hoosh.values import ModelCard, ModelFacts
 
 __all__ = ["ModelLists"]
 
@@ -22,28 +23,44 @@ AGAIN_S = 2.0
 """After this, one that did not answer is asked again."""
 ASK_S = 5.0
 
+NOTHING_KNOWN = ModelFacts()
+
+FactsOf = Callable[[str, Target], ModelFacts]
+"""What is known of a target, asked for by that name: `FactBook.of`."""
+
 
 class ModelLists:
     """What each upstream serves, by its own word.  `known` is for routing; `merged` for clients."""
 
     def __init__(self, fleet: Fleet) -> None:
         self._fleet = fleet
-        self._cards: dict[str, tuple[ModelCard, ...]] = {}
+        self._cards: dict[str, dict[str, ModelCard]] = {}
         self._next_at: dict[str, float] = {}
         self._round = trio.Lock()
+        self.version = 0
+        """Goes up whenever somebody has said something new."""
 
     def learn(self, provider: str, cards: Iterable[ModelCard]) -> None:
         """`provider` has just said this of itself."""
-        self._cards[provider] = tuple(cards)
+        listed = {card.id: card for card in cards}
+        if listed != self._cards.get(provider):
+            self._cards[provider] = listed
+            self.version += 1
         self._next_at[provider] = trio.current_time() + FRESH_S
 
     def forget(self, provider: str) -> None:
-        self._cards.pop(provider, None)
         self._next_at.pop(provider, None)
+        if self._cards.pop(provider, None) is not None:
+            self.version += 1
 
     def known(self, provider: str) -> frozenset[str] | None:
         cards = self._cards.get(provider)
-        return None if cards is None else frozenset(card.id for card in cards)
+        return None if cards is None else frozenset(cards)
+
+    def facts(self, provider: str, model: str) -> ModelFacts:
+        """What `provider` itself has told of `model`."""
+        card = self._cards.get(provider, {}).get(model)
+        return NOTHING_KNOWN if card is None else card.facts
 
     async def refresh(self) -> None:
         """Ask whoever has not been asked lately, all at once.  Waits at most ASK_S; never raises for an upstream."""
@@ -66,15 +83,31 @@ class ModelLists:
         else:
             self._next_at[upstream.name] = trio.current_time() + AGAIN_S
 
-    def merged(self, routes: RouteTable) -> list[ModelCard]:
-        """Every model once, aliases and all; whoever would be asked first owns it."""
-        merged = {name: ModelCard(name, "hoosh") for name in routes.aliases}
+    def merged(self, routes: RouteTable, facts_of: FactsOf | None = None) -> list[ModelCard]:
+        """Every model once, aliases and all; whoever would be asked first owns it.
+
+        With `facts_of` each card tells all that is known of it, else only what its provider has told.
+        """
+        merged = {name: self._alias(name, routes, facts_of) for name in routes.aliases}
         for route in routes.routes:
-            for card in self._cards.get(route.name, ()):
-                if routes.serves(route, card.id):
-                    merged.setdefault(card.id, card)
+            for card in self._cards.get(route.name, {}).values():
+                if card.id not in merged and routes.serves(route, card.id):
+                    merged[card.id] = _with_facts(card, Target(route.name, card.id), facts_of)
             if route.name not in self._cards and not route.presumed:
                 for name in route.models:
-                    if not any(sign in name for sign in "*?["):
-                        merged.setdefault(name, ModelCard(name, route.name))
+                    if not any(sign in name for sign in "*?[") and name not in merged:
+                        merged[name] = _with_facts(ModelCard(name, route.name), Target(route.name, name), facts_of)
         return list(merged.values())
+
+    def _alias(self, name: str, routes: RouteTable, facts_of: FactsOf | None) -> ModelCard:
+        """An alias is as able as the first it stands for."""
+        card = ModelCard(name, "hoosh")
+        try:
+            first, *_ = routes.candidates(name)
+        except InvalidRequest:  # nobody serves it now, or not for chats
+            return card
+        return _with_facts(card, first, facts_of)
+
+
+def _with_facts(card: ModelCard, target: Target, facts_of: FactsOf | None) -> ModelCard:
+    return card if facts_of is None else replace(card, facts=facts_of(card.id, target))

@@ -220,6 +220,7 @@ async def test_health_of_the_providers_tells_no_secrets(house: House) -> None:
         "consecutive_failures": 0,
         "last_error": None,
         "models": ["gpt-*"],
+        "capabilities": [],
     }
     assert (second["status"], second["local"]) == ("disabled", True)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 
+import pytest
 import trio
 from gateway_house import ASK, CHAT, FakeUpstream, config
 
@@ -11,21 +12,42 @@ from hoosh.config import Config, Discovery, Logging, Provider
 from hoosh.gateway.discovery import EVERY_S, MISSES
 from hoosh.gateway.models import AGAIN_S
 from hoosh.testing.house import MemoryHouse, memory_house
-from hoosh.testing.upstream import Hang, json_reply
+from hoosh.testing.upstream import Body, End, Hang, Head, Step, error_reply, json_reply
 
 ANSWER = {"choices": [{"index": 0, "message": {"content": "salam"}, "finish_reason": "stop"}]}
 LOOKING = Config(discovery=Discovery(local=True, environment=False), logging=Logging(level="error"))
 
 
 def engine(*models: str, owner: str = "library") -> FakeUpstream:
-    """Lists `models`, and answers whatever else it is asked."""
+    """Lists `models` as OpenAI does, answers any chat, and has nothing else."""
+    listed = {"object": "list", "data": [{"id": name, "owned_by": owner} for name in models]}
+    return answering({"/v1/models": json_reply(listed)})
 
+
+def ollama(*models: str) -> FakeUpstream:
+    """Speaks nothing but Ollama's own language."""
+    answer = {"model": "m", "message": {"role": "assistant", "content": "salam"}, "done": True, "done_reason": "stop"}
+    return answering(
+        {
+            "/api/tags": json_reply({"models": [{"name": name, "model": name} for name in models]}),
+            "/api/chat": json_reply(answer),
+            CHAT: error_reply(404),
+        }
+    )
+
+
+def answering(paths: dict[str, list[Step]]) -> FakeUpstream:
     def script(request):
-        if request.method == "GET":
-            return json_reply({"object": "list", "data": [{"id": name, "owned_by": owner} for name in models]})
-        return json_reply(ANSWER)
+        found = paths.get(request.target)
+        if found is None:
+            return error_reply(404) if request.method == "GET" else json_reply(ANSWER)
+        return found
 
     return FakeUpstream(script)
+
+
+def page(body: bytes, server: str) -> list[Step]:
+    return [Head(200, [(b"server", server.encode()), (b"content-type", b"text/html")]), Body(body), End()]
 
 
 async def ids(house: MemoryHouse) -> list[str]:
@@ -33,9 +55,8 @@ async def ids(house: MemoryHouse) -> list[str]:
 
 
 async def test_an_engine_at_its_usual_port_is_found_and_asked(autojump_clock):
-    ollama = engine("qwen2.5:7b")
     async with memory_house(LOOKING) as house:
-        house.network.listen("127.0.0.1:11434", ollama.serve_wire)
+        house.network.listen("127.0.0.1:11434", ollama("qwen2.5:7b").serve_wire)
         await trio.sleep(EVERY_S * 2)
         assert await ids(house) == ["qwen2.5:7b", "echo"]
         status, headers, _ = await house.post(CHAT, {**ASK, "model": "qwen2.5:7b"})
@@ -50,6 +71,48 @@ async def test_what_an_engine_says_of_itself_counts_more_than_its_port(autojump_
         states = {provider.name: provider for provider in house.gateway.providers()}
         assert "localai" in states
         assert "llamacpp" not in states
+
+
+@pytest.mark.parametrize(
+    ("port", "upstream", "name", "models"),
+    [
+        (8080, answering({"/": page(b"<title>Whisper.cpp Server</title>", "whisper.cpp")}), "whisper", ["whisper-1"]),
+        (8080, answering({"/": page(b"<title>Whisper.cpp Server</title>", "")}), "whisper", ["whisper-1"]),
+        (8080, engine("phi-4", owner="llamacpp"), "llamacpp", ["phi-4"]),
+        (8080, answering({"/": page(b"<title>llama.cpp - chat</title>", "llama.cpp")}), None, []),
+        (5000, answering({"/voices": json_reply({"en_US-amy": {"audio": {}}})}), "piper", ["piper", "tts-1"]),
+        (5000, engine("llama-3"), "synapse", ["llama-3"]),
+        (5000, answering({"/voices": json_reply(["en_US-amy"])}), None, []),
+        (5000, answering({"/": page(b"ControlCenter", "AirTunes/890")}), None, []),
+        (8420, engine("llama-3"), "synapse", ["llama-3"]),
+        (8880, engine("tts-1", "kokoro", owner="kokoro"), "openedai", ["tts-1", "kokoro"]),
+        (8000, engine("tts-1", "tts-1-hd", owner="openai"), "openedai", ["tts-1", "tts-1-hd"]),
+        (11434, ollama("phi4"), "ollama", ["phi4"]),
+    ],
+)
+async def test_engines_that_share_a_port_are_told_apart(autojump_clock, port, upstream, name, models):
+    async with memory_house(LOOKING) as house:
+        house.network.listen(f"127.0.0.1:{port}", upstream.serve_wire)
+        await trio.sleep(EVERY_S * 2)
+        assert await ids(house) == [*models, "echo"]
+        assert [provider.name for provider in house.gateway.providers()] == ["echo", *([name] if name else [])]
+
+
+async def test_another_engine_may_come_to_the_port_of_one_that_has_gone(autojump_clock):
+    piper = answering({"/voices": json_reply({"amy": {}})})
+    async with memory_house(LOOKING) as house:
+        house.network.listen("127.0.0.1:5000", piper.serve_wire)
+        await trio.sleep(EVERY_S * 2)
+        assert "piper" in await ids(house)
+        house.network.stop("127.0.0.1:5000")
+        for wire in house.network.open:
+            if wire.peer != "gateway:80":
+                wire.reset()
+        await trio.sleep(EVERY_S * (MISSES + 8))
+        assert await ids(house) == ["echo"]
+        house.network.listen("127.0.0.1:5000", engine("llama-3").serve_wire)
+        await trio.sleep(EVERY_S * 2)
+        assert await ids(house) == ["llama-3", "echo"]
 
 
 async def test_an_engine_that_is_gone_is_forgotten_after_a_few_rounds_and_found_again(autojump_clock):
