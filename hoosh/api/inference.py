@@ -16,6 +16,7 @@ from msgspec import Struct
 from hoosh.api.errors import error_event, error_response, log_words, status_of, unwrap
 from hoosh.errors import HooshError
 from hoosh.gateway.account import Account
+from hoosh.gateway.audio import speak, transcribe
 from hoosh.gateway.chat import infer
 from hoosh.gateway.count import count_tokens
 from hoosh.gateway.gateway import Gateway
@@ -39,6 +40,10 @@ HOT_PATHS: dict[str, HotRoute] = {
     "/v1/chat/completions": HotRoute(CallKind.CHAT, "openai"),
     "/v1/completions": HotRoute(CallKind.COMPLETION, "openai"),
     "/v1/embeddings": HotRoute(CallKind.EMBEDDING, "openai"),
+    "/v1/audio/transcriptions": HotRoute(CallKind.TRANSCRIPTION, "openai", transcribe),
+    "/v1/audio/translations": HotRoute(CallKind.TRANSLATION, "openai", transcribe),
+    "/v1/audio/speech": HotRoute(CallKind.SPEECH, "openai", speak),
+    "/v1/transcribe": HotRoute(CallKind.TRANSCRIPTION, "openai", transcribe),
     "/v1/responses": HotRoute(CallKind.CHAT, "responses"),
     "/v1/responses/input_tokens": HotRoute(CallKind.TOKEN_COUNT, "responses", count_tokens),
     "/v1/messages": HotRoute(CallKind.CHAT, "anthropic"),

@@ -1,0 +1,223 @@
+"""The path of a sound request: `transcribe` (speech to text, also into English) and `speak` (text to speech).
+
+    who is asking → what is asked → who may answer → one open reply → the relay          as in `chat.py`
+
+A transcript is one body, or events that the relay of chats passes on.  Speech goes through piece by piece as it is
+made; one that is cut ends as a broken response, with no word of the error in it: nobody's player would read that.
+
+An upstream may have to be asked in more than one way (`AudioDialect`): the next is tried after a 404 or 405.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+import trio
+from msgspec.structs import replace
+
+from hoosh.access import may_use, require_scope
+from hoosh.dialects.audio import (
+    AudioDialect,
+    AudioReply,
+    TranscriptTap,
+    audio_dialect,
+    read_speech,
+    read_transcription,
+    speech_type,
+    told_as_stream,
+)
+from hoosh.dialects.contract import ErrorFacts, Outgoing, Stamp, StreamTap, WholeReply
+from hoosh.dialects.openai import OpenAIDownstream
+from hoosh.errors import Forbidden, InvalidRequest, UpstreamBroke, UpstreamError
+from hoosh.gateway.account import Account
+from hoosh.gateway.chat import answer_headers, check_media_type
+from hoosh.gateway.dispatch import Dispatch, Reply
+from hoosh.gateway.fleet import HttpUpstream, Upstream
+from hoosh.gateway.relay import REPLY_BYTES, relay_stream
+from hoosh.gateway.way import relayed_headers
+from hoosh.http.exchange import Exchange
+from hoosh.http.message import Header
+from hoosh.routing import Target
+from hoosh.values import Call, Caller, SpeechRequest, TranscriptionRequest
+
+if TYPE_CHECKING:
+    from hoosh.gateway.gateway import Gateway
+
+__all__ = ["AUDIO_BODY_BYTES", "speak", "transcribe"]
+
+AUDIO_BODY_BYTES = 50 * 1024 * 1024
+"""OpenAI takes files of 25 MB."""
+NO_SUCH_PATH = frozenset({404, 405})
+OPENAI_BETA = frozenset({b"openai-beta"})
+MAGIC_BYTES = 12
+"""Enough of a sound to know its kind."""
+
+
+async def transcribe(gateway: Gateway, exchange: Exchange, account: Account) -> None:
+    """Answer `POST /v1/audio/transcriptions` or `…/translations`.  Raises HooshError."""
+    caller = _authenticate(gateway, exchange, account)
+    content_type = exchange.headers.get(b"content-type") or b""
+    if content_type.lower().startswith(b"multipart/"):
+        _check_sender(exchange)
+    body = await exchange.body(AUDIO_BODY_BYTES)
+    request = read_transcription(account.kind, content_type, exchange.query, body)
+    call = account.call = Call(account.kind, request.model, {}, stream=request.stream)
+    candidates = await _candidates(gateway, exchange, caller, call)
+    ways = _Ways(account, lambda dialect, model: dialect.encode_transcription(request, model=model), request)
+    async with Dispatch(candidates, ways, gateway.fleet, account) as reply:
+        headers = answer_headers(account)
+        if request.stream:
+            await relay_stream(exchange, reply, call, account, headers, gateway.silence)
+            return
+        whole = await reply.response.read(REPLY_BYTES)
+        media_type = _media_type(reply)
+        told = ways.dialect.decode_transcription(request, media_type, whole, provider=reply.provider)
+        await _answer(exchange, account, headers, told)
+
+
+async def speak(gateway: Gateway, exchange: Exchange, account: Account) -> None:
+    """Answer `POST /v1/audio/speech`.  Raises HooshError."""
+    caller = _authenticate(gateway, exchange, account)
+    check_media_type(exchange, account.downstream)
+    request = read_speech(await exchange.body(gateway.snapshot.config.server.max_body_bytes))
+    call = account.call = Call(account.kind, request.model, {}, stream=request.events, provider=request.provider)
+    candidates = await _candidates(gateway, exchange, caller, call)
+    ways = _Ways(account, lambda dialect, model: dialect.encode_speech(request, model=model))
+    async with Dispatch(candidates, ways, gateway.fleet, account) as reply:
+        headers, media_type = answer_headers(account), _media_type(reply)
+        if ways.dialect.wraps_speech(request, media_type):
+            whole = await reply.response.read(REPLY_BYTES)
+            told = ways.dialect.decode_speech(request, media_type, whole, provider=reply.provider)
+            await _answer(exchange, account, headers, told)
+        else:
+            await _relay_sound(exchange, reply, request, account, headers)
+
+
+# -- before ------------------------------------------------------------------------------------------------------
+
+
+def _authenticate(gateway: Gateway, exchange: Exchange, account: Account) -> Caller:
+    caller = gateway.authenticate(exchange.headers)
+    account.caller = caller.name
+    require_scope(caller, "inference")
+    return caller
+
+
+def _check_sender(exchange: Exchange) -> None:
+    """A form without a key must not come from a browser.
+
+    Browsers send forms to other sites without asking first: a page must not be able to spend the keys of a gateway on
+    its reader's loopback.  A key in a header makes them ask.
+    """
+    headers = exchange.headers
+    has_key = any(headers.get(name) for name in (b"authorization", b"x-api-key"))
+    if not has_key and any(headers.get(name) for name in (b"origin", b"referer", b"sec-fetch-site")):
+        raise Forbidden("A browser must send an API key with a form, or the sound itself as `audio/…`.")
+
+
+async def _candidates(gateway: Gateway, exchange: Exchange, caller: Caller, call: Call) -> tuple[Target, ...]:
+    may_use(caller, call.model)
+    return await gateway.candidates(call, call.provider or exchange.headers.text(b"x-hoosh-provider"))
+
+
+class _Ways:
+    """The ways of one request to an upstream: `turn` says which."""
+
+    def __init__(
+        self,
+        account: Account,
+        encode: Callable[[AudioDialect, str], tuple[Outgoing, ...]],
+        request: TranscriptionRequest | None = None,
+    ) -> None:
+        self.dialect: AudioDialect
+        """Of the upstream asked last."""
+        self._account = account
+        self._encode = encode
+        self._request = request
+        self._turn = 0
+        self._ways: tuple[Outgoing, ...] = ()
+
+    async def to(self, upstream: Upstream, model: str) -> tuple[Any, Outgoing]:
+        self.dialect = _dialect_of(upstream)
+        if not self._ways:
+            self._ways = self._encode(self.dialect, model)
+        way = self._ways[self._turn]
+        relayed = relayed_headers(self._account.exchange.headers, OPENAI_BETA, self._account.request_id)
+        passage = None if self._request is None else _TranscriptPassage(self.dialect, self._request)
+        return passage, replace(way, headers=[*relayed, *way.headers])
+
+    def has_another(self, upstream: Upstream, passage: object, error: UpstreamError) -> bool:
+        """An upstream that does not know the path may know another; it is tried next."""
+        self._turn += 1
+        return error.status in NO_SUCH_PATH and self._turn < len(self._ways)
+
+
+def _dialect_of(upstream: Upstream) -> AudioDialect:
+    dialect = audio_dialect(upstream.kind.wire) if isinstance(upstream, HttpUpstream) else None
+    if dialect is None:
+        message = f"Provider `{upstream.name}` can neither listen nor speak."
+        raise InvalidRequest(message, param="model", code="unsupported_operation")
+    return dialect
+
+
+# -- after -------------------------------------------------------------------------------------------------------
+
+
+class _TranscriptPassage:
+    """A `Passage`, as far as the relay of a stream needs one."""
+
+    def __init__(self, dialect: AudioDialect, request: TranscriptionRequest) -> None:
+        self._dialect = dialect
+        self._request = request
+
+    def tap(self, call: Call, stamp: Stamp, *, provider: str) -> StreamTap:
+        return TranscriptTap(provider=provider)
+
+    def as_stream(self, call: Call, body: bytes, stamp: Stamp, *, provider: str) -> WholeReply:
+        told = self._dialect.decode_transcription(self._request, "application/json", body, provider=provider)
+        return WholeReply(told_as_stream(told.body, provider=provider), told.usage)
+
+
+async def _answer(exchange: Exchange, account: Account, headers: list[Header], told: AudioReply) -> None:
+    account.usage = told.usage
+    account.first_token_at = trio.current_time()
+    account.sent_bytes = len(told.body)
+    headers.append((b"content-type", told.media_type.encode("latin-1", "replace")))
+    await exchange.respond(200, headers, told.body)
+    account.answered(200)
+
+
+async def _relay_sound(
+    exchange: Exchange, reply: Reply, request: SpeechRequest, account: Account, headers: list[Header]
+) -> None:
+    """Pass on sound as it comes.  Raises UpstreamBroke where it is none, before anything has gone out."""
+    response = reply.response
+    piece = await response.receive()
+    while piece and len(piece) < MAGIC_BYTES and not response.ended and (more := await response.receive()):
+        piece += more
+    media_type = speech_type(request.response_format, _media_type(reply), piece)
+    if media_type is None:
+        raise UpstreamBroke(f"Provider `{reply.provider}` gave an answer without sound.", provider=reply.provider)
+    headers.append((b"content-type", media_type.encode("latin-1", "replace")))
+    account.first_token_at = trio.current_time()
+    await exchange.start(200, headers)
+    if not media_type.startswith("text/event-stream"):
+        account.downstream = _SoundDownstream()
+    while piece:
+        account.sent_bytes += len(piece)
+        await exchange.send(piece)
+        piece = await response.receive()
+    await exchange.end()
+    account.answered(200)
+
+
+class _SoundDownstream(OpenAIDownstream):
+    """Once sound has begun there is no place for words."""
+
+    def error_event(self, facts: ErrorFacts) -> bytes:
+        return b""
+
+
+def _media_type(reply: Reply) -> str:
+    return reply.response.headers.text(b"content-type") or ""
