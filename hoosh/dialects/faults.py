@@ -6,8 +6,11 @@
     {"detail": "text"} or {"detail": [{"loc", "msg"}]}   Mistral's gateway, FastAPI
     text, HTML, nothing                                  Ifran, proxies in between
 
-The vendor's own words are kept.  Retry-After is read from the header (seconds or a date), else from Google's
-`retryDelay`, else from the "Please try again in 6m0s" that OpenAI and Groq write.
+The vendor's own words are kept, but for two verdicts that every client knows by OpenAI's code (`verdicts.py`); the
+vendor's code for them is its `kind` then, unless it has one.  A number as code only repeats the HTTP status, where
+there is one: inside a stream it is all there is, and kept as text.  Retry-After is read from the header (seconds or a
+date), else from Google's `retryDelay` or a `retry_after`, else from the "Please try again in 6m0s" that OpenAI and Groq
+write.
 
 Source: wire notes 2.1 to 2.17; RFC 9110, section 10.2.3.
 """
@@ -22,6 +25,7 @@ from typing import Any
 
 import msgspec
 
+from hoosh.dialects.verdicts import verdict_in
 from hoosh.errors import UpstreamError
 
 __all__ = ["MESSAGE_CHARS_MAX", "decode_error", "error_in", "retry_after_s"]
@@ -32,7 +36,9 @@ RETRY_AFTER_MAX_S = 30 * 86400.0
 """Longer waits are nonsense, or a clock that is wrong."""
 
 _try_again = re.compile(
-    r"(?:try again|retry) in (?:(\d{1,4})h)?(?:(\d{1,4})m(?!s))?(?:(\d{1,9}(?:\.\d{1,12})?)(ms|s))?"
+    r"(?:try again|retry|wait)(?: in| after)? "
+    r"(?:(\d{1,4}) ?h)?(?:(\d{1,4}) ?m(?!s|illi))?(?:(\d{1,9}(?:\.\d{1,12})?) ?(ms|milli|s))?",
+    re.IGNORECASE,
 )
 
 
@@ -41,8 +47,7 @@ def decode_error(status: int, retry_after: str | None, body: bytes, *, provider:
     try:
         answer = msgspec.json.decode(body)
     except (ValueError, RecursionError):  # msgspec's errors and UnicodeDecodeError are ValueErrors
-        message = _text_of(body) or f"The upstream answered with status {status} and no explanation."
-        return UpstreamError(message, provider=provider, status=status, retry_after_s=retry_after_s(retry_after, now_s))
+        answer = _text_of(body) or f"The upstream answered with status {status} and no explanation."
     error = error_in(answer, provider=provider, status=status)
     waited_s = retry_after_s(retry_after, now_s)
     if waited_s is not None:
@@ -59,15 +64,20 @@ def error_in(answer: object, *, provider: str, status: int | None = None) -> Ups
     inner = outer.get("error")
     error = inner if isinstance(inner, Mapping) else outer
     message = _message_of(outer, inner) or _text(answer) or "The upstream reported an error without a message."
-    code = _word(error.get("code"), outer.get("code"))
+    code = _word(error.get("code"), outer.get("code"), error.get("status"))
+    kind = _word(error.get("type"))
+    named = _status_in(error) if status is None else status
+    verdict = verdict_in(named, code, kind, message + _words_below(error))
+    if verdict is not None and verdict != code:
+        code, kind = verdict, kind or code
     return UpstreamError(
         message[:MESSAGE_CHARS_MAX],
         provider=provider,
-        status=_status_in(error) if status is None else status,
-        code=code or _word(error.get("status")),
-        kind=_word(error.get("type")),
+        status=named,
+        code=code or _number(error.get("code"), in_stream=status is None),
+        kind=kind,
         param=_word(error.get("param")),
-        retry_after_s=_wait_in(error, message),
+        retry_after_s=_wait_in(outer, error, message),
     )
 
 
@@ -114,8 +124,22 @@ def _text(value: object) -> str | None:
 
 
 def _word(*values: object) -> str | None:
-    """The first that is text, shortened.  Numbers only repeat the status."""
+    """The first that is text, shortened."""
     return next((value[:WORD_CHARS_MAX] for value in values if isinstance(value, str) and value.strip()), None)
+
+
+def _words_below(error: Mapping[Any, Any]) -> str:
+    """What a vendor behind the vendor said (OpenRouter's `metadata`, Azure's `innererror`), only to be recognised."""
+    below = [error.get("metadata"), error.get("innererror")]
+    said = [inner.get(name) for inner in below if isinstance(inner, Mapping) for name in ("raw", "code")]
+    return "".join([f"\n{words}" for words in said if isinstance(words, str)])
+
+
+def _number(code: object, *, in_stream: bool) -> str | None:
+    """A code that is a number, as text, where it says more than the HTTP status."""
+    if type(code) is not int or not 0 < code < 1 << 31:
+        return None
+    return str(code) if in_stream or not 100 <= code <= 599 else None
 
 
 def _status_in(error: Mapping[Any, Any]) -> int | None:
@@ -126,17 +150,21 @@ def _status_in(error: Mapping[Any, Any]) -> int | None:
     return None
 
 
-def _wait_in(error: Mapping[Any, Any], message: str) -> float | None:
+def _wait_in(outer: Mapping[Any, Any], error: Mapping[Any, Any], message: str) -> float | None:
     details = error.get("details")
     for detail in details if isinstance(details, list) else ():
         delay = detail.get("retryDelay") if isinstance(detail, Mapping) else None
         if isinstance(delay, str) and delay.endswith("s"):
             return retry_after_s(delay[:-1], 0.0)
-    found = _try_again.search(message, 0, MESSAGE_CHARS_MAX)
-    if found is None or not any(found.groups()):
+    for holder in (error, outer, error.get("metadata")):
+        wait = holder.get("retry_after", holder.get("retry_after_seconds")) if isinstance(holder, Mapping) else None
+        if type(wait) in (int, float):
+            return retry_after_s(str(wait), 0.0)
+    found = next((each for each in _try_again.finditer(message, 0, MESSAGE_CHARS_MAX) if any(each.groups())), None)
+    if found is None:
         return None
     hours, minutes, seconds, unit = found.groups()
-    wait_s = int(hours or 0) * 3600 + int(minutes or 0) * 60 + float(seconds or 0) * (0.001 if unit == "ms" else 1)
+    wait_s = int(hours or 0) * 3600 + int(minutes or 0) * 60 + float(seconds or 0) * (0.001 if unit and unit[0] in "mM" else 1)
     return min(wait_s, RETRY_AFTER_MAX_S)
 
 
