@@ -5,8 +5,8 @@ blocks.py).  Left out: seed, penalties, min_p, names of participants, `strict` a
 
 * temperature, top_p and top_k for a model that takes none, or while it thinks (the API refuses them then);
 * top_p beside temperature for a model that takes one of them;
-* thinking where a tool is forced, or where the calls it would go on from were thought by another model (the API
-  refuses both); the effort stays where the model has a word for it.
+* thinking where a tool is forced (unless the client spoke of thinking in Anthropic's own words), or where the calls it
+  would go on from were thought by another model: the API refuses both.  The effort stays where the model has a word.
 
 Source: wire notes 2.2.
 """
@@ -86,7 +86,8 @@ def _written(request: ChatRequest, model: str) -> tuple[Body, HeaderList]:
     system, turns = turns_of(request.messages, system_anywhere=generation.system_anywhere)
     limit = request.sampling.max_tokens or generation.max_output_tokens
     thinking = thinking_of(request.reasoning, extension, model, generation, limit)
-    if thinking.is_on and (_is_forced(request) or (not generation.is_adaptive and breaks_thought(turns))):
+    broken = generation.takes_budget and not generation.is_adaptive and breaks_thought(turns)
+    if thinking.is_on and (broken or (extension is None and _is_forced(request))):
         thinking = Thinking(effort=thinking.effort)
     body = Body(model, turns, thinking.max_tokens or limit, system or None, thinking=thinking.config)
     body.output_config = _output_config(request, extension, thinking)

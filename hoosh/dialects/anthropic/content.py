@@ -116,12 +116,13 @@ class OpaqueBlock(Block):
 class Content:
     """The blocks that are open.  Events are put at the end of `out`."""
 
-    __slots__ = ("blocks", "calls", "has_content", "text_chars")
+    __slots__ = ("blocks", "calls", "has_content", "opaque", "text_chars")
 
     def __init__(self) -> None:
         self.blocks: dict[int, Block] = {}
         self.calls = 0
         self.has_content = False
+        self.opaque = 0  # how many blocks that only Anthropic knows have been opened
         self.text_chars = 0
 
     def open(self, index: int, block: dict[str, Any], out: list[ReplyEvent], raw: Raw | None = None) -> None:
@@ -144,6 +145,7 @@ class Content:
                 self._open_call(index, block, out)
             case _:
                 self.has_content = True
+                self.opaque += 1
                 self.blocks[index] = OpaqueBlock(block, raw)
 
     def _open_call(self, index: int, block: Mapping[str, Any], out: list[ReplyEvent]) -> None:

@@ -24,7 +24,7 @@ from msgspec import Struct
 
 from hoosh.dialects.anthropic.content import Content, OpaqueBlock, word
 from hoosh.dialects.anthropic.errors import error_of
-from hoosh.dialects.anthropic.frames import EVENT_BYTES_MAX, Frames, events_of
+from hoosh.dialects.anthropic.frames import EVENT_BYTES_MAX, Frames, deltas_in, events_of
 from hoosh.dialects.anthropic.stops import finish_of
 from hoosh.dialects.anthropic.wire import mended, read_usage
 from hoosh.dialects.contract import Ending
@@ -52,6 +52,7 @@ class Piece(Struct, tag="content_block_delta", gc=False):
 
 
 _decode_piece = msgspec.json.Decoder(Piece).decode
+_decode_pieces = msgspec.json.Decoder(list[Piece]).decode
 
 UNREADABLE = (ValueError, RecursionError)
 """How msgspec and json refuse: their errors and UnicodeDecodeError are ValueErrors."""
@@ -96,29 +97,42 @@ class AnthropicDecoder:
         return out, Ending.COMPLETE if self.terminated else Ending.CUT
 
     def _take_block(self, block: bytes, out: list[ReplyEvent]) -> None:
-        content = self._content
-        blocks = content.blocks
+        deltas = deltas_in(block) if len(block) <= self._frames.max_bytes else None
+        if deltas is not None:
+            try:
+                pieces = _decode_pieces(deltas[0])
+            except UNREADABLE:
+                pieces = []
+            if len(pieces) == deltas[1] and self._take_pieces(pieces, out):
+                return
         for _, name, data in events_of(block, self._frames.max_bytes):
-            if name == b"content_block_delta":
-                try:
-                    piece = _decode_piece(data)
-                except UNREADABLE:
-                    pass
-                else:
-                    delta = piece.delta
-                    if type(delta) is JsonPiece:
-                        content.arguments(piece.index, delta.partial_json, out)
-                        continue
-                    if type(blocks.get(piece.index)) is not OpaqueBlock:
-                        if type(delta) is TextPiece:
-                            content.text(delta.text, out)
-                        elif type(delta) is ThinkingPiece:
-                            content.thinking(delta.thinking, out)
-                        continue
+            if name == b"content_block_delta" and self._is_piece(data, out):
+                continue
             if data:
                 self._take(name, data, out)
                 if self.terminated or self.error is not None:
                     return
+
+    def _is_piece(self, data: bytes, out: list[ReplyEvent]) -> bool:
+        try:
+            return self._take_pieces([_decode_piece(data)], out)
+        except UNREADABLE:
+            return False
+
+    def _take_pieces(self, pieces: list[Piece], out: list[ReplyEvent]) -> bool:
+        """False where one of them belongs to a block of its own kind; then nothing is taken."""
+        content = self._content
+        if content.opaque and any(type(content.blocks.get(piece.index)) is OpaqueBlock for piece in pieces):
+            return False
+        for piece in pieces:
+            delta = piece.delta
+            if isinstance(delta, TextPiece):
+                content.text(delta.text, out)
+            elif isinstance(delta, ThinkingPiece):
+                content.thinking(delta.thinking, out)
+            else:
+                content.arguments(piece.index, delta.partial_json, out)
+        return True
 
     def _take(self, name: bytes, data: bytes, out: list[ReplyEvent]) -> None:
         """One event, whatever it is."""

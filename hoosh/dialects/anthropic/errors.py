@@ -60,5 +60,7 @@ def status_for(status: int) -> int:
 
 def error_json(facts: ErrorFacts) -> bytes:
     kind = TYPES.get(facts.status) or ("invalid_request_error" if facts.status < 500 else "api_error")
+    if facts.kind in STATUSES and facts.kind != "invalid_request_error":  # which is OpenAI's word for far more
+        kind = facts.kind
     error = {"type": kind, "message": facts.message}
     return encode({"type": "error", "error": error, "request_id": facts.request_id or None})

@@ -14,9 +14,13 @@ from collections.abc import Iterator
 
 from hoosh.codec.sse import BOM, EventTooLarge
 
-__all__ = ["EVENT_BYTES_MAX", "Frames", "events_of"]
+__all__ = ["EVENT_BYTES_MAX", "LEAD", "Frames", "deltas_in", "events_of"]
 
 EVENT_BYTES_MAX = 1 << 20
+
+LEAD = b"event: content_block_delta\ndata: {"
+"""How nearly every event begins."""
+JOINT = b"}\n\n" + LEAD
 
 # A CR that ends the buffer is undecided: LF may follow.  Each alternative begins with a literal: `re` skips to it.
 _second = rb"(?:\n|\r\n|\r(?=[^\n]))"
@@ -70,6 +74,18 @@ class Frames:
         self._held.append(data)
         self._edge = (self._edge + data)[-3:] if len(self._held) > 1 else data[-3:]
         return b""
+
+
+def deltas_in(block: bytes) -> tuple[bytes, int] | None:
+    """A block of deltas and nothing else as one JSON list, and how many there are; None for any other block.
+
+    If the list decodes to as many objects, it is the events and nothing else: no line end is left in it.
+    """
+    if not (block.startswith(LEAD) and block.endswith(b"}\n\n")):
+        return None
+    events = block[len(LEAD) : -3].split(JOINT)
+    text = b"},{".join(events)
+    return None if text.find(b"\n") >= 0 or text.find(b"\r") >= 0 else (b"[{%b}]" % text, len(events))
 
 
 def events_of(block: bytes, max_bytes: int) -> Iterator[tuple[bytes, bytes, bytes]]:

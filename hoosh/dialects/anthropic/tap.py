@@ -22,16 +22,13 @@ from msgspec import Struct
 
 from hoosh.dialects.anthropic.decoder import UNREADABLE, loads
 from hoosh.dialects.anthropic.errors import error_of
-from hoosh.dialects.anthropic.frames import EVENT_BYTES_MAX, Frames, events_of
+from hoosh.dialects.anthropic.frames import EVENT_BYTES_MAX, LEAD, Frames, deltas_in, events_of
 from hoosh.dialects.anthropic.wire import read_usage
 from hoosh.dialects.contract import Ending
 from hoosh.errors import UpstreamError
 from hoosh.values import Usage
 
 __all__ = ["AnthropicTap"]
-
-LEAD = b"event: content_block_delta\ndata: {"
-JOINT = b"}\n\n" + LEAD
 
 
 class Piece(Struct, tag="content_block_delta", gc=False):
@@ -91,19 +88,16 @@ class AnthropicTap:
 
     def _is_plain(self, block: bytes) -> bool:
         """Every event of the block is a delta to be passed on; then it is counted.  False changes nothing."""
-        if not (block.startswith(LEAD) and block.endswith(b"}\n\n") and len(block) <= self._frames.max_bytes):
+        deltas = deltas_in(block) if len(block) <= self._frames.max_bytes else None
+        if deltas is None:
             return False
-        events = block[len(LEAD) : -3].split(JOINT)
-        text = b"},{".join(events)
-        if text.find(b"\n") >= 0 or text.find(b"\r") >= 0:
-            return False
+        text, count = deltas
         try:
-            # As many objects as events and no line end left: the list is our events and nothing else.
-            if len(_decode_pieces(b"[{%b}]" % text)) != len(events):
+            if len(_decode_pieces(text)) != count:
                 return False
         except UNREADABLE:
             return False
-        self.chunks += len(events)
+        self.chunks += count
         self.has_content = True
         return True
 

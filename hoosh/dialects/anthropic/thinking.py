@@ -20,7 +20,7 @@ from hoosh.dialects.anthropic.wire import ThinkingConfig
 from hoosh.errors import InvalidRequest
 from hoosh.values import Effort, Reasoning
 
-__all__ = ["Thinking", "thinking_of"]
+__all__ = ["BUDGET_TOKENS_MIN", "Thinking", "thinking_of"]
 
 BUDGET_TOKENS_MIN = 1024
 

@@ -12,7 +12,7 @@ from typing import Any
 
 from hoosh.dialects.anthropic.wire import encode
 
-__all__ = ["event_of", "stream_of"]
+__all__ = ["event_of", "stream_of", "told"]
 
 ENDING = ("stop_reason", "stop_sequence", "stop_details", "container")
 
@@ -28,7 +28,7 @@ def stream_of(message: dict[str, Any]) -> bytes:
     events = [event_of("message_start", message=shell)]
     for index, block in enumerate(content if isinstance(content, list) else ()):
         if isinstance(block, dict):
-            opening, deltas = _told(block)
+            opening, deltas = told(block)
             events.append(event_of("content_block_start", index=index, content_block=opening))
             events += [event_of("content_block_delta", index=index, delta=delta) for delta in deltas]
             events.append(event_of("content_block_stop", index=index))
@@ -37,7 +37,7 @@ def stream_of(message: dict[str, Any]) -> bytes:
     return b"".join(events)
 
 
-def _told(block: dict[str, Any]) -> tuple[dict[str, Any], list[dict[str, Any]]]:
+def told(block: dict[str, Any]) -> tuple[dict[str, Any], list[dict[str, Any]]]:
     return _opening(block), list(_deltas(block))
 
 
