@@ -73,7 +73,7 @@ def test_a_plain_request_says_no_more_than_was_asked():
 
 
 def test_sampling_goes_into_options_and_only_what_was_set():
-    sampling = Sampling(0.0, 0.9, 40, 0.05, 7, ("a", "b"), 0.1, 0.2, 100)
+    sampling = Sampling(0.0, 0.9, 40, 0.05, 7, ("a", "", "b"), 0.1, 0.2, 100)
     assert ask(sampling=sampling)["options"] == {
         "temperature": 0.0,
         "top_p": 0.9,

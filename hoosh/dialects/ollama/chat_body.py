@@ -154,7 +154,7 @@ def _options(request: ChatRequest, own: ModelOptions) -> ModelOptions:
         top_k=sampling.top_k,
         min_p=sampling.min_p,
         seed=sampling.seed,
-        stop=sampling.stop or None,
+        stop=tuple(text for text in sampling.stop if text) or None,  # "" would stop before the first word
         presence_penalty=sampling.presence_penalty,
         frequency_penalty=sampling.frequency_penalty,
         num_predict=own.num_predict if sampling.max_tokens is None else sampling.max_tokens,
