@@ -23,6 +23,7 @@ from hoosh.dialects.registry import upstream_dialect
 from hoosh.gateway.discovery import Discovery
 from hoosh.gateway.fleet import EchoUpstream, Fleet, HttpUpstream
 from hoosh.gateway.gateway import Gateway
+from hoosh.gateway.media import MediaFetcher, fetch_media
 from hoosh.gateway.relay import SilenceWatch
 from hoosh.http.client import Pool, PoolLimits
 from hoosh.http.deadlines import Timeouts
@@ -33,7 +34,6 @@ from hoosh.observe.lag import LagWatch
 from hoosh.observe.logs import AccessLog
 from hoosh.observe.metrics import Metrics
 from hoosh.routing import Route
-from hoosh.values import ChatRequest
 
 __all__ = ["OpenGateway", "build_gateway", "build_upstream", "open_gateway"]
 
@@ -122,14 +122,15 @@ def build_gateway(config: Config, *, environ: Mapping[str, str], dialer: Dialer)
         log=AccessLog(sys.stderr, format=config.logging.format, level=config.logging.level),
         lag=LagWatch(),
         silence=SilenceWatch(KEEPALIVE_COMMENT_S),
-        fetch_media=_no_media,
+        fetch_media=partial(fetch_media, fetcher=_media_fetcher(dialer)),
     )
     gateway.metrics.read = gateway.readings
     return gateway
 
 
-async def _no_media(request: ChatRequest) -> ChatRequest:
-    return request
+def _media_fetcher(dialer: Dialer) -> MediaFetcher:
+    """Through a guard of its own, unless the network is replaced altogether."""
+    return MediaFetcher() if isinstance(dialer, SocketDialer) else MediaFetcher(dialer=dialer)
 
 
 def route_of(provider: Provider) -> Route:

@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import base64
 
+import msgspec
 import pytest
 import trio
+from gateway_house import CHAT, config, house_with
 from msgspec import Raw
 
 from hoosh.errors import InvalidRequest
 from hoosh.gateway.media import MediaFetcher, MediaLimits, _address, fetch_media, has_urls
 from hoosh.http.addresses import public_or_in
 from hoosh.testing.network import MemoryNetwork
-from hoosh.testing.upstream import Body, Cut, End, FakeUpstream, Hang, Head, Pause
+from hoosh.testing.upstream import Body, Cut, End, FakeUpstream, Hang, Head, Pause, json_reply
 from hoosh.values import (
     ChatRequest,
     DataSource,
@@ -287,3 +289,23 @@ async def test_a_server_of_our_own_is_out_of_reach_unless_allowed(nursery):
     got = await fetch_media(request, MediaFetcher(allows=public_or_in(["127.0.0.1"])))
     assert sources(got) == [fetched(PNG)]
     nursery.cancel_scope.cancel()
+
+
+async def test_an_upstream_that_wants_bytes_gets_them_from_the_gateway(autojump_clock):
+    reply = {"model": "m", "message": {"role": "assistant", "content": "a cat"}, "done": True, "done_reason": "stop"}
+    upstream, pictures = FakeUpstream(json_reply(reply)), FakeUpstream(answer())
+    parts = [
+        {"type": "text", "text": "what is this?"},
+        {"type": "image_url", "image_url": {"url": "http://pics/cat.png"}},
+    ]
+    ask = {"model": "m", "messages": [{"role": "user", "content": parts}]}
+    async with house_with(upstream, config(provider={"type": "ollama"})) as house:
+        house.network.listen("pics:80", pictures.serve_wire)
+        status, _, _ = await house.post(CHAT, ask)
+        assert status == 200
+        parts[1]["image_url"]["url"] = "http://nowhere/cat.png"
+        status, _, body = await house.post(CHAT, ask)
+        assert (status, msgspec.json.decode(body)["error"]["code"]) == (400, "invalid_image_url")
+    [sent] = upstream.requests
+    [message] = msgspec.json.decode(sent.body)["messages"]
+    assert message["images"] == [base64.b64encode(PNG).decode()]
