@@ -20,7 +20,7 @@ class OllamaDownstream:
 
     name = "ollama"
     stream_type = b"application/x-ndjson"
-    id_headers = ()
+    id_headers: tuple[bytes, ...] = ()
     terminator = b""  # the last line says itself that it is `done`
 
     def __init__(self, *, now: Callable[[], float] = time.time) -> None:
