@@ -34,7 +34,10 @@ ROOM_FLOOR = 3
 A_ROOM_MAY_IMPORT = ("errors", "values", "catalogue", "dialects.contract", "storage.contract")
 WAITING_IN_ROOMS = {"observe/logs.py", "observe/lag.py"}
 """Modules of rooms that are shells: they wait."""
-QUICK_TO_START = {"api/app.py", "api/face.py", "api/health.py", "api/models.py", "api/operations.py", "api/passage.py"}
+QUICK_TO_START = {
+    *("api/app.py", "api/face.py", "api/health.py", "api/models.py", "api/ollama.py", "api/operations.py"),
+    *("api/passage.py", "api/responses.py"),
+}
 """The only modules that may import Quart: it is slow to import, and the hot door must not wait for it."""
 
 MODULES = sorted(ROOT.rglob("*.py"))

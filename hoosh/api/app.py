@@ -16,7 +16,7 @@ import logging
 from collections.abc import Callable, Mapping
 from contextlib import AbstractAsyncContextManager, nullcontext
 from types import TracebackType
-from typing import Any, cast
+from typing import Any, Never, cast
 
 import trio
 from quart import Response, g, request
@@ -27,8 +27,12 @@ from hoosh.api.errors import Answer, error_response, plain_error, unwrap
 from hoosh.api.face import GatewayFace, as_response
 from hoosh.api.health import OPEN_PATHS, health_routes
 from hoosh.api.models import model_routes
+from hoosh.api.ollama import ollama_routes
 from hoosh.api.operations import operation_routes
 from hoosh.api.passage import Incoming, Outgoing, drain, live
+from hoosh.api.responses import response_routes
+from hoosh.dialects.contract import DownstreamDialect
+from hoosh.dialects.registry import downstream_dialect
 from hoosh.errors import BodyTooLarge, HooshError, MethodNotAllowed, NoSuchPath, Unavailable
 from hoosh.http.asgi import App, Receive, ResponseBroken, Scope, Send, run_handler
 from hoosh.http.exchange import Exchange, Handler
@@ -100,7 +104,7 @@ class HooshApp(QuartTrio):
         self.before_request(self._authenticate)
         self.register_error_handler(HooshError, self._on_error)
         self.register_error_handler(HTTPException, self._on_http_error)
-        for routes in (health_routes, model_routes, operation_routes):
+        for routes in (health_routes, model_routes, ollama_routes, response_routes, operation_routes):
             self.register_blueprint(routes(self.gateway))
         for method, path in self.hot:  # Quart must know them for 405, OPTIONS and /openapi.json
             self.add_url_rule(path, f"{method} {path}", _never, methods=[method])
@@ -176,7 +180,7 @@ class HooshApp(QuartTrio):
             g.caller = self.gateway.authenticate(Headers(_scope()["headers"]))
 
     async def _on_error(self, error: HooshError) -> Response:
-        return as_response(error_response(error, _scope()[REQUEST_ID]))
+        return as_response(error_response(error, _scope()[REQUEST_ID], _language()))
 
     async def _on_http_error(self, error: HTTPException) -> Response:
         """Errors of Quart's own: routing, request bodies, and (as 500) whatever a view let escape."""
@@ -204,6 +208,20 @@ class HooshApp(QuartTrio):
 
 def _scope() -> dict[str, Any]:
     return cast(dict[str, Any], request.scope)
+
+
+def _language() -> DownstreamDialect:
+    """In which language the client of a cold route is told of an error."""
+    name = "openai"
+    if request.path.startswith("/api/"):
+        name = "ollama"
+    elif request.path.startswith("/v1/messages") or "anthropic-version" in request.headers:
+        name = "anthropic"
+    return downstream_dialect(name, _no_responses)
+
+
+def _no_responses() -> Never:
+    raise RuntimeError("errors are told without kept responses")
 
 
 async def _never() -> Response:

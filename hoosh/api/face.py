@@ -5,7 +5,7 @@ The views know the gateway by this face alone, so that they can be tested with a
 
 from __future__ import annotations
 
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 import msgspec
 from quart import Response, g
@@ -14,6 +14,9 @@ from hoosh.api.errors import Answer
 from hoosh.errors import Forbidden
 from hoosh.http.message import Headers
 from hoosh.values import Caller, ModelCard, ProviderState
+
+if TYPE_CHECKING:
+    from hoosh.dialects.responses import ResponseStore
 
 __all__ = ["GatewayFace", "as_response", "json_response", "require"]
 
@@ -32,6 +35,11 @@ class GatewayFace(Protocol):
         ...
 
     def providers(self) -> list[ProviderState]: ...
+
+    @property
+    def responses(self) -> ResponseStore:
+        """What clients of the Responses API may come back to."""
+        ...
 
     def readiness(self) -> str | None:
         """None when requests are welcome, else why they are not."""
