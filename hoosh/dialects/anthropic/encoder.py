@@ -121,7 +121,7 @@ class AnthropicEncoder:
         for index in list(self._calls):
             self._close_call(index, out)
         reason = stop_reason_of(self._finish, refused=self._refused)
-        delta = {"stop_reason": reason, "stop_sequence": self._finish.stop_sequence}
+        delta = {"stop_reason": reason, "stop_sequence": self._finish.stop_sequence, "stop_details": None}
         out.append(event_of("message_delta", delta=delta, usage=usage_of(self._usage)))
         return b"".join(out)
 
@@ -164,6 +164,7 @@ class AnthropicEncoder:
             "content": [],
             "stop_reason": None,
             "stop_sequence": None,
+            "stop_details": None,
             "usage": usage_of(self._usage),
         }
         out.append(event_of("message_start", message=message))

@@ -44,6 +44,7 @@ def message_json(reply: ChatReply, stamp: Stamp) -> bytes:
         "content": blocks,
         "stop_reason": stop_reason_of(reply.finish, refused=bool(reply.refusal)),
         "stop_sequence": reply.finish.stop_sequence,
+        "stop_details": None,
         "usage": usage_of(reply.usage),
     }
     return encode(message)

@@ -1,7 +1,8 @@
 """Our messages as Anthropic's: `system`, and turns of `user` and `assistant`.
 
     system, developer         → joined into `system`, in their order; where a model takes them anywhere and the place is
-                                one that the API allows (right after a user's turn), they stay where they were said
+                                one that the API allows (between a user's turn and the assistant's, or at the end),
+                                they stay where they were said
     tool, tool, user          → one `user` turn, tool results first
     assistant at the end      → goes first in the answer (prefill); white space at its end is refused, so it goes
 
@@ -47,8 +48,9 @@ def turns_of(messages: Sequence[Message], *, system_anywhere: bool) -> tuple[lis
 
 
 def _may_stand_here(turns: Sequence[dict[str, Any]], rest: Sequence[Message]) -> bool:
-    """After what a user said, and before the assistant or the end: never between a call and its result."""
-    return bool(turns) and turns[-1]["role"] == "user" and (not rest or rest[0].role is not Role.TOOL)
+    """One or several, right after a user's turn, and before the assistant's or the end."""
+    follower = next((message.role for message in rest if message.role not in SYSTEM), Role.ASSISTANT)
+    return bool(turns) and turns[-1]["role"] in ("user", "system") and follower is Role.ASSISTANT
 
 
 def _texts(message: Message) -> list[TextBlock]:
