@@ -165,7 +165,12 @@ _TYPES = (
         models=_GROQ_MODELS,
         kinds=_CHAT | _LISTENING | _SPEAKING,
     ),
-    _vendor("grok", "Grok", "https://api.x.ai", "XAI_API_KEY", models=("grok-*",), kinds=_TEXT, also=("xai",)),
+    _vendor(
+        *("grok", "Grok", "https://api.x.ai", "XAI_API_KEY"),
+        models=("grok-*",),
+        kinds=_TEXT | _SPEAKING | {CallKind.TRANSCRIPTION},
+        also=("xai",),
+    ),
     _vendor(
         *("openrouter", "OpenRouter", "https://openrouter.ai/api", "OPENROUTER_API_KEY"),
         models=("*/*",),

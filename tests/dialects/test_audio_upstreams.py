@@ -15,7 +15,7 @@ from hoosh.dialects.contract import Ending
 from hoosh.errors import InvalidRequest, UpstreamBroke, UpstreamError
 from hoosh.values import CallKind, FormPart, SpeechRequest, TranscriptionRequest, Usage
 
-OPENAI, WHISPER, PIPER = (audio_dialect(name) for name in ("openai", "whisper", "piper"))
+OPENAI, WHISPER, PIPER, XAI = (audio_dialect(name) for name in ("openai", "whisper", "piper", "grok"))
 FILE = FormPart("file", b"RIFF", "a.wav", "audio/wav")
 
 
@@ -369,3 +369,86 @@ def test_types_without_sound_have_no_dialect():
         WHISPER.encode_speech(say(), model="m")
     with pytest.raises(InvalidRequest):
         PIPER.encode_transcription(ask(), model="m")
+
+
+# -- xai -----------------------------------------------------------------------------------------------------------
+
+XAI_SAID = {
+    "text": "Hello there. Hi!",
+    "language": "en",
+    "duration": 3.2,
+    "words": [
+        {"text": "Hello", "start": 0.1, "end": 0.4, "speaker": 0},
+        {"text": "there.", "start": 0.5, "end": 1.0, "speaker": 0},
+        {"text": "Hi!", "start": 3661.5, "end": 3662.25, "speaker": 1},
+    ],
+}
+
+
+def xai_told(**settings):
+    return decoded(XAI, ask(**settings), msgspec.json.encode(XAI_SAID))
+
+
+def test_xai_gets_the_file_last_and_its_own_words():
+    request = ask(("model", "m"), ("format", "true"), ("keywords[]", "hoosh"), ("prompt", "x"), language="en")
+    [outgoing] = XAI.encode_transcription(request, model="grok-voice-transcribe-2.0")
+    assert outgoing.path == "/v1/stt"
+    assert sent(outgoing) == [
+        ("model", "grok-voice-transcribe-2.0"), ("language", "en"), ("format", "true"), ("keyterm", "hoosh"),
+        ("file", "RIFF"),
+    ]  # fmt: skip
+    [outgoing] = XAI.encode_transcription(ask(response_format="diarized_json"), model="whisper-1")
+    assert sent(outgoing) == [("diarize", "true"), ("file", "RIFF")]
+
+
+@pytest.mark.parametrize(
+    ("request_", "param"),
+    [
+        (ask(kind=CallKind.TRANSLATION), "model"),
+        (ask(response_format="xml"), "response_format"),
+        (ask(("known_speaker_names[]", "a")), "known_speaker_names"),
+    ],
+)
+def test_what_xai_cannot_do_is_refused(request_, param):
+    with pytest.raises(InvalidRequest) as caught:
+        XAI.encode_transcription(request_, model="m")
+    assert caught.value.param == param
+
+
+def test_xais_words_become_whatever_was_asked_for():
+    usage = {"type": "duration", "seconds": 4}
+    assert msgspec.json.decode(xai_told().body) == {"text": "Hello there. Hi!", "usage": usage}
+    assert xai_told(response_format="text").body == b"Hello there. Hi!\n"
+    assert xai_told(response_format="srt").body == (
+        b"1\n00:00:00,100 --> 00:00:01,000\nHello there.\n\n2\n01:01:01,500 --> 01:01:02,250\nHi!\n"
+    )
+    assert xai_told(response_format="vtt").body.startswith(b"WEBVTT\n\n00:00:00.100 --> 00:00:01.000\nHello there.\n\n")
+    verbose = msgspec.json.decode(xai_told(response_format="verbose_json", granularities=("word", "segment")).body)
+    assert (verbose["language"], verbose["duration"], verbose["usage"]) == ("en", 3.2, usage)
+    assert [word["word"] for word in verbose["words"]] == ["Hello", "there.", "Hi!"]
+    assert [segment["text"] for segment in verbose["segments"]] == ["Hello there.", "Hi!"]
+    diarized = msgspec.json.decode(xai_told(response_format="diarized_json").body)
+    assert [(one["speaker"], one["text"]) for one in diarized["segments"]] == [("A", "Hello there."), ("B", "Hi!")]
+    told, ending, _ = tapped(told_as_stream(xai_told(response_format="diarized_json", stream=True).body, provider="p"))
+    assert (told.count(b"transcript.text.segment"), ending) == (2, Ending.COMPLETE)
+
+
+@pytest.mark.parametrize("words", [7, [7, {"text": 7}, {"text": "x", "start": "a", "end": -1, "speaker": "b"}], None])
+def test_hostile_words_are_survived(words):
+    for form in ("json", "srt", "verbose_json", "diarized_json"):
+        body = msgspec.json.encode({"text": "x", "words": words, "duration": 1e300, "language": []})
+        assert decoded(XAI, ask(response_format=form, granularities=("word",)), body).body
+
+
+def test_xai_is_told_what_to_say():
+    [outgoing] = XAI.encode_speech(say("salam", voice="eve", speed=1.2, response_format="pcm"), model="m")
+    assert outgoing.path == "/v1/tts"
+    assert msgspec.json.decode(outgoing.body) == {
+        "text": "salam", "language": "auto", "output_format": {"codec": "pcm", "sample_rate": 24000}, "voice_id": "eve",
+        "speed": 1.2,
+    }  # fmt: skip
+    [outgoing] = XAI.encode_speech(say("salam", voice="alloy", language="fa"), model="m")
+    assert msgspec.json.decode(outgoing.body) == {"text": "salam", "language": "fa", "output_format": {"codec": "mp3"}}
+    for wrong in (say(response_format="opus"), say(events=True)):
+        with pytest.raises(InvalidRequest):
+            XAI.encode_speech(wrong, model="m")

@@ -6,10 +6,11 @@ from hoosh.dialects.audio.contract import AudioDialect
 from hoosh.dialects.audio.openai import OpenAIAudio
 from hoosh.dialects.audio.piper import PiperAudio
 from hoosh.dialects.audio.whisper import WhisperAudio
+from hoosh.dialects.audio.xai import XaiAudio
 
 __all__ = ["audio_dialect"]
 
-_OWN: dict[str, AudioDialect] = {"whisper": WhisperAudio(), "piper": PiperAudio()}
+_OWN: dict[str, AudioDialect] = {"whisper": WhisperAudio(), "piper": PiperAudio(), "grok": XaiAudio()}
 _OPENAI = OpenAIAudio()
 _SILENT = frozenset({"anthropic", "google", "ollama", "deepseek", "llamacpp", "synapse", "echo"})
 """They have no audio endpoints in OpenAI's form, nor in any that is spoken here."""

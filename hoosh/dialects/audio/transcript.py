@@ -27,9 +27,10 @@ from hoosh.values import Usage
 __all__ = ["TranscriptTap", "json_object", "read_usage", "told_as_stream"]
 
 DONE_TYPE = "transcript.text.done"
+SEGMENT_TYPE = "transcript.text.segment"
 IN_OPENAI_WORDS = {
     "transcription.text.delta": "transcript.text.delta",
-    "transcription.segment": "transcript.text.segment",
+    "transcription.segment": SEGMENT_TYPE,
     "transcription.done": DONE_TYPE,
 }
 MAX_EVENT_BYTES = 4 * 1024 * 1024
@@ -75,8 +76,14 @@ def told_as_stream(body: bytes, *, provider: str) -> bytes:
     done: dict[str, Any] = {"type": DONE_TYPE, "text": text}
     if "usage" in answer:
         done["usage"] = answer["usage"]
-    events = [{"type": "transcript.text.delta", "delta": text}] if text else []
+    segments = answer.get("segments")
+    diarized = [one for one in segments if _is_segment(one)] if isinstance(segments, list) else []
+    events = diarized or ([{"type": "transcript.text.delta", "delta": text}] if text else [])
     return b"".join(_frame(event) for event in (*events, done))
+
+
+def _is_segment(value: object) -> bool:
+    return isinstance(value, dict) and value.get("type") == SEGMENT_TYPE
 
 
 def _frame(event: Mapping[str, Any]) -> bytes:

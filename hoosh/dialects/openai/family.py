@@ -182,7 +182,7 @@ FAMILY: Mapping[str, Quirks] = {
     ),
     "grok": Quirks(
         efforts=(E.NONE, *_LOW_TO_HIGH),
-        cannot=_HEARING | _NO_SPEECH | {Capability.EMBEDDINGS},
+        cannot=_HEARING | {Capability.EMBEDDINGS},
         responses=True,
     ),
     "openrouter": Quirks(
