@@ -164,7 +164,8 @@ def _wait_in(outer: Mapping[Any, Any], error: Mapping[Any, Any], message: str) -
     if found is None:
         return None
     hours, minutes, seconds, unit = found.groups()
-    wait_s = int(hours or 0) * 3600 + int(minutes or 0) * 60 + float(seconds or 0) * (0.001 if unit and unit[0] in "mM" else 1)
+    unit_s = 0.001 if unit and unit[0] in "mM" else 1.0
+    wait_s = int(hours or 0) * 3600 + int(minutes or 0) * 60 + float(seconds or 0) * unit_s
     return min(wait_s, RETRY_AFTER_MAX_S)
 
 
