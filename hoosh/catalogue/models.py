@@ -35,7 +35,7 @@ REMEMBERED = 4096
 _VERSION = re.compile(
     r"[-@_](?:\d{2,8}(?:-\d\d){0,2}|latest|preview|exp|experimental|beta|v\d)(?:[-.:@_].*)?|:.*", re.DOTALL
 )
-_CLOUD = re.compile(r"^(?:[a-z]{2,6}\.)?(?:anthropic|meta|mistral|deepseek|openai|qwen|cohere)\.")
+_CLOUD = re.compile(r"^(?:[a-z]{2,6}\.)?(?:amazon|anthropic|meta|mistral|deepseek|openai|qwen|cohere)\.")
 """How Bedrock writes names: `us.anthropic.claude-…`."""
 
 
