@@ -141,7 +141,7 @@ def route_of(provider: Provider) -> Route:
         enabled=provider.enabled,
         local=provider.is_local,
         presumed=provider.origin != "config",
-        kinds=getattr(provider.kind, "kinds", None),
+        kinds=provider.kind.kinds,
     )
 
 

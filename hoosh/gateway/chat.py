@@ -9,12 +9,15 @@ client left) unwinds the same blocks: leaving `Dispatch` is what stops the upstr
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from hoosh.access import may_use, require_scope
 from hoosh.dialects.contract import DownstreamDialect
+from hoosh.dialects.needs import needs_of
 from hoosh.errors import UnsupportedMedia
 from hoosh.gateway.account import Account
+from hoosh.gateway.capabilities import able
 from hoosh.gateway.dispatch import Dispatch
 from hoosh.gateway.relay import relay_stream, relay_whole
 from hoosh.gateway.way import Way
@@ -33,7 +36,7 @@ async def infer(gateway: Gateway, exchange: Exchange, account: Account) -> None:
     """Answer one inference request.  Raises HooshError; cancelled when the client leaves."""
     call, candidates = await take_call(gateway, exchange, account)
     at_once = account.downstream.immediate(call)
-    if at_once is not None:
+    if at_once is not None and gateway.fleet[candidates[0].provider].dialect.passage(call) is None:
         headers = [*answer_headers(account), (b"content-type", b"application/json")]
         await exchange.respond(200, headers, at_once)
         account.answered(200)
@@ -46,7 +49,7 @@ async def infer(gateway: Gateway, exchange: Exchange, account: Account) -> None:
             await relay_whole(exchange, reply, call, account, headers)
 
 
-async def take_call(gateway: Gateway, exchange: Exchange, account: Account) -> tuple[Call, tuple[Target, ...]]:
+async def take_call(gateway: Gateway, exchange: Exchange, account: Account) -> tuple[Call, Sequence[Target]]:
     """What is asked, and who may answer.  Raises HooshError."""
     caller = gateway.authenticate(exchange.headers)
     account.caller = caller.name
@@ -57,7 +60,9 @@ async def take_call(gateway: Gateway, exchange: Exchange, account: Account) -> t
     call = account.call = downstream.read(account.kind, body)
     may_use(caller, call.model)
     provider = call.provider or exchange.headers.text(b"x-hoosh-provider")
-    return call, await gateway.candidates(call, provider)
+    candidates = await gateway.candidates(call, provider)
+    facts = gateway.facts.for_call(call.model)
+    return call, able(candidates, needs_of(call), facts, model=call.model, language=call.language)
 
 
 def check_media_type(exchange: Exchange, dialect: DownstreamDialect) -> None:

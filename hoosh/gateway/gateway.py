@@ -25,6 +25,7 @@ from hoosh.dialects.contract import DownstreamDialect
 from hoosh.dialects.registry import downstream_dialect
 from hoosh.errors import HooshError, NoRoute, Unavailable
 from hoosh.gateway.account import Account
+from hoosh.gateway.capabilities import FactBook
 from hoosh.gateway.fleet import Fleet
 from hoosh.gateway.models import ModelLists
 from hoosh.gateway.recorder import Recorder
@@ -69,6 +70,7 @@ class Gateway:
         self.fetch_media = fetch_media
         self._downstreams: dict[str, DownstreamDialect] = {}
         self.lists = ModelLists(fleet)
+        self.facts = FactBook(fleet, self.lists, config.alias_facts())
         self.recorder = Recorder(metrics, log)
         self.in_flight: set[Account] = set()
         self.draining = False

@@ -28,6 +28,7 @@ FetchMedia = Callable[[ChatRequest], Awaitable[ChatRequest]]
 
 TRACING = frozenset({b"traceparent", b"tracestate"})
 """Client headers that go on to every upstream."""
+NONE: frozenset[bytes] = frozenset()
 OF_A_LANGUAGE: Mapping[str, frozenset[bytes]] = {
     "openai": frozenset({b"openai-beta"}),
     "responses": frozenset({b"openai-beta"}),
@@ -59,20 +60,23 @@ class Way:
             call = self._downstream.limit_tokens(call, upstream.max_tokens_limit)
         passage = None if call.language in upstream.lacks else dialect.passage(call)
         if passage is not None:
-            return passage, self._with_headers(passage.outgoing(call, model=model), OF_A_LANGUAGE[call.language])
+            return passage, self._with_headers(
+                passage.outgoing(call, model=model), OF_A_LANGUAGE.get(call.language, NONE)
+            )
         request = None
         if call.kind is not CallKind.EMBEDDING:
             request = await self._in_our_words(call, fetched=not dialect.fetches_media)
         translation = Translation(self._downstream, dialect, request=request)
-        return translation, self._with_headers(translation.outgoing(call, model=model), frozenset())
+        return translation, self._with_headers(translation.outgoing(call, model=model), NONE)
 
     def has_another(self, upstream: Upstream, passage: Passage, error: UpstreamError) -> bool:
         """An OpenAI-compatible upstream without the Responses API: that is remembered, and the call translated."""
-        language = self._call.language
+        call = self._call
         says_no_such_path = error.status in NO_SUCH_PATH and error.code in (None, "unknown_url") and error.param is None
-        if language != "responses" or isinstance(passage, Translation) or not says_no_such_path:
+        is_native = call.language == "responses" and call.kind is CallKind.CHAT and not isinstance(passage, Translation)
+        if not (is_native and says_no_such_path):
             return False
-        upstream.lacks.add(language)
+        upstream.lacks.add(call.language)
         return True
 
     async def _in_our_words(self, call: Call, *, fetched: bool) -> ChatRequest:

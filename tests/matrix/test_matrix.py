@@ -114,7 +114,8 @@ async def test_the_client_understands_what_the_upstream_has_said(
     seen = spoken.read_stream(body) if streamed else spoken.read(json.loads(body))
     ids, seen.ids = seen.ids, []
     assert seen == expected(answer)
-    assert len(ids) == len(set(ids)) == len(answer.calls)
+    if (client, upstream) != ("ollama", "ollama"):  # where there are no ids, none are made up
+        assert len(ids) == len(set(ids)) == len(answer.calls)
 
     sent = json.loads(asked.requests[-1].body)
     assert forms.tools_asked(sent) == (["weather", "time"] if wish.tools else [])
