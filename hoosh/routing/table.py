@@ -83,14 +83,14 @@ class RouteTable:
         """Whom to ask for `model`, best first.  Raises NoRoute when there is nobody.
 
         With `provider` only that one is asked, and `model` is its own name for the model (or an alias).
-        Raises InvalidRequest where there is somebody, but nobody of them does what `kind` asks for.
+        Raises InvalidRequest where it is somebody's, but nobody of them does what `kind` asks for.
         """
         key = (model, kind, provider)
         found = self._remembered.get(key)
         if found is None:
             if not 0 < len(model) <= MAX_MODEL_CHARS:
                 raise NoRoute(f"{model[:40]}…" if model else model)
-            found = self._doing(kind, model, self._resolve(model, provider))
+            found = self._doing(kind, model, self._resolve(model, provider), is_named=provider is not None)
             if len(self._remembered) >= _REMEMBERED:
                 # The oldest goes.  A client that invents names can only cost itself the look-up.
                 del self._remembered[next(iter(self._remembered))]
@@ -99,13 +99,18 @@ class RouteTable:
             raise NoRoute(model)
         return found
 
-    def _doing(self, kind: CallKind, model: str, found: tuple[Target, ...]) -> tuple[Target, ...]:
+    def _doing(self, kind: CallKind, model: str, found: tuple[Target, ...], *, is_named: bool) -> tuple[Target, ...]:
         able = tuple(target for target in found if self._does(target.provider, kind))
-        if found and not able:
+        if found and not able and (is_named or any(self._claims(target, model) for target in found)):
             what = kind.value.replace("_", " ")
             message = f"No provider of the model `{model}` can be asked for {what}."
             raise InvalidRequest(message, param="model", code="unsupported_operation")
         return able
+
+    def _claims(self, target: Target, asked: str) -> bool:
+        """Is the model its own, by whatever word?  What takes any name has claimed none."""
+        is_named = target.model != asked or asked in self.aliases
+        return is_named or self._globs[target.provider] is not None or target.provider in self._known
 
     def _does(self, provider: str, kind: CallKind) -> bool:
         kinds = self._by_name[provider].kinds

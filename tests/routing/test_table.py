@@ -6,9 +6,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from hoosh.errors import NoRoute
+from hoosh.errors import InvalidRequest, NoRoute
 from hoosh.routing import Route, RouteTable, Target
 from hoosh.routing.table import MAX_MODEL_CHARS
+from hoosh.values import CallKind
 
 ECHO = Route("echo", priority=0, models=("echo",), local=True, embedded=True)
 
@@ -172,3 +173,18 @@ def test_an_impossible_model_name_reaches_nobody(model):
     with pytest.raises(NoRoute) as caught:
         RouteTable([Route("p")]).candidates(model)
     assert len(str(caught.value)) < 200
+
+
+def test_only_whose_model_it_is_can_say_that_it_does_something_else():
+    """A whisper.cpp takes any name; that makes it nobody to ask for a chat, and no owner of unknown models."""
+    ears = frozenset({CallKind.TRANSCRIPTION})
+    table = RouteTable(
+        [Route("whisper", kinds=ears), Route("own", models=("large-v3",), kinds=ears)], aliases={"ears": ["whisper/w"]}
+    )
+    with pytest.raises(NoRoute):
+        table.candidates("gpt-4o")
+    for model, provider in (("large-v3", None), ("ears", None), ("whisper/x", None), ("x", "whisper")):
+        with pytest.raises(InvalidRequest) as caught:
+            table.candidates(model, provider=provider)
+        assert caught.value.code == "unsupported_operation"
+    assert table.candidates("anything", CallKind.TRANSCRIPTION) == (Target("whisper", "anything"),)
