@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import json
 from base64 import b64encode
+from functools import cache
 from typing import Any
 
 from hypothesis import strategies as st
@@ -51,7 +52,15 @@ from hoosh.values import (
 
 __all__ = ["chat_replies", "chat_requests", "json_objects", "openai_bodies", "texts"]
 
-ODD_TEXTS = ("\x00", "\u2028\u2029", "\ufeff", "\U0001f469\u200d\U0001f467", "\U0010ffff", "e\u0301", "\r\n\r\n")
+ODD_TEXTS: tuple[str, ...] = (
+    "\x00",
+    "\u2028\u2029",
+    "\ufeff",
+    "\U0001f469\u200d\U0001f467",
+    "\U0010ffff",
+    "e\u0301",
+    "\r\n\r\n",
+)
 ODD_TEXTS += ("data: [DONE]\n\n", '"}]}', "%d %s", "<think>", "\\")
 ORIGINS = ("anthropic", "gemini", "openai", "xai")
 SCHEMAS = (
@@ -70,12 +79,14 @@ _urls = st.sampled_from(["https://example.org/a.png", "http://example.org/é?b=c
 _data = st.binary(min_size=1, max_size=12).map(lambda data: b64encode(data).decode())
 
 
+@cache  # drawing from a strategy is quick, making one is not
 def texts(*, min_size: int = 1) -> st.SearchStrategy[str]:
     """Unicode without surrogates."""
     plain = st.text(st.characters(codec="utf-8"), min_size=min_size, max_size=20)
     return plain | st.builds("".join, st.lists(st.sampled_from(ODD_TEXTS), min_size=1, max_size=3))
 
 
+@cache
 def json_objects() -> st.SearchStrategy[dict[str, Any]]:
     return st.dictionaries(st.text(max_size=6), _json_values, max_size=3)
 
@@ -124,6 +135,7 @@ def _questions(draw: st.DrawFn, *, images: bool) -> tuple[Part, ...]:
     return tuple(draw(st.lists(parts, min_size=1, max_size=3)))
 
 
+@cache
 def _sources() -> st.SearchStrategy[UrlSource | DataSource]:
     return st.builds(UrlSource, _urls) | st.builds(DataSource, st.sampled_from(["image/png", "image/jpeg"]), _data)
 
@@ -143,6 +155,7 @@ def _turns(draw: st.DrawFn, tools: tuple[Tool, ...], turn: int, *, reasoning: bo
     return [Message(Role.ASSISTANT, (*parts, *calls)), *answers]
 
 
+@cache
 @st.composite
 def _thoughts(draw: st.DrawFn) -> ReasoningPart:
     """Signed, all of them: two unsigned thoughts in a row are one."""
@@ -166,11 +179,13 @@ def _choices(tools: tuple[Tool, ...]) -> st.SearchStrategy[ToolChoice]:
     )
 
 
+@cache
 def _formats() -> st.SearchStrategy[JsonFormat | SchemaFormat]:
     strict = st.none() | st.booleans()
     return st.just(JsonFormat()) | st.builds(SchemaFormat, st.sampled_from(SCHEMAS).map(Raw), _names, st.none(), strict)
 
 
+@cache
 def _samplings() -> st.SearchStrategy[Sampling]:
     return st.builds(
         Sampling,
@@ -200,17 +215,20 @@ def chat_replies(draw: st.DrawFn) -> ChatReply:
     return ChatReply(tuple(parts), Finished(reason, reason.value), draw(st.none() | _usages()), model="model-y")
 
 
+@cache
 @st.composite
 def _thoughts_said(draw: st.DrawFn) -> ReasoningSaid:
     part = draw(_thoughts())
     return ReasoningSaid(part.text, part.signature, part.data, part.origin)
 
 
+@cache
 def _annotations() -> st.SearchStrategy[Annotation]:
     offsets = st.integers(0, 1000)
     return st.builds(Annotation, _urls, texts(min_size=0), offsets, offsets, texts(min_size=0))
 
 
+@cache
 @st.composite
 def _usages(draw: st.DrawFn) -> Usage:
     prompt, completion = draw(st.integers(1, 10**6)), draw(st.integers(1, 10**6))
@@ -245,6 +263,7 @@ def _optional(name: str, values: st.SearchStrategy[Any]) -> st.SearchStrategy[di
     return st.just({}) | st.fixed_dictionaries({name: st.none() | values})
 
 
+@cache
 def _contents() -> st.SearchStrategy[Any]:
     text = st.fixed_dictionaries({"type": st.just("text"), "text": texts()})
     data = st.builds("data:image/png;base64,{}".format, _data)

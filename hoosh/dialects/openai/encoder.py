@@ -10,6 +10,8 @@ Reasoning is `reasoning_content` for who only reads text, and beside it `reasoni
 because whether a thought will be signed is known only when it is over: a client that gives back the details it has
 gathered gives back thought and signature together.
 
+Everything in a list has an index, by which OpenAI's SDK adds a stream up; it refuses one without.
+
 What is the same on every chunk is written once: a delta costs one JSON string between two constants.
 
 Source: wire notes 2.1 and 2.8; CreateChatCompletionStreamResponse in `openai-openapi.trimmed.json`.
@@ -89,7 +91,7 @@ class ChatEncoder(_Encoder):
         self._has_role = False
         self._silent_calls: dict[int, None] = {}  # those without a fragment yet, in their order
         self._has_calls = False
-        self._thoughts = 0
+        self._thoughts = self._annotations = self._images = 0
         self._is_thinking = False
         self._after = b'},"logprobs":null,"finish_reason":null}]' + self._tail
         self._after_call = b"}}]" + self._after
@@ -190,10 +192,12 @@ class ChatEncoder(_Encoder):
         return self._fragment(event.index, event.arguments)
 
     def _annotation(self, event: Annotation) -> bytes:
-        return self._piece({"annotations": [annotation_json(event)]})
+        self._annotations += 1
+        return self._piece({"annotations": [{"index": self._annotations - 1, **annotation_json(event)}]})
 
     def _media(self, event: MediaOutput) -> bytes:
-        return self._piece({"images": [image_json(event)]})
+        self._images += 1
+        return self._piece({"images": [{"index": self._images - 1, **image_json(event)}]})
 
     # -- chunks -----------------------------------------------------------------------------------------------
 

@@ -17,6 +17,7 @@ from typing import TypeVar
 import msgspec
 from msgspec import Struct
 
+from hoosh.dialects.bodies import raw_of
 from hoosh.dialects.openai.body import ChatBody, CompletionBody
 from hoosh.dialects.openai.conversation import read_conversation
 from hoosh.dialects.openai.extension import extensions_of
@@ -117,13 +118,12 @@ def embedding_request(call: Call) -> EmbeddingRequest:
 
 def hides_reasoning(call: Call) -> bool:
     """Whether the client wants no reasoning in its answer: OpenRouter's `reasoning.exclude`, `include_reasoning`."""
-    if call.fields.get("include_reasoning") == b"false":
+    fields = dict(call.fields)
+    if raw_of(fields, "include_reasoning") == b"false":
         return True
-    asked = call.fields.get("reasoning")
-    if asked is None or b"exclude" not in bytes(asked):
-        return False
+    asked = raw_of(fields, "reasoning")
     try:
-        return _decode_display(asked).exclude is True
+        return asked is not None and _decode_display(asked).exclude is True
     except msgspec.MsgspecError:
         return False
 
