@@ -58,7 +58,8 @@ class Piece(Struct, gc=False):
     type: str | None = None
     text: str | None = None
     image_url: ImageUrl | str | None = None
-    input_audio: InputAudio | None = None
+    input_audio: InputAudio | str | None = None
+    """Mistral's users write the bare base64."""
     file: FileBody | None = None
     refusal: str | None = None
     thinking: str | list[ThoughtText] | None = None

@@ -19,7 +19,7 @@ from msgspec.structs import replace
 
 from hoosh.dialects.openai.body import CacheControl, FunctionCall, Piece, Said, SaidCall
 from hoosh.dialects.openai.mistakes import invalid_value, missing, only_openai, wrong_type
-from hoosh.dialects.openai.sources import base64_of, document_of, image_source
+from hoosh.dialects.openai.sources import audio_format, base64_of, document_of, image_source
 from hoosh.dialects.openai.thoughts import thought_of, thoughts_of
 from hoosh.errors import InvalidRequest
 from hoosh.values import (
@@ -186,6 +186,8 @@ def _audio(piece: Piece, path: str) -> Part:
     if piece.input_audio is None:
         raise missing(f"{path}.input_audio")
     audio = piece.input_audio
+    if isinstance(audio, str):
+        return AudioPart(base64_of(audio, f"{path}.input_audio"), audio_format(audio))
     return AudioPart(base64_of(audio.data, f"{path}.input_audio.data"), audio.format)
 
 

@@ -15,7 +15,7 @@ from hoosh.dialects.openai.mistakes import missing
 from hoosh.errors import InvalidRequest
 from hoosh.values import DataSource, FilePart, FileSource, Source, UrlSource
 
-__all__ = ["base64_of", "document_of", "image_source"]
+__all__ = ["audio_format", "base64_of", "document_of", "image_source"]
 
 MEDIA_TYPES = {"image/jpg": "image/jpeg", "image/x-png": "image/png"}
 """What people write, and what they mean."""
@@ -23,6 +23,8 @@ MEDIA_TYPES = {"image/jpg": "image/jpeg", "image/x-png": "image/png"}
 DOCUMENT_TYPES = {"pdf": "application/pdf", "txt": "text/plain", "md": "text/markdown", "csv": "text/csv"}
 DOCUMENT_TYPES |= {"html": "text/html", "json": "application/json", "xml": "text/xml"}
 PDF = "JVBERi0"  # "%PDF-"
+AUDIO = {"UklGR": "wav", "T2dnU": "ogg", "ZkxhQ": "flac"}
+"""RIFF, OggS and fLaC in base64; what begins with none of them is most likely MP3."""
 
 _tidy = str.maketrans("-_", "+/", " \t\r\n=")
 
@@ -42,6 +44,11 @@ def document_of(file: FileBody | None, path: str) -> FilePart:
     if file.file_id:
         return FilePart(FileSource(file.file_id), file.filename)
     raise missing(f"{path}.file.file_data")
+
+
+def audio_format(base64: str) -> str:
+    """OpenAI's word for a sound whose format nobody has named."""
+    return AUDIO.get(base64[:5], "mp3")
 
 
 def base64_of(text: str, path: str) -> str:
