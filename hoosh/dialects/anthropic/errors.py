@@ -12,7 +12,10 @@ from hoosh.dialects.contract import ErrorFacts
 from hoosh.dialects.faults import error_in
 from hoosh.errors import UpstreamError
 
-__all__ = ["error_json", "error_of", "status_for"]
+__all__ = ["THREAD_UNSUPPORTED", "error_json", "error_of", "status_for"]
+
+THREAD_UNSUPPORTED = "thread_unsupported_request"
+"""The `error_code` that tells Anthropic's SDK to go on without a thread."""
 
 TYPES = {
     400: "invalid_request_error",
@@ -62,5 +65,7 @@ def error_json(facts: ErrorFacts) -> bytes:
     kind = TYPES.get(facts.status) or ("invalid_request_error" if facts.status < 500 else "api_error")
     if facts.kind in STATUSES and facts.kind != "invalid_request_error":  # which is OpenAI's word for far more
         kind = facts.kind
-    error = {"type": kind, "message": facts.message}
+    error: dict[str, object] = {"type": kind, "message": facts.message}
+    if facts.code == THREAD_UNSUPPORTED:
+        error["details"] = {"error_code": facts.code, "unsupported": ["thread"]}
     return encode({"type": "error", "error": error, "request_id": facts.request_id or None})

@@ -15,6 +15,7 @@ from typing import Any
 import msgspec
 from msgspec import Raw, Struct
 
+from hoosh.dialects.anthropic.errors import THREAD_UNSUPPORTED
 from hoosh.dialects.anthropic.extension import AnthropicExtension, ServerTool, ToolManners
 from hoosh.dialects.anthropic.history import decode, mark_of, messages_of, system_of
 from hoosh.dialects.anthropic.thinking import BUDGET_TOKENS_MIN
@@ -120,6 +121,10 @@ def limited(fields: Mapping[str, Raw], limit: int) -> dict[str, Raw]:
 def request_of(call: Call) -> ChatRequest:
     """Raises InvalidRequest."""
     fields = dict(call.fields)
+    if _is_said(fields, "thread"):
+        # To leave it out would be to forget the conversation; at this code the SDK sends all of it, without a thread.
+        message = "thread: only Anthropic itself keeps threads; send the whole conversation in messages"
+        raise InvalidRequest(message, param="thread", code=THREAD_UNSUPPORTED)
     thinking = _field(fields, "thinking", ThinkingConfig)
     config = _output_config(fields)
     tools, extension = _tools(fields, _extension(fields, thinking, config))
