@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 from e2e_house import Gateway, OpenAIServer, config_text, free_port
+from replay import WIRE, Replay, ReplayThread, config_of
 
 if sys.platform != "linux":  # /proc, process groups, Linux's TCP
     collect_ignore_glob = ["test_*.py"]
@@ -34,6 +35,39 @@ def gateway(upstream: OpenAIServer, tmp_path_factory: pytest.TempPathFactory) ->
         process.check_secrets()
     finally:
         process.kill()
+
+
+@pytest.fixture(scope="session")
+def _replaying(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Replay, Gateway]]:
+    """One gateway before replayed upstreams of every kind.  At the end its log must be clean."""
+    if not WIRE.is_dir():
+        pytest.skip("no recordings here")
+    thread, port = ReplayThread(), free_port()
+    try:
+        process = Gateway(tmp_path_factory.mktemp("replaying"), config_of(thread.replay, port), port=port)
+        try:
+            yield thread.replay, process
+            assert process.stop() == 0
+            process.check_secrets()
+        finally:
+            process.kill()
+    finally:
+        thread.stop()
+
+
+@pytest.fixture
+def replay(_replaying: tuple[Replay, Gateway]) -> Iterator[Replay]:
+    """The upstreams behind `across`, ready to be told what to say.  They must not have been asked anything else."""
+    upstreams = _replaying[0]
+    upstreams.forget()
+    yield upstreams
+    assert upstreams.unexpected == []
+
+
+@pytest.fixture
+def across(_replaying: tuple[Replay, Gateway], replay: Replay) -> Gateway:
+    """The gateway before `replay`."""
+    return _replaying[1]
 
 
 @pytest.fixture(autouse=True)
