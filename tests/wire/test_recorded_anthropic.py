@@ -5,18 +5,30 @@ from __future__ import annotations
 import json
 from typing import Any
 
+import msgspec
 import pytest
 from anthropic_recordings import anthropic_recordings, expected, naive_message
 from recordings import Recording
 
 from hoosh.codec.sse import SseDecoder
-from hoosh.dialects.anthropic import AnthropicTap, AnthropicUpstream
+from hoosh.dialects.anthropic import AnthropicDownstream, AnthropicTap, AnthropicUpstream
 from hoosh.dialects.contract import Ending, Stamp
 from hoosh.dialects.replies import fold
+from hoosh.dialects.translation import Translation
 from hoosh.errors import UpstreamError
-from hoosh.values import Annotation, ChatReply, FinishReason, OpaqueOutput, ReasoningSaid, ReplyEvent, TextSaid
+from hoosh.values import (
+    Annotation,
+    Call,
+    CallKind,
+    ChatReply,
+    FinishReason,
+    OpaqueOutput,
+    ReasoningSaid,
+    ReplyEvent,
+    TextSaid,
+)
 
-UPSTREAM = AnthropicUpstream()
+UPSTREAM, DOWNSTREAM = AnthropicUpstream(), AnthropicDownstream()
 STAMP = Stamp("1", "m", 0)
 REASONS = {
     "end_turn": FinishReason.STOP,
@@ -198,6 +210,77 @@ def test_a_whole_message_told_as_a_stream_says_the_same(recording: Recording):
     assert said(streamed) == said(whole)
     assert told.usage == whole.usage
     assert told.finish_reason == whole.finish.reason
+
+
+def pick_requests() -> list[Recording]:
+    return [recording for recording in anthropic_recordings() if recording.request and recording.kind != "models"]
+
+
+def kind_of(recording: Recording) -> CallKind:
+    return CallKind.TOKEN_COUNT if recording.kind == "count_tokens" else CallKind.CHAT
+
+
+def plain(request: bytes) -> Any:
+    """A request without the choices of form that mean the same: text for a block of it, defaults said or not."""
+    body = json.loads(request)
+    if body.get("stream") is False:
+        del body["stream"]
+    if isinstance(body.get("system"), str):
+        body["system"] = [{"type": "text", "text": body["system"]}]
+    for turn in body["messages"]:
+        if isinstance(turn["content"], str):
+            turn["content"] = [{"type": "text", "text": turn["content"]}]
+        for block in turn["content"]:
+            if block["type"] == "tool_result":
+                _plain_result(block)
+    return body
+
+
+def _plain_result(block: dict[str, Any]) -> None:
+    if block.get("is_error") is False:
+        del block["is_error"]
+    if isinstance(block.get("content"), str):
+        block["content"] = [{"type": "text", "text": block["content"]}]
+
+
+@named(pick_requests())
+def test_a_request_in_our_own_words_keeps_every_field_for_its_own_provider(recording: Recording):
+    call = DOWNSTREAM.read(kind_of(recording), recording.request or b"")
+    request = DOWNSTREAM.chat_request(call)
+    outgoing = UPSTREAM.encode_chat(request, model=call.model)
+    if call.kind is CallKind.TOKEN_COUNT:
+        counted = UPSTREAM.encode_token_count(request, model=call.model)
+        assert counted is not None
+        outgoing = counted
+    assert plain(outgoing.body) == plain(recording.request or b"")
+    again = DOWNSTREAM.read(call.kind, outgoing.body)
+    assert DOWNSTREAM.chat_request(again) == request
+
+
+@named(pick_requests())
+def test_a_request_passes_to_its_own_provider_byte_for_byte(recording: Recording):
+    call = DOWNSTREAM.read(kind_of(recording), recording.request or b"")
+    passage = UPSTREAM.passage(call)
+    assert passage is not None
+    sent = passage.outgoing(call, model=call.model)
+    assert sent.path == f"/v1/messages{'/count_tokens' if call.kind is CallKind.TOKEN_COUNT else ''}"
+    raw = msgspec.json.Decoder(dict[str, msgspec.Raw])
+    assert raw.decode(sent.body) == raw.decode(recording.request or b"")
+
+
+@named(COMPLETE)
+def test_a_translated_stream_says_the_same_to_a_client_of_this_language(recording: Recording):
+    call = Call(CallKind.CHAT, "m", {}, stream=True, language="anthropic")
+    stream = Translation(DOWNSTREAM, UPSTREAM).tap(call, STAMP, provider="p")
+    data = recording.response or b""
+    out = b"".join([stream.feed(data[at : at + 500]) for at in range(0, len(data), 500)])
+    rest, ending = stream.close()
+    assert ending is Ending.COMPLETE
+    told, heard = expected(naive_message(out + rest)), expected(naive_message(data))
+    for name in ("reasoning", "calls", "native", "stop_sequence", "usage"):
+        assert told[name] == heard[name]
+    assert told["text"].startswith(heard["text"])  # the explanation of a refusal is text to the client
+    assert len(told["opaque"]) == len(heard["opaque"])
 
 
 def test_an_error_in_a_200_is_an_error():

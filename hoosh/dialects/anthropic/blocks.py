@@ -57,6 +57,7 @@ ORIGIN = "anthropic"
 
 _bad_in_id = re.compile(r"[^a-zA-Z0-9_-]")
 _decode_object = msgspec.json.Decoder(dict[str, Raw]).decode
+_decode_citations = msgspec.json.Decoder(list[dict[str, Any]]).decode
 
 MAGIC = {
     "JVBERi0": "application/pdf",
@@ -118,7 +119,10 @@ def _citations(raw: Raw) -> Raw:
     """What another provider found has no index that Anthropic could read."""
     if raw is ABSENT or b'"encrypted_index"' not in bytes(raw):
         return raw
-    citations = msgspec.json.decode(raw, type=list[dict[str, Any]])
+    try:
+        citations = _decode_citations(raw)
+    except (ValueError, RecursionError):
+        return raw
     own = [citation for citation in citations if citation.get("encrypted_index") != ""]
     return raw if len(own) == len(citations) else Raw(encode(own)) if own else ABSENT
 

@@ -24,7 +24,7 @@ from msgspec import Struct
 
 from hoosh.dialects.anthropic.content import Content, OpaqueBlock, word
 from hoosh.dialects.anthropic.errors import error_of
-from hoosh.dialects.anthropic.frames import EVENT_BYTES_MAX, Frames, deltas_in, events_of
+from hoosh.dialects.anthropic.frames import EVENT_BYTES_MAX, Frames, deltas_in, events_of, kind_of
 from hoosh.dialects.anthropic.stops import finish_of
 from hoosh.dialects.anthropic.wire import mended, read_usage
 from hoosh.dialects.contract import Ending
@@ -142,8 +142,8 @@ class AnthropicDecoder:
         if not isinstance(event, dict):
             self._break("The upstream's stream holds an event that is not a JSON object.")
             return
-        kind = event.get("type")
-        if name == b"error" or kind == "error" or (event.get("error") and kind is None):
+        kind = kind_of(name, event)
+        if name == b"error" or kind == "error" or (event.get("error") and "type" not in event):
             self.error = error_of(event, provider=self._provider)
             return
         match kind:

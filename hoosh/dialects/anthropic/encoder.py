@@ -224,8 +224,9 @@ class AnthropicEncoder:
         self.chunks += 1
 
     def _tell_arguments(self, event: ToolCallDelta, out: list[bytes]) -> None:
+        """`null`, which some models write for no arguments, would make `input` no object."""
         call = self._calls.get(event.index)
-        if call is not None and event.arguments:
+        if call is not None and event.arguments and (call.fragments or event.arguments != "null"):
             call.fragments.append(event.arguments)
             out += (call.prefix, _json(event.arguments), END)
             self.chunks += 1

@@ -10,11 +10,12 @@ Source: WHATWG HTML Living Standard, section 9.2.6.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from typing import Any
 
 from hoosh.codec.sse import BOM, EventTooLarge
 
-__all__ = ["EVENT_BYTES_MAX", "LEAD", "Frames", "deltas_in", "events_of"]
+__all__ = ["EVENT_BYTES_MAX", "LEAD", "Frames", "deltas_in", "events_of", "kind_of"]
 
 EVENT_BYTES_MAX = 1 << 20
 
@@ -94,16 +95,23 @@ def events_of(block: bytes, max_bytes: int) -> Iterator[tuple[bytes, bytes, byte
     for event in block.split(b"\n\n") if plain else _cut(block):
         if len(event) > max_bytes:
             raise EventTooLarge(max_bytes)
+        event = event.lstrip(b"\r\n")  # further blank lines say nothing
+        if not event:
+            continue
         if plain:
-            if not event:
-                continue
             head, joint, data = event.partition(b"\ndata: ")
-            if joint and head.startswith(b"event: ") and b"\n" not in data and b"\n" not in head:
-                yield event + b"\n\n", head[7:], data
-                continue
             event += b"\n\n"
+            if joint and head.startswith(b"event: ") and b"\n" not in data and b"\n" not in head:
+                yield event, head[7:], data
+                continue
         name, data = _fields(event)
         yield event, name, data
+
+
+def kind_of(name: bytes, event: Mapping[str, Any]) -> object:
+    """What an event is: its `type`, or its name where it has none."""
+    kind = event.get("type")
+    return name.decode("utf-8", "replace") or None if kind is None else kind
 
 
 def _cut(block: bytes) -> Iterator[bytes]:

@@ -22,7 +22,7 @@ from msgspec import Struct
 
 from hoosh.dialects.anthropic.decoder import UNREADABLE, loads
 from hoosh.dialects.anthropic.errors import error_of
-from hoosh.dialects.anthropic.frames import EVENT_BYTES_MAX, LEAD, Frames, deltas_in, events_of
+from hoosh.dialects.anthropic.frames import EVENT_BYTES_MAX, LEAD, Frames, deltas_in, events_of, kind_of
 from hoosh.dialects.anthropic.wire import read_usage
 from hoosh.dialects.contract import Ending
 from hoosh.errors import UpstreamError
@@ -93,6 +93,8 @@ class AnthropicTap:
             return False
         text, count = deltas
         try:
+            if not text.isascii():
+                text.decode()  # msgspec does not look inside the strings that it skips
             if len(_decode_pieces(text)) != count:
                 return False
         except UNREADABLE:
@@ -139,8 +141,8 @@ class AnthropicTap:
         if not isinstance(value, dict):
             self.malformed += 1
             return b""
-        kind = value.get("type")
-        if name == b"error" or kind == "error" or (value.get("error") and kind is None):
+        kind = kind_of(name, value)
+        if name == b"error" or kind == "error" or (value.get("error") and "type" not in value):
             self.error = error_of(value, provider=self._provider)
             return b""
         if kind == "message_stop":

@@ -91,7 +91,7 @@ class TextBlock(Struct, tag="text", omit_defaults=True):
 
 
 class ImageBlock(Struct, tag="image", omit_defaults=True):
-    source: InputSource
+    source: Base64Source | UrlSource | FileIdSource
     cache_control: CacheControl | None = None
 
 
