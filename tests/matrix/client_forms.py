@@ -32,7 +32,9 @@ class Seen(Struct):
 
     text: str = ""
     thought: str = ""
-    calls: list[tuple[str, dict[str, Any]]] = []
+    refusal: str = ""
+    """Where a language has a place of its own for it; else it is text."""
+    calls: list[tuple[str, Any]] = []
     ids: list[str] = []
     finish: str | None = None
     tokens: tuple[int, int] | None = None
@@ -65,6 +67,20 @@ def events_of(stream: bytes) -> list[tuple[str, str]]:
     return events
 
 
+def arguments_of(text: str) -> Any:
+    """What a model has cut off is no JSON: it stays text."""
+    try:
+        return json.loads(text or "{}")
+    except ValueError:
+        return text
+
+
+def tokens_in(body: dict[str, Any], asked: str, answered: str) -> tuple[int, int] | None:
+    """None where the upstream has not said."""
+    usage = body.get("usage")
+    return None if usage is None else (usage[asked], usage[answered])
+
+
 # -- OpenAI chat -------------------------------------------------------------------------------------------------
 
 
@@ -92,10 +108,11 @@ def read_chat(body: dict[str, Any]) -> Seen:
     return Seen(
         text=message["content"] or "",
         thought=message.get("reasoning_content") or "",
-        calls=[(call["function"]["name"], json.loads(call["function"]["arguments"])) for call in calls],
+        calls=[(call["function"]["name"], arguments_of(call["function"]["arguments"])) for call in calls],
         ids=[call["id"] for call in calls],
+        refusal=message.get("refusal") or "",
         finish=body["choices"][0]["finish_reason"],
-        tokens=(body["usage"]["prompt_tokens"], body["usage"]["completion_tokens"]),
+        tokens=tokens_in(body, "prompt_tokens", "completion_tokens"),
         is_ended=True,
     )
 
@@ -118,12 +135,13 @@ def read_chat_stream(stream: bytes) -> Seen:
         for choice in chunk["choices"]:
             seen.finish = choice["finish_reason"] or seen.finish
             _take_chat_delta(choice["delta"], seen, arguments)
-    seen.calls = [(name, json.loads("".join(pieces) or "{}")) for name, pieces in arguments]
+    seen.calls = [(name, arguments_of("".join(pieces))) for name, pieces in arguments]
     return seen
 
 
 def _take_chat_delta(delta: dict[str, Any], seen: Seen, arguments: list[tuple[str, list[str]]]) -> None:
     seen.text += delta.get("content") or ""
+    seen.refusal += delta.get("refusal") or ""
     seen.thought += delta.get("reasoning_content") or ""
     for call in delta.get("tool_calls") or ():
         if call.get("id"):
@@ -158,18 +176,19 @@ def read_responses(body: dict[str, Any]) -> Seen:
     seen = Seen(is_ended=True)
     for item in body["output"]:
         if item["type"] == "message":
-            seen.text += "".join(part["text"] for part in item["content"])
+            seen.text += "".join(part.get("text", "") for part in item["content"])
+            seen.refusal += "".join(part.get("refusal", "") for part in item["content"])
         elif item["type"] == "reasoning":
             parts = [*item.get("summary", []), *(item.get("content") or [])]
             seen.thought += "".join(part["text"] for part in parts)
         elif item["type"] == "function_call":
-            seen.calls.append((item["name"], json.loads(item["arguments"])))
+            seen.calls.append((item["name"], arguments_of(item["arguments"])))
             seen.ids.append(item["call_id"])
     reason = (body.get("incomplete_details") or {}).get("reason")
     finish = {"max_output_tokens": "length"}.get(reason, reason)
     seen.finish = finish or ("tool_calls" if seen.calls else "stop")
     assert (body["status"] == "completed") is (reason is None)
-    seen.tokens = (body["usage"]["input_tokens"], body["usage"]["output_tokens"])
+    seen.tokens = tokens_in(body, "input_tokens", "output_tokens")
     return seen
 
 
@@ -199,6 +218,7 @@ def read_responses_stream(stream: bytes) -> Seen:
 # -- Anthropic ---------------------------------------------------------------------------------------------------
 
 STOP_REASONS = {"end_turn": "stop", "stop_sequence": "stop", "max_tokens": "length", "tool_use": "tool_calls"}
+STOP_REASONS["refusal"] = "content_filter"
 
 
 def ask_messages(model: str, wish: Wish) -> dict[str, Any]:
@@ -261,7 +281,7 @@ def read_messages_stream(stream: bytes) -> Seen:
             seen.is_ended = True
     for block in blocks:
         if block["type"] == "tool_use":
-            block["input"] = json.loads(block["json"] or "{}")
+            block["input"] = arguments_of(block["json"])
     if seen.is_ended:
         return read_messages({**message, "content": blocks})
     seen.text = "".join(block["text"] for block in blocks if block["type"] == "text")
@@ -320,7 +340,8 @@ def _read_ollama_lines(lines: list[dict[str, Any]]) -> Seen:
             seen.is_ended = True
             # Ollama itself says `stop` when a tool was called.
             seen.finish = "tool_calls" if seen.calls else line["done_reason"]
-            seen.tokens = (line["prompt_eval_count"], line["eval_count"])
+            if "eval_count" in line:
+                seen.tokens = (line["prompt_eval_count"], line["eval_count"])
     return seen
 
 
