@@ -30,8 +30,6 @@ CONFIG = Config(
 )
 ANTHROPIC = (b"anthropic-version", b"2023-06-01")
 
-needs_the_book = pytest.mark.xfail(reason="gateway.models does not ask the fact book yet", strict=True)
-
 
 class Client:
     def __init__(self, house: MemoryHouse) -> None:
@@ -52,7 +50,6 @@ async def client() -> AsyncIterator[Client]:
         yield Client(house)
 
 
-@needs_the_book
 async def test_a_listed_model_tells_what_is_known_of_it(autojump_clock):
     async with client() as asks:
         status, listing = await asks.ask("/v1/models")
@@ -72,7 +69,6 @@ async def test_a_listed_model_tells_what_is_known_of_it(autojump_clock):
         assert (await asks.ask("/v1/models/house/own"))[1] == models["house/own"]
 
 
-@needs_the_book
 async def test_the_owners_word_on_an_alias_is_the_last(autojump_clock):
     async with client() as asks:
         mine = (await asks.ask("/v1/models/mine"))[1]
@@ -94,7 +90,6 @@ async def test_the_catalogue_tells_where_it_is_from(autojump_clock):
         assert (await asks.ask("/v1/models/catalog", key="meter"))[0] == 403
 
 
-@needs_the_book
 async def test_anthropics_sdks_get_anthropics_list(autojump_clock):
     async with client() as asks:
         _, listing = await asks.ask("/v1/models", ANTHROPIC)
@@ -148,7 +143,6 @@ async def test_providers_show_what_their_dialects_can_carry(autojump_clock):
     assert {"chat", "tools", "vision", "embeddings"} <= set(mock["capabilities"])
 
 
-@needs_the_book
 async def test_ollamas_clients_see_every_model_as_one_of_an_ollama(autojump_clock):
     async with client() as asks:
         _, tags = await asks.ask("/api/tags")
