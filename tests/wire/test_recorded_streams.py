@@ -105,7 +105,7 @@ def test_bytes_are_passed_on_as_they_came(stream: Recording):
 
 def fork(tap: OpenAITap) -> OpenAITap:
     other = copy.copy(tap)
-    other._held, other._seen, other._finished = list(tap._held), set(tap._seen), set(tap._finished)
+    other._blocks, other._seen, other._finished = copy.deepcopy(tap._blocks), set(tap._seen), set(tap._finished)
     return other
 
 

@@ -42,6 +42,7 @@ class Blocks:
             data = b"".join((*self._held, data))
             self._held.clear()
             self._held_bytes = 0
+            self._edge = b""
         end = data.rfind(b"\n\n") + 2 if data.find(b"\r") < 0 else last_blank_line(data)
         if end < 2:
             return self._hold(data)

@@ -22,29 +22,22 @@ Whose vendor does what: wire notes 2.1, 2.4 to 2.13, 2.17.  Line ends: WHATWG HT
 from __future__ import annotations
 
 import json
-import re
 from collections.abc import Callable
 from itertools import pairwise
 from typing import Any
 
 import msgspec
 
-from hoosh.codec.sse import BOM, EventTooLarge
+from hoosh.codec.sse import EventTooLarge
 from hoosh.dialects.contract import Ending
 from hoosh.dialects.faults import error_in
+from hoosh.dialects.openai.frames import EVENT_BYTES_MAX, Blocks, blank_line
 from hoosh.dialects.openai.thought_chunks import has_list, without_chunks
 from hoosh.dialects.openai.wire import Choice, Chunk, read_usage
 from hoosh.errors import UpstreamError
 from hoosh.values import Usage
 
 __all__ = ["EVENT_BYTES_MAX", "OpenAITap"]
-
-EVENT_BYTES_MAX = 1 << 20
-
-# A CR that ends the buffer is undecided: LF may follow.
-# Written so that each way to begin is a literal: `re` then skips from line end to line end.
-_second = rb"(?:\n|\r\n|\r(?=[^\n]))"
-_blank_line = re.compile(rb"\n%b|\r(?:\n%b|\r(?:\n|(?=[^\n])))" % (_second, _second))
 
 UNWANTED = frozenset({b"id", b"retry"})
 UNWANTED_WITHOUT_DATA = UNWANTED | {b"event", b"data"}
@@ -81,11 +74,8 @@ class OpenAITap:
     """
 
     __slots__ = (
-        "_edge",
+        "_blocks",
         "_finished",
-        "_fresh",
-        "_held",
-        "_held_bytes",
         "_joint",
         "_lead",
         "_max",
@@ -119,10 +109,7 @@ class OpenAITap:
         self._show_usage = show_usage
         self._thought_chunks = thought_chunks
         self._max = max_event_bytes
-        self._held: list[bytes] = []  # an event that is not whole yet, in pieces: joined once
-        self._held_bytes = 0
-        self._edge = b""  # its last bytes: half of a blank line, perhaps
-        self._fresh = True
+        self._blocks = Blocks(max_event_bytes)
         self._seen: set[object] = set()
         self._finished: set[object] = set()
         self._speak(b"data: ")
@@ -135,24 +122,14 @@ class OpenAITap:
         """What may go on to the client of what has come.  Raises ProtocolViolation on an event over the limit."""
         if self.terminated or self.error is not None:
             return b""
-        if self._held:
-            if _blank_line.search(self._edge + data) is None:
-                return self._hold(data)
-            data = b"".join((*self._held, data))
-            self._held.clear()
-            self._held_bytes = 0
-        end = data.rfind(b"\n\n") + 2 if data.find(b"\r") < 0 else _last_blank_line(data)
-        if end < 2:
-            return self._hold(data)
-        if end != len(data):
-            self._hold(data[end:])
-            data = data[:end]
+        data = self._blocks.feed(data)
+        if not data:
+            return b""
         return data if self._is_plain(data) else self._sift(data)
 
     def close(self) -> tuple[bytes, Ending]:
         """The stream is over.  An event that lacks only its blank line counts; half an event does not."""
-        rest = b"".join(self._held)
-        self._held.clear()
+        rest = self._blocks.close()
         if self.terminated or self.error is not None:
             return b"", self._verdict()
         event = rest.rstrip(b"\r\n")
@@ -168,14 +145,6 @@ class OpenAITap:
             return Ending.FAILED
         whole = self.terminated or (self._seen and self._seen <= self._finished)
         return Ending.COMPLETE if whole else Ending.CUT
-
-    def _hold(self, data: bytes) -> bytes:
-        self._held_bytes += len(data)
-        if self._held_bytes > self._max:
-            raise EventTooLarge(self._max)
-        self._held.append(data)
-        self._edge = (self._edge + data)[-3:] if len(self._held) > 1 else data[-3:]
-        return b""
 
     def _is_plain(self, block: bytes) -> bool:
         """Every event of the block is a plain chunk to be passed on; then it is counted.  False changes nothing."""
@@ -228,9 +197,6 @@ class OpenAITap:
 
         What is special comes first or last, nearly always; if it is in the middle, half by half finds it.
         """
-        if self._fresh:
-            self._fresh = False
-            block = block.removeprefix(BOM)
         return self._pass_pieces(block, _ends)
 
     def _pass_pieces(self, block: bytes, cut: Callable[[bytes], list[bytes]]) -> bytes:
@@ -303,7 +269,7 @@ def _ends(block: bytes) -> list[bytes]:
     """The first event of a block, the last three, and what is between; each event where lines end in CR."""
     size = len(block)
     if block.find(b"\r") >= 0:
-        cuts = [match.end() for match in _blank_line.finditer(block)]
+        cuts = [match.end() for match in blank_line.finditer(block)]
     else:
         first = block.find(b"\n\n") + 2
         cuts, end = [], size
@@ -321,13 +287,6 @@ def _halves(block: bytes) -> list[bytes]:
     if end < 2:
         end = block.find(b"\n\n", half) + 2
     return [block[:end], block[end:]] if 2 <= end < len(block) else [block]
-
-
-def _last_blank_line(data: bytes) -> int:
-    end = 0
-    for match in _blank_line.finditer(data):
-        end = match.end()
-    return end
 
 
 def _fields(event: bytes) -> tuple[bytes, bytes | None, bytes]:
