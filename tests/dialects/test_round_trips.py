@@ -109,7 +109,7 @@ def said_in(body: dict[str, Any]) -> list[Said]:
 def _said_by(message: dict[str, Any]) -> list[Said]:
     role = "system" if message["role"] == "developer" else message["role"]
     content = message.get("content") or []
-    pieces = [{"type": "text", "text": content}] if isinstance(content, str) else content
+    pieces: list[Any] = [{"type": "text", "text": content}] if isinstance(content, str) else content
     if role == "tool":
         return [(role, message["tool_call_id"], parsed("".join(piece["text"] for piece in pieces)))]
     things: list[Said] = [

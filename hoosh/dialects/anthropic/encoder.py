@@ -77,7 +77,19 @@ class AnthropicEncoder:
     """A `StreamEncoder`."""
 
     __slots__ = (
-        *("_block", "_calls", "_finish", "_kind", "_model", "_next", "_prefix", "_refused", "_stamp", "_started"),
+        *(
+            "_block",
+            "_called",
+            "_calls",
+            "_finish",
+            "_kind",
+            "_model",
+            "_next",
+            "_prefix",
+            "_refused",
+            "_stamp",
+            "_started",
+        ),
         *("_usage", "chunks"),
     )
 
@@ -92,6 +104,7 @@ class AnthropicEncoder:
         self._prefix = b""
         self._calls: dict[int, _OpenCall] = {}
         self._refused = False
+        self._called = False
         self._usage: Usage | None = None
         self._finish = Finished(FinishReason.STOP)
 
@@ -120,7 +133,7 @@ class AnthropicEncoder:
         self._close(out)
         for index in list(self._calls):
             self._close_call(index, out)
-        reason = stop_reason_of(self._finish, refused=self._refused)
+        reason = stop_reason_of(self._finish, refused=self._refused, called=self._called)
         delta = {"stop_reason": reason, "stop_sequence": self._finish.stop_sequence, "stop_details": None}
         out.append(event_of("message_delta", delta=delta, usage=usage_of(self._usage)))
         return b"".join(out)
@@ -220,6 +233,7 @@ class AnthropicEncoder:
         call_id = sign_id(event.id, event.signature)
         at = self._begin({"type": "tool_use", "id": call_id, "name": event.name, "input": {}}, out)
         call = self._calls[event.index] = _OpenCall(at)
+        self._called = True
         out += (call.prefix, b'""', END)
         self.chunks += 1
 
