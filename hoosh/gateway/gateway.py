@@ -99,7 +99,7 @@ class Gateway:
         await self.discovered.wait()
         await self.lists.refresh()
         self.reroute()
-        return self.lists.merged(self.snapshot.routes)
+        return self.lists.merged(self.snapshot.routes, self.facts.of)
 
     def providers(self) -> list[ProviderState]:
         return [upstream.state() for upstream in self.fleet]
