@@ -313,6 +313,14 @@ def test_stop_reasons_are_told_back(finish: Finished, expected: str):
     assert (whole["stop_reason"], whole["stop_sequence"]) == (expected, finish.stop_sequence)
 
 
+def test_whoever_calls_a_tool_and_says_only_stop_has_stopped_for_the_tool():
+    call = ToolCallStarted(0, "a", "n")
+    assert encoded(call, Finished(STOP, "STOP"))[-1]["delta"]["stop_reason"] == "tool_use"
+    assert encoded(call, Finished(STOP, "end_turn"))[-1]["delta"]["stop_reason"] == "end_turn"
+    whole = DOWN.encode_reply(CALL, ChatReply((CallSaid("a", "n", "{}"),), Finished(STOP, "stop")), STAMP)
+    assert json.loads(whole)["stop_reason"] == "tool_use"
+
+
 def test_what_has_no_place_is_left_out():
     foreign = OpaqueOutput("openai", "x", msgspec.Raw(b"{}"))
     assert kinds(encoded(MediaOutput("image/png", "AA=="), foreign, Finished(STOP))) == [

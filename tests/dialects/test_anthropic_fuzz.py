@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from contextlib import suppress
+from itertools import pairwise
 from random import Random
 from typing import Any
 
@@ -127,7 +128,7 @@ def tapped(pieces: list[bytes]) -> Any:
 
 
 @given(streams, st.integers(1, 7))
-@settings(max_examples=80)
+@settings(max_examples=60)
 def test_a_stream_of_anything_means_the_same_wherever_it_is_cut(stream: bytes, size: int):
     pieces = [stream[at : at + size] for at in range(0, len(stream), size)]
     assert decoded(pieces) == decoded([stream])
@@ -135,7 +136,7 @@ def test_a_stream_of_anything_means_the_same_wherever_it_is_cut(stream: bytes, s
 
 
 @given(st.one_of(st.binary(max_size=99), messages.map(lambda value: json.dumps(value).encode())))
-@settings(max_examples=80)
+@settings(max_examples=60)
 def test_an_answer_of_anything_raises_only_what_is_the_upstreams(body: bytes):
     passage = UP.passage(CALL)
     assert passage is not None
@@ -222,7 +223,7 @@ bodies = shaped(
 
 
 @given(bodies)
-@settings(max_examples=120)
+@settings(max_examples=80)
 def test_a_body_of_anything_raises_only_what_is_the_clients(body: Any):
     wire = json.dumps(body).encode()
     with suppress(InvalidRequest):
@@ -232,3 +233,54 @@ def test_a_body_of_anything_raises_only_what_is_the_clients(body: Any):
         request = DOWN.chat_request(limited)
         for model in ("claude-opus-5", "claude-sonnet-4-5", "claude-3-haiku"):
             json.loads(UP.encode_chat(request, model=model).body)
+
+
+# -- there and back ----------------------------------------------------------------------------------------------
+
+plain_texts = st.text(st.characters(exclude_categories=["Cs"]), min_size=1, max_size=9).filter(str.strip)
+ids = st.text("abcXYZ_019-", min_size=1, max_size=9).filter(lambda text: "__sig_" not in text)
+caches_kept = st.sampled_from([{}, {"cache_control": {"type": "ephemeral"}}])
+
+
+def one(kind: str, **fields: Any) -> st.SearchStrategy[Any]:
+    return st.fixed_dictionaries({"type": st.just(kind), **fields})
+
+
+def marked(block: st.SearchStrategy[Any]) -> st.SearchStrategy[Any]:
+    return st.builds(lambda block, mark: {**block, **mark}, block, caches_kept)
+
+
+pictures = marked(
+    one(
+        "image",
+        source=one("base64", media_type=st.just("image/png"), data=st.just("AA==")) | one("url", url=plain_texts),
+    )
+)
+text_blocks = marked(one("text", text=plain_texts.map(str.strip)))
+results = marked(one("tool_result", tool_use_id=ids, content=st.lists(text_blocks | pictures, min_size=2, max_size=3)))
+user_turns = st.builds(
+    lambda first, then: {"role": "user", "content": [*first, *then]},
+    st.lists(results, max_size=2),
+    st.lists(text_blocks | pictures, min_size=1, max_size=3),
+)
+assistant_turns = st.lists(
+    st.one_of(
+        text_blocks,
+        one("thinking", thinking=plain_texts, signature=ids),
+        one("redacted_thinking", data=ids),
+        marked(one("tool_use", id=ids, name=ids, input=st.dictionaries(plain_texts, st.integers(0, 9), max_size=2))),
+        one("server_tool_use", id=ids, name=ids, input=st.just({})),
+    ),
+    min_size=1,
+    max_size=4,
+).map(lambda content: {"role": "assistant", "content": content})
+
+
+@given(st.lists(user_turns | assistant_turns, min_size=1, max_size=5), st.lists(text_blocks, max_size=2))
+@settings(max_examples=80)
+def test_a_conversation_in_our_own_words_and_back_is_the_same(turns: list[Any], system: list[Any]):
+    """By turns: several of a user in a row are put together, results first."""
+    turns = [turn for before, turn in pairwise([{"role": ""}, *turns]) if before["role"] != turn["role"]]
+    body = {"model": "claude-opus-5", "messages": turns, "max_tokens": 9, **({"system": system} if system else {})}
+    call = DOWN.read(CallKind.CHAT, json.dumps(body).encode())
+    assert json.loads(UP.encode_chat(DOWN.chat_request(call), model="claude-opus-5").body) == body

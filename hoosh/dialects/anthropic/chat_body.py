@@ -84,7 +84,7 @@ def _written(request: ChatRequest, model: str) -> tuple[Body, HeaderList]:
     generation = generation_of(model)
     extension = _extension(request)
     system, turns = turns_of(request.messages, system_anywhere=generation.system_anywhere)
-    limit = request.sampling.max_tokens or generation.max_output_tokens
+    limit = request.sampling.max_tokens or generation.usual_max_tokens
     thinking = thinking_of(request.reasoning, extension, model, generation, limit)
     broken = generation.takes_budget and not generation.is_adaptive and breaks_thought(turns)
     if thinking.is_on and (broken or (extension is None and _is_forced(request))):

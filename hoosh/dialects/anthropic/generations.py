@@ -27,8 +27,9 @@ ALL_EFFORTS = (*LOW_TO_HIGH, Effort.XHIGH, Effort.MAX)
 
 class Generation(Struct, frozen=True):
     since: tuple[int, int]
-    max_output_tokens: int
-    """Also what is asked for where the client names no limit: the API wants a number."""
+    usual_max_tokens: int
+    """What is asked for where the client names no limit, because the API wants a number: as much as the model may say,
+    but where prompt and reply together must fit its context (before 4.5) not so much that long prompts are refused."""
     takes_budget: bool = False
     """`thinking: {type: enabled, budget_tokens}`."""
     is_adaptive: bool = False
@@ -47,14 +48,14 @@ class Generation(Struct, frozen=True):
 
 
 GENERATIONS = (
-    Generation((5, 0), 128_000, False, True, ALL_EFFORTS, 0, True, True),
-    Generation((4, 8), 128_000, False, True, ALL_EFFORTS, 0, False, True),
-    Generation((4, 7), 128_000, False, True, ALL_EFFORTS, 0),
+    Generation((5, 0), 64_000, False, True, ALL_EFFORTS, 0, True, True),
+    Generation((4, 8), 64_000, False, True, ALL_EFFORTS, 0, False, True),
+    Generation((4, 7), 64_000, False, True, ALL_EFFORTS, 0),
     Generation((4, 6), 64_000, True, True, WITH_MAX, 1),
     Generation((4, 5), 64_000, True, samplers=1),
     Generation((4, 1), 32_000, True, samplers=1),
     Generation((4, 0), 32_000, True),
-    Generation((3, 7), 64_000, True),
+    Generation((3, 7), 32_000, True),
     Generation((3, 5), 8_192),
     Generation((0, 0), 4_096),
 )

@@ -42,7 +42,7 @@ def message_json(reply: ChatReply, stamp: Stamp) -> bytes:
         "role": "assistant",
         "model": reply.model or stamp.model,
         "content": blocks,
-        "stop_reason": stop_reason_of(reply.finish, refused=bool(reply.refusal)),
+        "stop_reason": stop_reason_of(reply.finish, refused=bool(reply.refusal), called=bool(reply.calls)),
         "stop_sequence": reply.finish.stop_sequence,
         "stop_details": None,
         "usage": usage_of(reply.usage),

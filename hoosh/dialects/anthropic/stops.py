@@ -41,10 +41,12 @@ def finish_of(said: Mapping[str, Any], *, calls: int) -> tuple[Finished, str]:
     return finish, explanation if isinstance(explanation, str) else ""
 
 
-def stop_reason_of(finish: Finished, *, refused: bool) -> str:
-    """Anthropic's own word where it was one."""
+def stop_reason_of(finish: Finished, *, refused: bool, called: bool) -> str:
+    """Anthropic's own word where it was one.  Clients run tools only where the reason says so."""
     if REASONS.get(finish.native) is finish.reason:
         return finish.native
     if finish.reason is FinishReason.STOP:
+        if called:
+            return "tool_use"
         return "refusal" if refused else "stop_sequence" if finish.stop_sequence else "end_turn"
     return WORDS[finish.reason]

@@ -14,7 +14,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from hoosh.dialects.anthropic.blocks import block_of, text_block, unsupported
+from hoosh.dialects.anthropic.blocks import block_of, unsupported
 from hoosh.dialects.anthropic.wire import (
     RedactedThinkingBlock,
     TextBlock,
@@ -22,7 +22,7 @@ from hoosh.dialects.anthropic.wire import (
     ToolResultBlock,
     ToolUseBlock,
 )
-from hoosh.values import Message, Role, TextPart
+from hoosh.values import Message, OpaquePart, Role, TextPart
 
 __all__ = ["breaks_thought", "turns_of"]
 
@@ -54,11 +54,12 @@ def _may_stand_here(turns: Sequence[dict[str, Any]], rest: Sequence[Message]) ->
 
 
 def _texts(message: Message) -> list[TextBlock]:
+    """Or blocks that Anthropic alone knows, such as `tool_addition`."""
     blocks = []
     for part in message.parts:
-        if not isinstance(part, TextPart):
+        if not isinstance(part, TextPart | OpaquePart):
             raise unsupported(f"A {message.role} message with anything but text", "messages")
-        if (block := text_block(part)) is not None:
+        if (block := block_of(part)) is not None:
             blocks.append(block)
     return blocks
 
