@@ -101,16 +101,22 @@ class RouteTable:
 
     def _doing(self, kind: CallKind, model: str, found: tuple[Target, ...], *, is_named: bool) -> tuple[Target, ...]:
         able = tuple(target for target in found if self._does(target.provider, kind))
-        if found and not able and (is_named or any(self._claims(target, model) for target in found)):
+        if found and not able and (is_named or self._is_claimed(model, found) or not self._is_done(kind)):
             what = kind.value.replace("_", " ")
             message = f"No provider of the model `{model}` can be asked for {what}."
             raise InvalidRequest(message, param="model", code="unsupported_operation")
         return able
 
-    def _claims(self, target: Target, asked: str) -> bool:
-        """Is the model its own, by whatever word?  What takes any name has claimed none."""
-        is_named = target.model != asked or asked in self.aliases
-        return is_named or self._globs[target.provider] is not None or target.provider in self._known
+    def _is_claimed(self, asked: str, found: Iterable[Target]) -> bool:
+        """Is it one of them's own model, by whatever word?  What takes any name has claimed none."""
+        return asked in self.aliases or any(
+            target.model != asked or self._globs[target.provider] is not None or target.provider in self._known
+            for target in found
+        )
+
+    def _is_done(self, kind: CallKind) -> bool:
+        """Does anybody in the house do that at all?"""
+        return any(self._does(route.name, kind) for route in self.routes if not route.embedded)
 
     def _does(self, provider: str, kind: CallKind) -> bool:
         kinds = self._by_name[provider].kinds

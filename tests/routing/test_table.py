@@ -178,9 +178,8 @@ def test_an_impossible_model_name_reaches_nobody(model):
 def test_only_whose_model_it_is_can_say_that_it_does_something_else():
     """A whisper.cpp takes any name; that makes it nobody to ask for a chat, and no owner of unknown models."""
     ears = frozenset({CallKind.TRANSCRIPTION})
-    table = RouteTable(
-        [Route("whisper", kinds=ears), Route("own", models=("large-v3",), kinds=ears)], aliases={"ears": ["whisper/w"]}
-    )
+    routes = [Route("whisper", kinds=ears), Route("own", models=("large-v3",), kinds=ears)]
+    table = RouteTable([*routes, Route("openai", models=("gpt-5*",))], aliases={"ears": ["whisper/w"]})
     with pytest.raises(NoRoute):
         table.candidates("gpt-4o")
     for model, provider in (("large-v3", None), ("ears", None), ("whisper/x", None), ("x", "whisper")):
@@ -188,3 +187,6 @@ def test_only_whose_model_it_is_can_say_that_it_does_something_else():
             table.candidates(model, provider=provider)
         assert caught.value.code == "unsupported_operation"
     assert table.candidates("anything", CallKind.TRANSCRIPTION) == (Target("whisper", "anything"),)
+    with pytest.raises(InvalidRequest) as caught:  # where nobody chats at all, that is the news
+        RouteTable([*routes, ECHO]).candidates("gpt-4o")
+    assert caught.value.code == "unsupported_operation"
