@@ -136,7 +136,6 @@ OK = json_reply({"choices": [{"index": 0, "message": {"content": "salam"}, "fini
         ({"model": "mine", **IMAGE}, "vision", "messages"),
     ],
 )
-@pytest.mark.xfail(reason="gateway.candidates does not ask the fact book yet", strict=True)
 async def test_a_request_for_what_a_model_lacks_gets_400_before_anybody_is_asked(
     autojump_clock, changes, capability, param
 ):
