@@ -17,8 +17,9 @@ import msgspec
 from msgspec import NODEFAULT, Struct, inspect
 from msgspec.structs import FieldInfo, fields
 
-from hoosh.catalogue import PROVIDER_TYPES, find_provider_type, suggest_provider_type
+from hoosh.catalogue import PROVIDER_TYPES, suggest_provider_type
 from hoosh.config.address import is_host
+from hoosh.config.kinds import kind_named
 from hoosh.config.locate import KeyPath
 from hoosh.config.mistakes import Mistakes, did_you_mean, show
 from hoosh.config.schema import Alias, Auth, Config, Http2, Key, Provider, Server, Timeouts
@@ -221,7 +222,7 @@ class Reader:
     def _type(self, value: object, path: KeyPath) -> str:
         if not isinstance(value, str):
             raise _Wrong(f"is {_what(value)}, must be text: one of {', '.join(PROVIDER_TYPES)}")
-        kind = find_provider_type(value)
+        kind = kind_named(value)
         if kind is not None:
             return kind.wire
         if value.casefold() == "echo":

@@ -13,8 +13,9 @@ from msgspec import Meta, Struct
 from msgspec.structs import force_setattr
 
 from hoosh.access import Key
-from hoosh.catalogue import ProviderType, find_provider_type
+from hoosh.catalogue import ProviderType
 from hoosh.config.address import is_loopback_host, is_loopback_url, plain_base_url, same_address
+from hoosh.config.kinds import kind_named
 from hoosh.errors import ConfigError
 from hoosh.values import Capability, ModelFacts
 from hoosh.values.secret import Secret
@@ -129,9 +130,9 @@ class Provider(_Section, frozen=True):
 
     @property
     def kind(self) -> ProviderType:
-        kind = find_provider_type(self.type)
+        kind = kind_named(self.type)
         if kind is None:
-            raise ConfigError([f"provider type `{self.type}`: hoosh does not know it, or not yet"])
+            raise ConfigError([f"provider type `{self.type}`: hoosh does not know it, and no plugin brings it"])
         return kind
 
     @property

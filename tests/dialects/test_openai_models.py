@@ -76,12 +76,12 @@ def test_a_number_that_makes_no_sense_is_none(number: Any):
                 "supported_parameters": ["tools", "temperature"],
             },
             {C.CHAT, C.STREAMING, C.VISION, C.TOOLS},
-            {C.AUDIO_INPUT, C.FILES, C.REASONING, C.STRUCTURED_OUTPUT, C.EMBEDDINGS, C.TRANSCRIPTION, C.SPEECH},
+            {C.AUDIO_INPUT, C.REASONING, C.STRUCTURED_OUTPUT, C.EMBEDDINGS, C.TRANSCRIPTION, C.SPEECH},
         ),
         (  # Groq
             {"input_modalities": ["audio"], "output_modalities": ["transcription"]},
             {C.AUDIO_INPUT, C.TRANSCRIPTION},
-            {C.CHAT, C.STREAMING, C.VISION, C.FILES, C.EMBEDDINGS, C.SPEECH},
+            {C.CHAT, C.STREAMING, C.VISION, C.EMBEDDINGS, C.SPEECH},
         ),
         (  # Mistral
             {"capabilities": {"completion_chat": True, "function_calling": True, "vision": False, "ocr": True}},

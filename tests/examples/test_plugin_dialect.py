@@ -11,14 +11,18 @@ from types import ModuleType
 
 import pytest
 
+from hoosh.config import Config, Discovery, Logging, Provider, kinds
 from hoosh.dialects.contract import Outgoing
 from hoosh.dialects.openai import OpenAIDownstream
 from hoosh.dialects.registry import GROUP, upstream_dialect
 from hoosh.dialects.translation import Translation
 from hoosh.errors import InvalidRequest
 from hoosh.testing.contracts import REQUESTS, Sample, check_dialect
+from hoosh.testing.house import memory_house
+from hoosh.testing.upstream import FakeUpstream, json_reply
 from hoosh.values import CallKind, ChatReply, Finished, FinishReason, TextSaid, Usage
 
+NOBODY = Discovery(local=False, environment=False)
 SOURCE = Path(__file__).parents[2] / "examples" / "plugin_dialect.py"
 
 
@@ -75,3 +79,29 @@ def test_an_openai_client_is_served_by_it(plugin: ModuleType):
     assert isinstance(outgoing, Outgoing)
     assert outgoing.path == "/generate_stream"
     assert json.loads(outgoing.body)["parameters"]["max_new_tokens"] == 5
+
+
+PATHS = {
+    "/v1/chat/completions": lambda told: told["choices"][0]["message"]["content"],
+    "/v1/messages": lambda told: told["content"][0]["text"],
+    "/api/chat": lambda told: told["message"]["content"],
+}
+
+
+@pytest.mark.parametrize("path", PATHS)
+async def test_every_language_leads_to_it(
+    plugin: ModuleType, path: str, monkeypatch: pytest.MonkeyPatch, autojump_clock: object
+):
+    installed = (EntryPoint("tgi", "plugin_dialect:TgiDialect", GROUP),)
+    monkeypatch.setattr("hoosh.dialects.registry.entry_points", lambda group: installed)
+    kinds._plugin.cache_clear()
+    provider = Provider(type="tgi", name="mine", base_url="http://mine:80", models=("zephyr",))
+    upstream = FakeUpstream(json_reply(json.loads(SAMPLE.whole)))
+    asked = {"model": "zephyr", "stream": False, "max_tokens": 5, "messages": [{"role": "user", "content": "Salam"}]}
+    async with memory_house(Config(providers=(provider,), discovery=NOBODY, logging=Logging(level="error"))) as house:
+        house.network.listen("mine:80", upstream.serve_wire)
+        status, _, body = await house.post(path, asked)
+    kinds._plugin.cache_clear()
+    assert status == 200, body
+    assert PATHS[path](json.loads(body)) == "Salam, dünya"
+    assert upstream.requests[0].target == "/generate"

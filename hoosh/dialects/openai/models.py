@@ -32,6 +32,8 @@ CONTEXT = ("context_length", "context_window", "max_context_length", "max_model_
 OUTPUT = ("max_completion_tokens", "max_output_length", "max_output_tokens")
 
 INPUTS = {"image": C.VISION, "audio": C.AUDIO_INPUT, "file": C.FILES}
+UNSAID = frozenset({C.FILES})
+"""Not naming it proves nothing: OpenRouter reads documents for models that cannot."""
 OUTPUTS = {
     "text": C.CHAT,
     "embedding": C.EMBEDDINGS,
@@ -145,7 +147,7 @@ def _count_words(
 ) -> None:
     found = {words[name] for name in named if isinstance(name, str) and name in words}
     can |= found
-    cannot |= set(words.values()) - found
+    cannot |= set(words.values()) - found - UNSAID
 
 
 def _count_abilities(abilities: object, can: set[Capability], cannot: set[Capability]) -> None:
