@@ -247,16 +247,17 @@ def test_a_schema_is_closed_at_every_level_and_keeps_its_order():
 
 
 Thinking = tuple[Any, Any, int]
+SHOWN = {"type": "adaptive", "display": "summarized"}
 
 
 @pytest.mark.parametrize(
     ("model", "reasoning", "limit", "expected"),
     [
-        (NEW, Reasoning(Effort.HIGH), None, ({"type": "adaptive"}, "high", 64_000)),
-        (NEW, Reasoning(Effort.MINIMAL), None, ({"type": "adaptive"}, "low", 64_000)),
-        (NEW, Reasoning(Effort.XHIGH, summary="auto"), 9, ({"type": "adaptive", "display": "summarized"}, "xhigh", 9)),
-        (NEW, Reasoning(budget_tokens=20_000), None, ({"type": "adaptive"}, "high", 64_000)),
-        (NEW, Reasoning(enabled=True), None, ({"type": "adaptive"}, None, 64_000)),
+        (NEW, Reasoning(Effort.HIGH), None, (SHOWN, "high", 64_000)),
+        (NEW, Reasoning(Effort.MINIMAL), None, (SHOWN, "low", 64_000)),
+        (NEW, Reasoning(Effort.XHIGH, summary="auto"), 9, (SHOWN, "xhigh", 9)),
+        (NEW, Reasoning(budget_tokens=20_000), None, (SHOWN, "high", 64_000)),
+        (NEW, Reasoning(enabled=True), None, (SHOWN, None, 64_000)),
         (NEW, Reasoning(Effort.NONE), None, ({"type": "disabled"}, None, 64_000)),
         (MIXED, Reasoning(Effort.XHIGH), None, ({"type": "adaptive"}, "high", 64_000)),
         (MIXED, Reasoning(Effort.NONE), None, (None, None, 64_000)),

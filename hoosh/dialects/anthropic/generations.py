@@ -38,6 +38,8 @@ class Generation(Struct, frozen=True):
     """The words of `output_config.effort`."""
     samplers: int = 2
     """How many of temperature and top_p it takes: both, one of them, or none at all."""
+    hides_thoughts: bool = False
+    """Unless it is asked to show them (`display: summarized`)."""
     thinks_unasked: bool = False
     system_anywhere: bool = False
     """Takes system messages in the middle of a conversation, after a user's turn."""
@@ -48,9 +50,9 @@ class Generation(Struct, frozen=True):
 
 
 GENERATIONS = (
-    Generation((5, 0), 64_000, False, True, ALL_EFFORTS, 0, True, True),
-    Generation((4, 8), 64_000, False, True, ALL_EFFORTS, 0, False, True),
-    Generation((4, 7), 64_000, False, True, ALL_EFFORTS, 0),
+    Generation((5, 0), 64_000, False, True, ALL_EFFORTS, 0, True, True, True),
+    Generation((4, 8), 64_000, False, True, ALL_EFFORTS, 0, True, False, True),
+    Generation((4, 7), 64_000, False, True, ALL_EFFORTS, 0, True),
     Generation((4, 6), 64_000, True, True, WITH_MAX, 1),
     Generation((4, 5), 64_000, True, samplers=1),
     Generation((4, 1), 32_000, True, samplers=1),

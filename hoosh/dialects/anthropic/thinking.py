@@ -63,7 +63,7 @@ def thinking_of(
     if not generation.thinks:
         message = f"The model `{model}` does not reason."
         raise InvalidRequest(message, param="reasoning_effort", code="unsupported_parameter")
-    display = _display(reasoning, extension)
+    display = _display(extension, generation)
     if generation.takes_budget and (budget is not None or not generation.is_adaptive):
         wanted = budget if budget is not None else BUDGET_TOKENS[effort or Effort.MEDIUM]
         fitting, raised = _fit(wanted, limit)
@@ -86,10 +86,11 @@ def _rest(reasoning: Reasoning, extension: AnthropicExtension | None, model: str
     return Thinking(ThinkingConfig("disabled") if said or generation.thinks_unasked else None, effort)
 
 
-def _display(reasoning: Reasoning, extension: AnthropicExtension | None) -> str | None:
+def _display(extension: AnthropicExtension | None, generation: Generation) -> str | None:
+    """Other languages show thoughts where there are any; Anthropic's own clients say what they want."""
     if extension is not None:
         return extension.thinking_display
-    return "summarized" if reasoning.summary is not None else None
+    return "summarized" if generation.hides_thoughts else None
 
 
 def _fit(budget: int, limit: int) -> tuple[int, int | None]:
