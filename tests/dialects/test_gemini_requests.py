@@ -348,7 +348,6 @@ def test_sampling_is_told_in_googles_words() -> None:
         ({"sampling": Sampling(n=2)}, "n"),
         ({"sampling": Sampling(logprobs=True)}, "logprobs"),
         ({"sampling": Sampling(stop=tuple("abcdef"))}, "stop"),
-        ({"tools": TOOLS, "parallel_tool_calls": False}, "parallel_tool_calls"),
         ({"tools": (Tool("f", parameters=Raw(b"[1]")),)}, "tools"),
         ({"reply_format": SchemaFormat(Raw(b"3"))}, "response_format"),
         ({"messages": (user("\ud800"),)}, "messages"),
@@ -468,7 +467,7 @@ def test_a_sound_chat_keeps_its_words_calls_and_order(chat: ChatRequest, name: s
     try:
         said = body(chat, name)
     except InvalidRequest as refused:
-        if refused.param in ("n", "logprobs", "stop", "parallel_tool_calls"):
+        if refused.param in ("n", "logprobs", "stop"):
             return
         raise
     heard: list[Any] = []

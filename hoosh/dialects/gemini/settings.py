@@ -11,8 +11,8 @@ Reasoning is a level from Gemini 3 on and a budget before; neither can be switch
     older            nothing: they do not think
 
 Who asks for thinking is shown the thoughts.
-Refused: n > 1, logprobs, more than five stop sequences, one call at a time out of several tools.
-Left out: min_p, user.
+Refused: n > 1, logprobs, more than five stop sequences.
+Left out: min_p, user, and `parallel_tool_calls: false`: agents send it to everybody, and read several calls all the same.
 Source: ai.google.dev/api/generate-content#GenerationConfig, /gemini-api/docs/thinking, /gemini-api/docs/openai (the
 numbers for an effort), /gemini-api/docs/function-calling (modes).
 """
@@ -59,7 +59,6 @@ def tools(request: ChatRequest, *, model: str) -> list[dict[str, Any]]:
     """Raises InvalidRequest."""
     if not request.tools:
         return []
-    _check_parallel(request)
     return [{"functionDeclarations": [_declaration(tool, model) for tool in request.tools]}]
 
 
@@ -72,16 +71,6 @@ def _declaration(tool: Tool, model: str) -> dict[str, Any]:
     elif tool.parameters is not None:
         function["parameters"] = openapi_subset(tool.parameters, param="tools")
     return function
-
-
-def _check_parallel(request: ChatRequest) -> None:
-    named = request.tool_choice is not None and request.tool_choice.mode is ToolMode.NAMED
-    if request.parallel_tool_calls is False and len(request.tools) > 1 and not named:
-        raise InvalidRequest(
-            "This provider cannot be kept from calling several tools at once.",
-            param="parallel_tool_calls",
-            code="unsupported_parameter",
-        )
 
 
 def tool_config(request: ChatRequest, *, model: str) -> dict[str, Any] | None:
