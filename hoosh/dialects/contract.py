@@ -33,6 +33,7 @@ from hoosh.values import (
     EmbeddingRequest,
     Embeddings,
     ModelCard,
+    ModelFacts,
     ReplyEvent,
     Usage,
 )
@@ -274,6 +275,14 @@ class UpstreamDialect(Protocol):
 
     def read_models(self, body: bytes, *, default_owner: str) -> list[ModelCard]:
         """What does not read as a list is an empty one."""
+        ...
+
+    def facts_request(self, card: ModelCard) -> Outgoing | None:
+        """How to ask for the facts of one model that the list has not told; None where that cannot be asked."""
+        ...
+
+    def read_facts(self, body: bytes) -> ModelFacts:
+        """What does not read as an answer tells nothing."""
         ...
 
 

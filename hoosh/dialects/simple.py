@@ -10,7 +10,7 @@ import time
 from hoosh.dialects.contract import HeaderList, Outgoing, Passage
 from hoosh.dialects.faults import decode_error
 from hoosh.errors import InvalidRequest, UpstreamBroke, UpstreamError
-from hoosh.values import Call, Capability, ChatRequest, EmbeddingRequest, Embeddings, ModelCard
+from hoosh.values import Call, Capability, ChatRequest, EmbeddingRequest, Embeddings, ModelCard, ModelFacts
 
 __all__ = ["SimpleUpstream"]
 
@@ -48,3 +48,9 @@ class SimpleUpstream:
 
     def read_models(self, body: bytes, *, default_owner: str) -> list[ModelCard]:
         return []
+
+    def facts_request(self, card: ModelCard) -> Outgoing | None:
+        return None
+
+    def read_facts(self, body: bytes) -> ModelFacts:
+        return ModelFacts()

@@ -12,6 +12,7 @@ from types import TracebackType
 from typing import Protocol
 
 import trio
+from msgspec.structs import replace
 
 from hoosh.catalogue import ProviderType
 from hoosh.dialects import echo
@@ -25,11 +26,11 @@ from hoosh.dialects.openai import (
     read_embedding,
 )
 from hoosh.dialects.paths import join_base
-from hoosh.errors import HooshError
+from hoosh.errors import HooshError, TransportError
 from hoosh.http.client import Pool, PoolStatistics, UpstreamExchange
 from hoosh.http.deadlines import Timeouts
 from hoosh.http.message import HeaderList, Headers, HttpRequest, Origin, RequestHead, Response
-from hoosh.values import Call, ModelCard, ProviderState
+from hoosh.values import Call, ModelCard, ModelFacts, ProviderState
 
 __all__ = ["Attempt", "EchoUpstream", "Fleet", "HttpUpstream", "Pulse", "Upstream"]
 
@@ -128,6 +129,7 @@ class HttpUpstream:
         self.max_tokens_limit = max_tokens_limit
         self.pulse = Pulse()
         self.lacks: set[str] = set()
+        self._facts: dict[str, ModelFacts] = {}
         self._headers = tuple(headers)
         self._heads: dict[tuple[str, bool], RequestHead] = {}
 
@@ -156,7 +158,29 @@ class HttpUpstream:
         status, headers, body = await self.pool.fetch(self._request(outgoing), timeouts, max_bytes=MODEL_LIST_BYTES)
         if status >= 400:
             raise self.dialect.decode_error(status, headers.text(b"retry-after"), body, provider=self.name)
-        return self.dialect.read_models(body, default_owner=self.name)
+        cards = self.dialect.read_models(body, default_owner=self.name)
+        await self._learn_facts([card for card in cards if not card.facts.source][:FACTS_ASKED])
+        return [replace(card, facts=self._facts.get(card.id, card.facts)) for card in cards]
+
+    async def _learn_facts(self, cards: list[ModelCard]) -> None:
+        """Ask for what the list has left out, once a model.  Whoever does not answer soon is not waited for."""
+        asked = [(card.id, self.dialect.facts_request(card)) for card in cards if card.id not in self._facts]
+        limit = trio.CapacityLimiter(FACTS_AT_ONCE)
+        with trio.move_on_after(FACTS_S):
+            async with trio.open_nursery() as nursery:
+                for model, outgoing in asked:
+                    if outgoing is not None:
+                        nursery.start_soon(self._learn_fact, model, outgoing, limit)
+
+    async def _learn_fact(self, model: str, outgoing: Outgoing, limit: trio.CapacityLimiter) -> None:
+        timeouts = Timeouts(self.timeouts.connect_s, FACTS_S, FACTS_S, FACTS_S)
+        async with limit:
+            try:
+                status, _, body = await self.pool.fetch(self._request(outgoing), timeouts, max_bytes=MODEL_LIST_BYTES)
+            except TransportError:
+                return
+        if status == 200:
+            self._facts[model] = self.dialect.read_facts(body)
 
     def state(self) -> ProviderState:
         return ProviderState(
@@ -177,6 +201,10 @@ class HttpUpstream:
 
 MODEL_LIST_BYTES = 8 * 1024 * 1024
 """OpenRouter's list is about 650 kB."""
+FACTS_ASKED = 64
+FACTS_AT_ONCE = 4
+FACTS_S = 3.0
+"""How many models of a list are asked about, and how long that may take together."""
 HEADS_KEPT = 256
 """Prepared request heads of one upstream, by path."""
 

@@ -18,7 +18,17 @@ from hoosh.dialects.anthropic.wire import MODELS_PATH, SEALED_ABROAD, VERSION
 from hoosh.dialects.contract import HeaderList, Outgoing
 from hoosh.dialects.faults import decode_error
 from hoosh.errors import InvalidRequest, UpstreamBroke, UpstreamError
-from hoosh.values import Call, CallKind, Capability, ChatReply, ChatRequest, EmbeddingRequest, Embeddings, ModelCard
+from hoosh.values import (
+    Call,
+    CallKind,
+    Capability,
+    ChatReply,
+    ChatRequest,
+    EmbeddingRequest,
+    Embeddings,
+    ModelCard,
+    ModelFacts,
+)
 
 __all__ = ["AnthropicUpstream"]
 
@@ -91,3 +101,9 @@ class AnthropicUpstream:
 
     def read_models(self, body: bytes, *, default_owner: str) -> list[ModelCard]:
         return read_models(body, default_owner=default_owner)
+
+    def facts_request(self, card: ModelCard) -> Outgoing | None:
+        return None
+
+    def read_facts(self, body: bytes) -> ModelFacts:
+        return ModelFacts()

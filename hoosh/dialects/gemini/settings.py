@@ -12,7 +12,8 @@ Reasoning is a level from Gemini 3 on and a budget before; neither can be switch
 
 Who asks for thinking is shown the thoughts.
 Refused: n > 1, logprobs, more than five stop sequences.
-Left out: min_p, user, and `parallel_tool_calls: false`: agents send it to everybody, and read several calls all the same.
+Left out: min_p, user, and `parallel_tool_calls: false`, which agents send to everybody; they read several calls all the
+same.
 Source: ai.google.dev/api/generate-content#GenerationConfig, /gemini-api/docs/thinking, /gemini-api/docs/openai (the
 numbers for an effort), /gemini-api/docs/function-calling (modes).
 """

@@ -13,7 +13,7 @@ from hoosh.dialects.gemini import chat_body, decoder, embeddings, errors
 from hoosh.dialects.gemini.models import MODELS, read_models
 from hoosh.dialects.gemini.wire import loads
 from hoosh.errors import UpstreamBroke, UpstreamError
-from hoosh.values import Call, Capability, ChatReply, ChatRequest, EmbeddingRequest, Embeddings, ModelCard
+from hoosh.values import Call, Capability, ChatReply, ChatRequest, EmbeddingRequest, Embeddings, ModelCard, ModelFacts
 
 __all__ = ["GeminiUpstream"]
 
@@ -85,3 +85,9 @@ class GeminiUpstream:
 
     def read_models(self, body: bytes, *, default_owner: str) -> list[ModelCard]:
         return read_models(body)
+
+    def facts_request(self, card: ModelCard) -> Outgoing | None:
+        return None
+
+    def read_facts(self, body: bytes) -> ModelFacts:
+        return ModelFacts()

@@ -10,11 +10,11 @@ from hoosh.dialects.faults import decode_error
 from hoosh.dialects.ollama.chat_body import encode_chat
 from hoosh.dialects.ollama.decoder import OllamaDecoder, decode_chat
 from hoosh.dialects.ollama.embeddings import decode_embeddings, encode_embeddings
-from hoosh.dialects.ollama.models import read_models
+from hoosh.dialects.ollama.models import read_models, read_show, show_request
 from hoosh.dialects.ollama.passage import PATHS, OllamaPassage
 from hoosh.dialects.ollama.wire import TAGS_PATH
 from hoosh.errors import UpstreamBroke, UpstreamError
-from hoosh.values import Call, Capability, ChatReply, ChatRequest, EmbeddingRequest, Embeddings, ModelCard
+from hoosh.values import Call, Capability, ChatReply, ChatRequest, EmbeddingRequest, Embeddings, ModelCard, ModelFacts
 
 __all__ = ["OllamaUpstream"]
 
@@ -76,3 +76,10 @@ class OllamaUpstream:
 
     def read_models(self, body: bytes, *, default_owner: str) -> list[ModelCard]:
         return read_models(body, default_owner=default_owner)
+
+    def facts_request(self, card: ModelCard) -> Outgoing | None:
+        """Its list says little: what a model can, and its context, each is asked for by name."""
+        return show_request(card.id)
+
+    def read_facts(self, body: bytes) -> ModelFacts:
+        return read_show(body)

@@ -30,6 +30,7 @@ from hoosh.values import (
     EmbeddingRequest,
     Embeddings,
     ModelCard,
+    ModelFacts,
 )
 
 __all__ = ["OpenAIUpstream"]
@@ -100,3 +101,9 @@ class OpenAIUpstream:
 
     def read_models(self, body: bytes, *, default_owner: str) -> list[ModelCard]:
         return read_model_list(body, default_owner=default_owner)
+
+    def facts_request(self, card: ModelCard) -> Outgoing | None:
+        return None
+
+    def read_facts(self, body: bytes) -> ModelFacts:
+        return ModelFacts()
