@@ -141,6 +141,7 @@ def route_of(provider: Provider) -> Route:
         enabled=provider.enabled,
         local=provider.is_local,
         presumed=provider.origin != "config",
+        unlisted=provider.kind.unlisted,
         kinds=provider.kind.kinds,
     )
 

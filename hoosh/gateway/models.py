@@ -94,7 +94,7 @@ class ModelLists:
                 if card.id not in merged and routes.serves(route, card.id):
                     merged[card.id] = _with_facts(card, Target(route.name, card.id), facts_of)
             if route.name not in self._cards and not route.presumed:
-                for name in route.models:
+                for name in route.models or route.unlisted:
                     if not any(sign in name for sign in "*?[") and name not in merged:
                         merged[name] = _with_facts(ModelCard(name, route.name), Target(route.name, name), facts_of)
         return list(merged.values())

@@ -44,6 +44,8 @@ class Route(Struct, frozen=True):
     local: bool = False
     presumed: bool = False
     """`models` is a guess from the catalogue, good until the provider's own list is known."""
+    unlisted: tuple[str, ...] = ()
+    """Names to show of a provider that has no list and whose `models` say nothing."""
     kinds: frozenset[CallKind] | None = None
     """What it can be asked for; None is everything."""
     embedded: bool = False

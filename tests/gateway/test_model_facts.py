@@ -53,3 +53,11 @@ async def test_one_that_does_not_answer_keeps_no_other_from_the_list(autojump_cl
     assert [card["id"] for card in cards] == ["a", "b"]
     assert "context_length" not in cards[0]
     assert cards[1]["context_length"] == 4096
+
+
+async def test_a_sound_server_without_a_list_is_shown_by_its_usual_names(autojump_clock: object):
+    ear = Provider(type="whisper", name="ear", base_url="http://ear:80")
+    config = Config(providers=(ear,), discovery=OLLAMA.discovery, logging=OLLAMA.logging)
+    async with memory_house(config) as house:
+        _, _, body = await house.get("/v1/models")
+    assert [card["id"] for card in json.loads(body)["data"]] == ["whisper-1"]
