@@ -143,7 +143,7 @@ class _Ways:
         if not self._ways:
             self._ways = self._encode(self.dialect, model)
         way = self._ways[self._turn]
-        relayed = relayed_headers(self._account.exchange.headers, OPENAI_BETA, self._account.request_id)
+        relayed = relayed_headers(self._account, OPENAI_BETA)
         passage = None if self._request is None else _TranscriptPassage(self.dialect, self._request)
         return passage, replace(way, headers=[*relayed, *way.headers])
 

@@ -18,10 +18,10 @@ from typing import TYPE_CHECKING
 from msgspec.structs import replace
 
 from hoosh.catalogue import merge_facts, model_facts
-from hoosh.dialects.needs import field_of
+from hoosh.dialects.needs import field_of, needs_of
 from hoosh.errors import InvalidRequest
 from hoosh.routing import Target
-from hoosh.values import Capability, ModelFacts
+from hoosh.values import Call, Capability, ModelFacts
 
 if TYPE_CHECKING:
     from hoosh.gateway.fleet import Fleet
@@ -73,11 +73,6 @@ def able(
 
     Raises InvalidRequest, for the first of them, where none is left.  `model` is the client's word for it.
     """
-    for target in candidates:
-        if not needs.isdisjoint(facts_of(target).cannot):
-            break
-    else:
-        return candidates  # nearly always
     lacks = [needs & facts_of(target).cannot for target in candidates]
     left = [target for target, lacking in zip(candidates, lacks, strict=True) if not lacking]
     if not left:
@@ -118,6 +113,14 @@ class FactBook:
                 del self._remembered[next(iter(self._remembered))]
             facts = self._remembered[key] = self._merged(asked, target)
         return facts
+
+    def able(self, call: Call, candidates: Sequence[Target]) -> Sequence[Target]:
+        """Those who are not known to lack what `call` needs.  Raises InvalidRequest where that is nobody."""
+        needs = needs_of(call)
+        for target in candidates:
+            if not needs.isdisjoint(self.of(call.model, target).cannot):
+                return able(candidates, needs, self.for_call(call.model), model=call.model, language=call.language)
+        return candidates  # nearly always
 
     def for_call(self, asked: str) -> Callable[[Target], ModelFacts]:
         """For `able`."""

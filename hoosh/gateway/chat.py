@@ -14,10 +14,8 @@ from typing import TYPE_CHECKING
 
 from hoosh.access import may_use, require_scope
 from hoosh.dialects.contract import DownstreamDialect
-from hoosh.dialects.needs import needs_of
 from hoosh.errors import UnsupportedMedia
 from hoosh.gateway.account import Account
-from hoosh.gateway.capabilities import able
 from hoosh.gateway.dispatch import Dispatch
 from hoosh.gateway.relay import relay_stream, relay_whole
 from hoosh.gateway.way import Way
@@ -60,9 +58,7 @@ async def take_call(gateway: Gateway, exchange: Exchange, account: Account) -> t
     call = account.call = downstream.read(account.kind, body)
     may_use(caller, call.model)
     provider = call.provider or exchange.headers.text(b"x-hoosh-provider")
-    candidates = await gateway.candidates(call, provider)
-    facts = gateway.facts.for_call(call.model)
-    return call, able(candidates, needs_of(call), facts, model=call.model, language=call.language)
+    return call, gateway.facts.able(call, await gateway.candidates(call, provider))
 
 
 def check_media_type(exchange: Exchange, dialect: DownstreamDialect) -> None:
@@ -84,14 +80,16 @@ def check_media_type(exchange: Exchange, dialect: DownstreamDialect) -> None:
 
 def answer_headers(account: Account) -> list[Header]:
     request_id = account.request_id.encode()
-    return [
+    headers = [
         (b"x-request-id", request_id),
-        *((name, request_id) for name in account.downstream.id_headers),
         (b"x-hoosh-provider", (account.provider or "").encode()),
         (b"x-hoosh-model", _header_text(account.model or "")),
         (b"x-hoosh-cache", b"bypass"),
         (b"x-hoosh-attempts", b"%d" % account.attempts),
     ]
+    if account.downstream.id_headers:
+        headers += [(name, request_id) for name in account.downstream.id_headers]
+    return headers
 
 
 def _header_text(text: str) -> bytes:

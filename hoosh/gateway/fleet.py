@@ -137,8 +137,10 @@ class HttpUpstream:
         return self.pool.exchange(self._request(outgoing), self.timeouts)
 
     def _request(self, outgoing: Outgoing) -> HttpRequest:
-        names_its_type = any(name == b"content-type" for name, _ in outgoing.headers)
-        is_json = outgoing.method == "POST" and not names_its_type
+        is_json = outgoing.method == "POST"
+        for name, _ in outgoing.headers:
+            if name == b"content-type":
+                is_json = False
         return HttpRequest(self._head(outgoing.method, outgoing.path, is_json), outgoing.body, outgoing.headers)
 
     def _head(self, method: str, path: str, is_json: bool) -> RequestHead:

@@ -52,7 +52,10 @@ class MessageAdapter:
         if not self._marks:
             return messages
         data = bytes(messages)
-        if not any(mark in data for mark in self._marks):
+        for mark in self._marks:  # no generator: every request comes here
+            if mark in data:
+                break
+        else:
             return messages
         try:
             adapted = [self._message(message) for message in _decode_list(data)]
