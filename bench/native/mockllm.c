@@ -10,7 +10,7 @@
 //
 // What the name leaves out, and every other model, follows the defaults: from the command line, or POST /set/c100-i20-d5.
 // Each chunk's content begins "t=<CLOCK_MONOTONIC ns> ", so that a client on the same machine knows its transit time.
-// GET /stats tells the counters, POST /reset zeroes them.  Any other GET lists one model, which also serves as health.
+// GET /stats tells the counters, POST /reset zeroes them.  Any other GET lists the models, which also serves as health.
 #define _GNU_SOURCE
 #include <arpa/inet.h>
 #include <errno.h>
@@ -346,6 +346,7 @@ static void begin_chat(Connection *c, const char *body, int len) {
 
 static void answer(Connection *c, const char *head, int head_len, const char *body, int body_len) {
     static const char models[] = "{\"object\":\"list\",\"status\":\"ok\",\"data\":[{\"id\":\"mock-model\",\"object\":\"model\","
+                                 "\"created\":1700000000,\"owned_by\":\"mock\"},{\"id\":\"mock-claude\",\"object\":\"model\","
                                  "\"created\":1700000000,\"owned_by\":\"mock\"}]}";
     const char *line_end = memchr(head, '\r', head_len);
     stats.requests++;
