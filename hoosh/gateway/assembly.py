@@ -112,7 +112,7 @@ def build_gateway(config: Config, *, environ: Mapping[str, str], dialer: Dialer)
         fleet.join(build_upstream(provider, dialer, total_s=total_s))
         routes[provider.name] = route_of(provider)
     if config.discovery.echo:
-        fleet.join(EchoUpstream(upstream_dialect("openai")))
+        fleet.join(EchoUpstream(upstream_dialect("openai-compatible")))
         routes["echo"] = Route("echo", priority=LAST, models=("echo",), local=True, embedded=True)
     gateway = Gateway(
         config,
