@@ -135,12 +135,14 @@ class _Ways:
         self._account = account
         self._encode = encode
         self._request = request
+        self._asked: Upstream | None = None
         self._turn = 0
         self._ways: tuple[Outgoing, ...] = ()
 
     async def to(self, upstream: Upstream, model: str) -> tuple[Any, Outgoing]:
-        self.dialect = _dialect_of(upstream)
-        if not self._ways:
+        if upstream is not self._asked:
+            self._asked, self._turn = upstream, 0
+            self.dialect = _dialect_of(upstream)
             self._ways = self._encode(self.dialect, model)
         way = self._ways[self._turn]
         relayed = relayed_headers(self._account, OPENAI_BETA)

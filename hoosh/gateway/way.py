@@ -37,6 +37,7 @@ OF_A_LANGUAGE: Mapping[str, frozenset[bytes]] = {
 """Client headers that go on to an upstream which is spoken to in the client's own language.  Nothing else does."""
 
 
+GENERATING = frozenset({CallKind.CHAT, CallKind.COMPLETION})
 NO_SUCH_PATH = frozenset({404, 405, 501})
 
 
@@ -56,7 +57,7 @@ class Way:
     async def to(self, upstream: Upstream, model: str) -> tuple[Passage, Outgoing]:
         """Raises InvalidRequest for what cannot be asked there.  Waits only for pictures."""
         call, dialect = self._call, upstream.dialect
-        if upstream.max_tokens_limit is not None and call.kind is not CallKind.EMBEDDING:
+        if upstream.max_tokens_limit is not None and call.kind in GENERATING:
             call = self._downstream.limit_tokens(call, upstream.max_tokens_limit)
         passage = None if call.language in upstream.lacks else dialect.passage(call)
         if passage is not None:

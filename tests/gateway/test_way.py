@@ -1,0 +1,103 @@
+"""How a call travels: which headers go along, what is limited, and what is asked again in other words."""
+
+from __future__ import annotations
+
+import json
+from contextlib import AbstractAsyncContextManager
+from typing import Any
+
+import pytest
+from gateway_house import house_with
+
+from hoosh.config import Config, Discovery, Logging, Provider
+from hoosh.testing.house import MemoryHouse
+from hoosh.testing.upstream import FakeUpstream, Received, error_reply, json_reply
+from hoosh.values.secret import Secret
+
+ANTHROPIC = Provider(
+    type="anthropic", name="up", base_url="http://mock:80/v1", api_key=Secret("sk-up"), max_tokens_limit=64
+)
+OPENAI = Provider(type="openai", name="up", base_url="http://mock:80", api_key=Secret("sk-up"))
+MESSAGE = {
+    "id": "msg_1",
+    "type": "message",
+    "role": "assistant",
+    "model": "claude",
+    "content": [{"type": "text", "text": "Salam"}],
+    "stop_reason": "end_turn",
+    "stop_sequence": None,
+    "usage": {"input_tokens": 1, "output_tokens": 1},
+}
+ASKED: dict[str, Any] = {"model": "claude", "max_tokens": 999, "messages": [{"role": "user", "content": "Salam"}]}
+
+
+def house_of(provider: Provider, upstream: FakeUpstream) -> AbstractAsyncContextManager[MemoryHouse]:
+    discovery = Discovery(local=False, environment=False)
+    return house_with(upstream, Config(providers=(provider,), discovery=discovery, logging=Logging(level="error")))
+
+
+async def test_a_languages_own_headers_go_to_an_upstream_that_speaks_it(autojump_clock: object):
+    upstream = FakeUpstream(json_reply(MESSAGE))
+    sent = ((b"anthropic-version", b"2024-01-01"), (b"anthropic-beta", b"one,two"), (b"cookie", b"no"))
+    async with house_of(ANTHROPIC, upstream) as house:
+        await house.post("/v1/messages", ASKED, headers=sent)
+        await house.post("/v1/messages", ASKED)
+    passed, default = (request.headers for request in upstream.requests)
+    assert passed.all(b"anthropic-version") == [b"2024-01-01"]
+    assert passed.get(b"anthropic-beta") == b"one,two"
+    assert passed.get(b"cookie") is None
+    assert passed.get(b"x-api-key") == b"sk-up"
+    assert default.all(b"anthropic-version") == [b"2023-06-01"]
+
+
+async def test_they_do_not_go_to_any_other(autojump_clock: object):
+    choice = {"index": 0, "message": {"role": "assistant", "content": "Salam"}, "finish_reason": "stop"}
+    upstream = FakeUpstream(json_reply({"choices": [choice]}))
+    async with house_of(OPENAI, upstream) as house:
+        status, _, _ = await house.post("/v1/messages", ASKED, headers=((b"anthropic-beta", b"one"),))
+    assert status == 200
+    assert upstream.requests[0].headers.get(b"anthropic-beta") is None
+
+
+@pytest.mark.parametrize("path", ["/v1/messages", "/v1/chat/completions"])
+async def test_a_limit_of_tokens_holds_in_every_language(path: str, autojump_clock: object):
+    upstream = FakeUpstream(json_reply(MESSAGE))
+    async with house_of(ANTHROPIC, upstream) as house:
+        status, _, _ = await house.post(path, ASKED)
+    assert status == 200
+    assert json.loads(upstream.requests[0].body)["max_tokens"] == 64
+
+
+async def test_a_count_of_the_prompt_is_not_limited(autojump_clock: object):
+    upstream = FakeUpstream(json_reply({"input_tokens": 5}))
+    body = {name: value for name, value in ASKED.items() if name != "max_tokens"}
+    async with house_of(ANTHROPIC, upstream) as house:
+        _, _, answer = await house.post("/v1/messages/count_tokens", body)
+    assert json.loads(answer) == {"input_tokens": 5}
+    assert "max_tokens" not in json.loads(upstream.requests[0].body)
+
+
+async def test_an_upstream_without_the_responses_api_is_asked_in_chat_from_then_on(autojump_clock: object):
+    choice = {"index": 0, "message": {"role": "assistant", "content": "Salam"}, "finish_reason": "stop"}
+
+    def answer(request: Received) -> list[Any]:
+        if request.target == "/v1/chat/completions":
+            return json_reply({"id": "c", "model": "m", "choices": [choice]})
+        return error_reply(404, "no such path")
+
+    upstream = FakeUpstream(answer)
+    async with house_of(OPENAI, upstream) as house:
+        for _ in range(2):
+            status, _, body = await house.post("/v1/responses", {"model": "gpt-5", "input": "Salam"})
+            assert status == 200, body
+    asked = [request.target for request in upstream.requests if request.method == "POST"]
+    assert asked == ["/v1/responses", "/v1/chat/completions", "/v1/chat/completions"]
+
+
+async def test_a_model_that_is_not_there_is_no_missing_path(autojump_clock: object):
+    upstream = FakeUpstream(error_reply(404, "no such model", code="model_not_found"))
+    async with house_of(OPENAI, upstream) as house:
+        status, _, body = await house.post("/v1/responses", {"model": "gpt-5", "input": "Salam"})
+    assert status == 404
+    assert json.loads(body)["error"]["code"] == "model_not_found"
+    assert len(upstream.requests) == 1
