@@ -65,6 +65,8 @@ def _raw_blocks(body: bytes, answer: dict[str, Any]) -> list[Raw | None]:
     """The blocks as they were written; a call's arguments are put back as the model wrote them."""
     blocks = answer["content"]
     try:
+        if not body.isascii():
+            body.decode()  # msgspec does not look inside the strings that it skips
         raws = _decode_content(body).content
         for block, raw in zip(blocks, raws, strict=True):
             if isinstance(block, dict) and block.get("type") == "tool_use" and block.get("input"):

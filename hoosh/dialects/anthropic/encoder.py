@@ -20,6 +20,7 @@ from typing import Any
 
 import msgspec
 
+from hoosh.dialects.anthropic.decoder import loads
 from hoosh.dialects.anthropic.replies import citation_of, usage_of
 from hoosh.dialects.anthropic.seals import sealed
 from hoosh.dialects.anthropic.stops import stop_reason_of
@@ -249,7 +250,9 @@ class AnthropicEncoder:
         self._stop(self._calls.pop(index).block, out)
 
     def _tell_block(self, event: OpaqueOutput, out: list[bytes]) -> None:
-        block = msgspec.json.decode(event.raw)
+        block = loads(bytes(event.raw))
+        if not isinstance(block, dict):
+            return
         opening, deltas = told(block)
         at = self._begin(opening, out)
         out += [event_of("content_block_delta", index=at, delta=delta) for delta in deltas]

@@ -95,13 +95,17 @@ class AnthropicTap:
         try:
             if not text.isascii():
                 text.decode()  # msgspec does not look inside the strings that it skips
-            if len(_decode_pieces(text)) != count:
+            # An error without a type may come under a delta's name.  In what a model writes its quotes are escaped.
+            if len(_decode_pieces(text)) != count or text.find(b'"error"') >= 0:
                 return False
         except UNREADABLE:
             return False
         self.chunks += count
         self.has_content = True
         return True
+
+    def _is_over(self) -> bool:
+        return self.terminated or self.error is not None
 
     def _sift(self, block: bytes) -> bytes:
         kept = []
@@ -113,9 +117,11 @@ class AnthropicTap:
             if run:
                 kept.append(self._pass_run(run))
                 run = []
+                if self._is_over():
+                    break
             kept.append(self._pass(event, name, data))
-            if self.terminated or self.error is not None:
-                return b"".join(kept)
+            if self._is_over():
+                break
         if run:
             kept.append(self._pass_run(run))
         return b"".join(kept)
@@ -126,7 +132,7 @@ class AnthropicTap:
             return together
         passed = []
         for event in run:
-            if self.error is None and not self.terminated:
+            if not self._is_over():
                 ((_, name, data),) = events_of(event, self._frames.max_bytes)
                 passed.append(self._pass(event, name, data))
         return b"".join(passed)

@@ -58,7 +58,8 @@ def _deltas(block: dict[str, Any]) -> Iterator[dict[str, Any]]:
         case "text":
             if block.get("text"):
                 yield {"type": "text_delta", "text": block["text"]}
-            for citation in block.get("citations") or ():
+            citations = block.get("citations")
+            for citation in citations if isinstance(citations, list) else ():
                 yield {"type": "citations_delta", "citation": citation}
         case "thinking":
             if block.get("thinking"):

@@ -94,6 +94,8 @@ class _Events:
         self._held.append(data)
 
     def _split(self, block: bytes) -> list[bytes]:
+        if not block.isascii():
+            block = block.decode("utf-8", "replace").encode()  # as the specification wants broken UTF-8 to be read
         crlf = b"\r" in block
         events = block.split(b"\r\n\r\n" if crlf else b"\n\n")
         ends = 2 * (len(events) - 1)

@@ -71,7 +71,7 @@ class AnswerReader:
         "_provider",
         "_started",
         "_texts",
-        "_usage_raw",
+        "_usages",
         "_word",
         "has_content",
         "usage",
@@ -88,7 +88,7 @@ class AnswerReader:
         self._cited: set[Annotation] = set()
         self._word = ""
         self._blocked = ""
-        self._usage_raw: Raw | None = None
+        self._usages: list[Raw] = []  # counted since the last report
 
     def take(self, answer: Answer, events: list[ReplyEvent]) -> None:
         """One answer, or the next event of a stream.  Raises UpstreamBroke."""
@@ -100,18 +100,17 @@ class AnswerReader:
                 if not candidate.index:
                     self._take_candidate(candidate, events)
         if len(answer.usageMetadata):
-            self._usage_raw = answer.usageMetadata
+            self._usages.append(answer.usageMetadata)
         if answer.promptFeedback is not None:
             self._note_block(answer.promptFeedback)
 
     def report_usage(self, events: list[ReplyEvent]) -> None:
-        """What has been counted up to here: cumulative, so only the last that came is read."""
-        if self._usage_raw is not None:
-            usage = read_usage(self._usage_raw)
-            self._usage_raw = None
-            if usage is not None and usage != self.usage:
-                self.usage = usage
-                events.append(UsageReported(usage))
+        """What has been counted up to here: cumulative, so only the last that counts anything is read."""
+        usage = next((usage for raw in reversed(self._usages) if (usage := read_usage(raw)) is not None), None)
+        self._usages.clear()
+        if usage is not None and usage != self.usage:
+            self.usage = usage
+            events.append(UsageReported(usage))
 
     def end(self) -> Finished | None:
         """Why it stopped; None where nobody has said."""

@@ -153,7 +153,7 @@ class OpenAIDecoder:
         except UNREADABLE:
             return None
         # As many objects as events and no line end left: the list is our events and nothing else.
-        if len(chunks) != len(events) or text.find(b"\n") >= 0:
+        if len(chunks) != len(events) or text.find(b"\n") >= 0 or text.find(b"\r") >= 0:
             return None
         for chunk in chunks:
             if chunk.error or chunk.choices is None:

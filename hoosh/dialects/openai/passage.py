@@ -18,6 +18,7 @@ from msgspec.structs import replace
 from hoosh.dialects.contract import Outgoing, Stamp, WholeReply
 from hoosh.dialects.faults import error_in
 from hoosh.dialects.openai.adapt import MessageAdapter
+from hoosh.dialects.openai.chunks import loads
 from hoosh.dialects.openai.family import Quirks, in_their_words
 from hoosh.dialects.openai.tap import OpenAITap
 from hoosh.dialects.openai.thought_chunks import has_list, without_chunks
@@ -68,12 +69,8 @@ class OpenAIPassage:
         return Outgoing(PATHS[call.kind], _encode(fields if self._is_plain else in_their_words(fields, self.quirks)))
 
     def read_reply(self, call: Call, body: bytes, stamp: Stamp, *, provider: str) -> WholeReply:
-        whole = self._read(body, provider)
         if self.quirks.thought_chunks and call.kind is CallKind.CHAT and has_list(body):
-            return replace(whole, body=without_chunks(body))
-        return whole
-
-    def _read(self, body: bytes, provider: str) -> WholeReply:
+            return self._read_leniently(without_chunks(body), provider)
         try:
             plain = _decode_plain(body)
             if plain.choices is not None or plain.data is not None:
@@ -89,7 +86,7 @@ class OpenAIPassage:
             raise UpstreamBroke("The upstream's answer is not a JSON object.", provider=provider) from error
         if not isinstance(reply.choices, list) and not isinstance(reply.data, list):
             if reply.error or reply.object == "error":
-                raise error_in(msgspec.json.decode(body), provider=provider)
+                raise error_in(loads(body), provider=provider)
             raise UpstreamBroke("The upstream's answer has neither choices nor data.", provider=provider)
         return WholeReply(body, read_usage(reply.usage), _text(reply.model), _finish_reason(reply.choices))
 
@@ -99,7 +96,10 @@ class OpenAIPassage:
 
     def as_stream(self, call: Call, body: bytes, stamp: Stamp, *, provider: str) -> WholeReply:
         whole = self.read_reply(call, body, stamp, provider=provider)
-        return replace(whole, body=stream_of(call.kind, whole.body, show_usage=call.include_usage))
+        try:
+            return replace(whole, body=stream_of(call.kind, whole.body, show_usage=call.include_usage))
+        except (ValueError, RecursionError) as error:  # strings that are not UTF-8: `read_reply` skips most of them
+            raise UpstreamBroke("The upstream's answer is not a JSON object.", provider=provider) from error
 
 
 def _plain_facts(body: bytes, reply: PlainReply) -> WholeReply:

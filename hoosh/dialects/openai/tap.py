@@ -153,6 +153,8 @@ class OpenAITap:
             return False
         if self._thought_chunks and has_list(block):
             return False
+        if block.find(b"\r") >= 0:  # white space to JSON, the end of a line to the client
+            return False
         try:
             if block.find(b"\n", 0, -2) < 0:
                 chunks = [_decode(block[len(lead) : -2])]
@@ -168,19 +170,19 @@ class OpenAITap:
         return self._count_plain(chunks)
 
     def _count_plain(self, chunks: list[Chunk]) -> bool:
-        usage = None
+        usages = []
         seen = self._seen
         for chunk in chunks:
             choices = chunk.choices
             if chunk.error or chunk.x_groq or not choices:
                 return False
             if chunk.usage:
-                usage = chunk.usage
+                usages.append(chunk.usage)
             for choice in choices:
                 if choice.finish_reason or choice.index not in seen:
                     self._note(choice)
-        if usage is not None:
-            self._count_usage(usage)
+        # Some count on every chunk: the last that makes sense is enough.
+        self.usage = next((found for usage in reversed(usages) if (found := read_usage(usage)) is not None), self.usage)
         self.chunks += len(chunks)
         return True
 

@@ -27,9 +27,10 @@ def stream_of(kind: CallKind, body: bytes, *, show_usage: bool) -> bytes:
     head = {name: value for name, value in reply.items() if name not in ASIDE}
     head["object"] = "chat.completion.chunk" if chat else "text_completion"
     pieces = _chat_pieces if chat else _text_pieces
+    choices = reply.get("choices")
     chunks = [
         {**head, "choices": [piece]}
-        for number, choice in enumerate(reply.get("choices") or ())
+        for number, choice in enumerate(choices if isinstance(choices, list) else ())
         if isinstance(choice, Mapping)
         for piece in pieces(number, choice)
     ]

@@ -17,7 +17,7 @@ from msgspec.structs import replace
 
 from hoosh.dialects.contract import Outgoing, Stamp, WholeReply
 from hoosh.dialects.faults import error_in
-from hoosh.dialects.responses.tap import ResponsesTap, error_of
+from hoosh.dialects.responses.tap import ResponsesTap, error_of, loads
 from hoosh.dialects.responses.whole import stream_of
 from hoosh.dialects.responses.wire import MARK, RESPONSES_PATH, SEAL, TOKEN_COUNT_PATH, dumps, is_ours, read_usage
 from hoosh.dialects.signatures import read_id
@@ -83,7 +83,7 @@ class ResponsesPassage:
         if call.kind is CallKind.TOKEN_COUNT and type(reply.input_tokens) is int:
             return WholeReply(body)
         if reply.error and (reply.status == "failed" or not isinstance(reply.output, list)):
-            whole = reply.error if isinstance(reply.error, dict) else msgspec.json.decode(body)
+            whole = reply.error if isinstance(reply.error, dict) else loads(body)
             raise error_of(whole, provider=provider)
         if reply.status == "failed":
             raise error_in({}, provider=provider)
@@ -96,7 +96,11 @@ class ResponsesPassage:
         return ResponsesTap(provider=provider)
 
     def as_stream(self, call: Call, body: bytes, stamp: Stamp, *, provider: str) -> WholeReply:
-        return replace(self.read_reply(call, body, stamp, provider=provider), body=stream_of(body))
+        whole = self.read_reply(call, body, stamp, provider=provider)
+        try:
+            return replace(whole, body=stream_of(body))
+        except (ValueError, RecursionError) as error:  # strings that are not UTF-8: `read_reply` skips most of them
+            raise UpstreamBroke("The upstream's answer is not a JSON object.", provider=provider) from error
 
 
 def _finish_reason(reply: Reply) -> str | None:

@@ -31,7 +31,7 @@ from hoosh.dialects.responses.wire import read_usage
 from hoosh.errors import UpstreamError
 from hoosh.values import Usage
 
-__all__ = ["EVENT_BYTES_MAX", "ResponsesTap", "error_of"]
+__all__ = ["EVENT_BYTES_MAX", "ResponsesTap", "error_of", "loads"]
 
 EVENT_BYTES_MAX = 16 << 20
 """Larger than elsewhere: an image that a hosted tool made is one event, and is in the last one again."""
@@ -156,7 +156,7 @@ class ResponsesTap:
             said = _decode(data)
             kind, error = said.type, said.error
         except _UNREADABLE:
-            whole = _loads(data)
+            whole = loads(data)
             if not isinstance(whole, dict):
                 return self._pass_broken(name, data)
             kind, error = whole.get("type"), whole.get("error")
@@ -182,14 +182,14 @@ class ResponsesTap:
     def _end(self, event: bytes, data: bytes) -> None:
         self.terminated = True
         self._last = event
-        whole = _loads(data)
+        whole = loads(data)
         response = whole.get("response") if isinstance(whole, dict) else None
         if isinstance(response, dict):
             self.usage = read_usage(response.get("usage"))
             self.has_content = self.has_content or bool(response.get("output"))
 
     def _fail(self, data: bytes) -> None:
-        whole = _loads(data)
+        whole = loads(data)
         response = whole.get("response") if isinstance(whole, dict) else None
         if isinstance(response, dict):
             self.usage = read_usage(response.get("usage"))
@@ -209,13 +209,13 @@ def error_of(error: object, *, provider: str) -> UpstreamError:
 def _says_something(kind: str, data: bytes) -> bool:
     """Text, a thought, a call or the work of a hosted tool: anything but the announcement of an answer."""
     if kind.endswith(".delta"):
-        whole = _loads(data)
+        whole = loads(data)
         return bool(isinstance(whole, dict) and whole.get("delta"))
     if kind == "response.output_item.done":
         return True
     if kind != "response.output_item.added":
         return False
-    whole = _loads(data)
+    whole = loads(data)
     item = whole.get("item") if isinstance(whole, dict) else None
     return isinstance(item, dict) and item.get("type") not in (None, "message", "reasoning")
 
@@ -259,9 +259,10 @@ def _lines(lines: list[bytes]) -> bytes:
     return b"".join([*kept, b"\n"]) if kept else b""
 
 
-def _loads(data: bytes) -> object:
+def loads(data: bytes) -> object:
     """JSON as Python's own reader takes it: lone surrogates and NaN pass.  Text where it is not JSON at all."""
+    text = data.decode("utf-8", "replace")
     try:
-        return json.loads(data)
+        return json.loads(text)
     except _UNREADABLE:
-        return data.decode("utf-8", "replace")
+        return text

@@ -79,7 +79,8 @@ def _part(part: dict[str, Any], where: dict[str, Any]) -> Iterator[Told]:
     if events:
         text = str(part.get(field) or "")
         yield f"{events}.delta", {**where, **more, "delta": text}
-        for number, annotation in enumerate(part.get("annotations") or ()):
+        annotations = part.get("annotations")
+        for number, annotation in enumerate(annotations if isinstance(annotations, list) else ()):
             yield (
                 "response.output_text.annotation.added",
                 {**where, "annotation_index": number, "annotation": annotation},
