@@ -23,6 +23,10 @@ check:
 test *ARGS:
     {{ python }} -m pytest {{ ARGS }}
 
+# a hundred thousand hostile frames for every decoder and tap, and as hostile bodies; `HOOSH_SEED=n` repeats a run
+fuzz:
+    HOOSH_FRAMES=100000 {{ python }} -m pytest -q -s tests/dialects/test_fuzz.py tests/dialects/test_fuzz_bodies.py
+
 # ten thousand requests aborted at random moments, in a real process, seeds printed
 soak:
     HOOSH_ABORTED=10000 {{ python }} -m pytest -q -s tests/e2e/test_e2e_leaks.py -k aborted
