@@ -39,7 +39,9 @@ async def infer(gateway: Gateway, exchange: Exchange, account: Account) -> None:
         await exchange.respond(200, headers, at_once)
         account.answered(200)
         return
-    async with Dispatch(candidates, Way(call, account, gateway.fetch_media), gateway.fleet, account) as reply:
+    async with Dispatch(
+        candidates, Way(call, account, gateway.facts, gateway.fetch_media), gateway.fleet, account
+    ) as reply:
         headers = answer_headers(account)
         if call.stream:
             await relay_stream(exchange, reply, call, account, headers, gateway.silence)

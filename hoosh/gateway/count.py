@@ -61,7 +61,9 @@ async def count_tokens(gateway: Gateway, exchange: Exchange, account: Account) -
             await exchange.respond(200, headers, body)
             account.answered(200)
             return
-    async with Dispatch(candidates, Way(call, account, gateway.fetch_media), gateway.fleet, account) as reply:
+    async with Dispatch(
+        candidates, Way(call, account, gateway.facts, gateway.fetch_media), gateway.fleet, account
+    ) as reply:
         await relay_whole(exchange, reply, call, account, answer_headers(account))
 
 

@@ -17,9 +17,11 @@ from hoosh.dialects.contract import DownstreamDialect, Outgoing, Passage
 from hoosh.dialects.translation import Translation
 from hoosh.errors import UpstreamError
 from hoosh.gateway.account import Account
+from hoosh.gateway.capabilities import FactBook
 from hoosh.gateway.fleet import Upstream
 from hoosh.http.message import Header
-from hoosh.values import Call, CallKind, ChatRequest
+from hoosh.routing import Target
+from hoosh.values import Call, CallKind, Capability, ChatRequest
 
 __all__ = ["FetchMedia", "Way", "relayed_headers"]
 
@@ -44,12 +46,13 @@ NO_SUCH_PATH = frozenset({404, 405, 501})
 class Way:
     """The ways of one request, which may try several upstreams."""
 
-    __slots__ = ("_account", "_call", "_downstream", "_fetch", "_fetched", "_request")
+    __slots__ = ("_account", "_call", "_downstream", "_facts", "_fetch", "_fetched", "_request")
 
-    def __init__(self, call: Call, account: Account, fetch: FetchMedia) -> None:
+    def __init__(self, call: Call, account: Account, facts: FactBook, fetch: FetchMedia) -> None:
         self._call = call
         self._account = account
         self._downstream: DownstreamDialect = account.downstream
+        self._facts = facts
         self._fetch = fetch
         self._request: ChatRequest | None = None
         self._fetched: ChatRequest | None = None
@@ -67,6 +70,7 @@ class Way:
         request = None
         if call.kind is not CallKind.EMBEDDING:
             request = await self._in_our_words(call, fetched=not dialect.fetches_media)
+            request = self._without_what_it_lacks(request, Target(upstream.name, model))
         translation = Translation(self._downstream, dialect, request=request)
         return translation, self._with_headers(translation.outgoing(call, model=model), NONE)
 
@@ -79,6 +83,13 @@ class Way:
             return False
         upstream.lacks.add(call.language)
         return True
+
+    def _without_what_it_lacks(self, request: ChatRequest, target: Target) -> ChatRequest:
+        """Wishes that would only be refused.  A request that cannot do without reasoning has not come so far; Claude
+        Code says to every model how hard it may think."""
+        if request.reasoning is None or Capability.REASONING not in self._facts.of(self._call.model, target).cannot:
+            return request
+        return replace(request, reasoning=None)
 
     async def _in_our_words(self, call: Call, *, fetched: bool) -> ChatRequest:
         if call is not self._call:  # limited for this upstream alone

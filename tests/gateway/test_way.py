@@ -28,6 +28,7 @@ MESSAGE = {
     "stop_sequence": None,
     "usage": {"input_tokens": 1, "output_tokens": 1},
 }
+CHOICE = {"index": 0, "message": {"role": "assistant", "content": "Salam"}, "finish_reason": "stop"}
 ASKED: dict[str, Any] = {"model": "claude", "max_tokens": 999, "messages": [{"role": "user", "content": "Salam"}]}
 
 
@@ -51,8 +52,7 @@ async def test_a_languages_own_headers_go_to_an_upstream_that_speaks_it(autojump
 
 
 async def test_they_do_not_go_to_any_other(autojump_clock: object):
-    choice = {"index": 0, "message": {"role": "assistant", "content": "Salam"}, "finish_reason": "stop"}
-    upstream = FakeUpstream(json_reply({"choices": [choice]}))
+    upstream = FakeUpstream(json_reply({"choices": [CHOICE]}))
     async with house_of(OPENAI, upstream) as house:
         status, _, _ = await house.post("/v1/messages", ASKED, headers=((b"anthropic-beta", b"one"),))
     assert status == 200
@@ -78,11 +78,10 @@ async def test_a_count_of_the_prompt_is_not_limited(autojump_clock: object):
 
 
 async def test_an_upstream_without_the_responses_api_is_asked_in_chat_from_then_on(autojump_clock: object):
-    choice = {"index": 0, "message": {"role": "assistant", "content": "Salam"}, "finish_reason": "stop"}
 
     def answer(request: Received) -> list[Any]:
         if request.target == "/v1/chat/completions":
-            return json_reply({"id": "c", "model": "m", "choices": [choice]})
+            return json_reply({"id": "c", "model": "m", "choices": [CHOICE]})
         return error_reply(404, "no such path")
 
     upstream = FakeUpstream(answer)
@@ -101,3 +100,15 @@ async def test_a_model_that_is_not_there_is_no_missing_path(autojump_clock: obje
     assert status == 404
     assert json.loads(body)["error"]["code"] == "model_not_found"
     assert len(upstream.requests) == 1
+
+
+@pytest.mark.parametrize(("model", "effort"), [("gpt-5", "high"), ("gpt-4o", None)])
+async def test_a_model_that_cannot_think_is_not_told_how_hard_it_may(
+    model: str, effort: str | None, autojump_clock: object
+):
+    upstream = FakeUpstream(json_reply({"choices": [CHOICE]}))
+    wish = {"thinking": {"type": "adaptive"}, "output_config": {"effort": "high"}}  # as Claude Code asks everybody
+    async with house_of(OPENAI, upstream) as house:
+        status, _, body = await house.post("/v1/messages", {**ASKED, "model": model, **wish})
+    assert status == 200, body
+    assert json.loads(upstream.requests[0].body).get("reasoning_effort") == effort
