@@ -317,6 +317,12 @@ def test_a_stream_is_a_line_for_each_delta_and_for_each_whole_call():
     ]
 
 
+def test_what_was_cached_is_told_where_it_is_known():
+    finished = Finished(FinishReason.STOP)
+    (end,) = stream([ReplyStarted(), UsageReported(Usage(5, 2, cached_tokens=4)), finished])
+    assert (end["prompt_eval_count"], end["prompt_eval_cached_count"], end["eval_count"]) == (5, 4, 2)
+
+
 def test_a_stream_of_generate_says_response():
     events: list[ReplyEvent] = [ReplyStarted(), ReasoningDelta("hm"), RefusalDelta("no"), Finished(FinishReason.LENGTH)]
     assert stream(events, CallKind.COMPLETION) == [

@@ -46,6 +46,14 @@ def test_an_ollama_clients_fields_go_on_as_they_are(kind: CallKind, fields: dict
     assert UPSTREAM.passage(replace(call, language="openai")) is None
 
 
+def test_what_was_cached_is_counted_in_passing():
+    end = END.replace(b'"eval_count":2', b'"prompt_eval_cached_count":1,"eval_count":2')
+    tap = OllamaTap(provider="p")
+    assert tap.feed(end) == end
+    whole = UPSTREAM.passage(passing(CallKind.CHAT)).read_reply(passing(CallKind.CHAT), end, STAMP, provider="p")
+    assert tap.usage == whole.usage == Usage(3, 2, cached_tokens=1)
+
+
 def test_whole_replies_are_passed_and_counted():
     call = passing(CallKind.CHAT)
     passage = UPSTREAM.passage(call)

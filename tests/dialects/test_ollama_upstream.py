@@ -293,6 +293,16 @@ def test_a_stream_of_everything():
         ({"done_reason": "load"}, FinishReason.STOP, None),
         ({"done_reason": "unload"}, FinishReason.STOP, None),
         ({}, FinishReason.STOP, None),
+        (
+            {"prompt_eval_count": 195, "prompt_eval_cached_count": 194, "eval_count": 2},
+            FinishReason.STOP,
+            Usage(195, 2, cached_tokens=194),
+        ),
+        (
+            {"prompt_eval_count": 3, "prompt_eval_cached_count": 9},
+            FinishReason.STOP,
+            Usage(3, 0, cached_tokens=3),
+        ),
         ({"done_reason": 7, "eval_count": "many", "prompt_eval_count": -1}, FinishReason.STOP, None),
         ({"done_reason": "new", "prompt_eval_count": 4.0, "eval_count": 1 << 99}, FinishReason.STOP, Usage(4, 0)),
     ],

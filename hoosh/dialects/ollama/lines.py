@@ -81,7 +81,8 @@ class Lines:
         fields = {**self._body(content), "done": True, "done_reason": REASONS[finish.reason]}
         fields |= dict.fromkeys(DURATIONS, 0)
         if usage is not None:
-            fields |= {"prompt_eval_count": usage.prompt_tokens, "eval_count": usage.completion_tokens}
+            cached = {"prompt_eval_cached_count": usage.cached_tokens} if usage.cached_tokens else {}
+            fields |= {"prompt_eval_count": usage.prompt_tokens, **cached, "eval_count": usage.completion_tokens}
         return self._head + _inside(fields) + b"}\n"
 
     def _body(self, content: Content) -> dict[str, Any]:

@@ -22,10 +22,10 @@ from hoosh.dialects.ollama.wire import (
     UNREADABLE,
     clean_up,
     is_legacy_embedding,
-    read_count,
+    usage_of,
 )
 from hoosh.errors import UpstreamBroke
-from hoosh.values import Call, CallKind, Usage
+from hoosh.values import Call, CallKind
 
 __all__ = ["OllamaPassage"]
 
@@ -46,6 +46,7 @@ class Whole(Struct, gc=False):
     model: Any = None
     done_reason: Any = None
     prompt_eval_count: Any = None
+    prompt_eval_cached_count: Any = None
     eval_count: Any = None
     error: Any = None
 
@@ -79,8 +80,7 @@ class OllamaPassage:
             raise line_error(reply.error, provider=provider)
         if not reply.is_reply:
             raise UpstreamBroke("The upstream's answer holds no reply.", provider=provider)
-        prompt, completion = read_count(reply.prompt_eval_count), read_count(reply.eval_count)
-        usage = Usage(prompt, completion) if prompt or completion else None
+        usage = usage_of(reply.prompt_eval_count, reply.prompt_eval_cached_count, reply.eval_count)
         return WholeReply(body, usage, _word(reply.model), _word(reply.done_reason))
 
     def tap(self, call: Call, stamp: Stamp, *, provider: str) -> OllamaTap:

@@ -25,6 +25,7 @@ from hoosh.values import Extension, Usage
 __all__ = ["CHAT_PATH", "EMBED_PATH", "GENERATE_PATH", "LEGACY_EMBED_PATH", "SHOW_PATH", "TAGS_PATH"]
 __all__ += ["UNREADABLE", "Line", "ModelOptions", "OllamaExtension", "Said", "WireCall"]
 __all__ += ["clean_text", "clean_up", "is_legacy_embedding", "json_text", "read_line", "read_usage", "timestamp"]
+__all__ += ["read_count", "usage_of"]
 
 CHAT_PATH = "/api/chat"
 GENERATE_PATH = "/api/generate"
@@ -77,6 +78,7 @@ class Line(Struct, gc=False):
     done: Any = None
     done_reason: Any = None
     prompt_eval_count: Any = None
+    prompt_eval_cached_count: Any = None
     eval_count: Any = None
     error: Any = None
 
@@ -117,9 +119,17 @@ def json_text(text: str) -> bytes:
 
 
 def read_usage(line: Line) -> Usage | None:
-    """What a last line counts.  A prompt that is wholly in the cache has no `prompt_eval_count`."""
-    prompt, completion = read_count(line.prompt_eval_count), read_count(line.eval_count)
-    return Usage(prompt, completion) if prompt or completion else None
+    """What a last line counts."""
+    return usage_of(line.prompt_eval_count, line.prompt_eval_cached_count, line.eval_count)
+
+
+def usage_of(prompt_eval: object, cached: object, evaluated: object) -> Usage | None:
+    """The counts of a reply, whatever is in them.  Of older servers a prompt that was wholly in the cache has no count;
+    newer ones count all of it, and how much of that was cached."""
+    prompt, completion = read_count(prompt_eval), read_count(evaluated)
+    if not (prompt or completion):
+        return None
+    return Usage(prompt, completion, cached_tokens=min(read_count(cached), prompt))
 
 
 def read_count(value: object) -> int:
