@@ -137,6 +137,13 @@ def test_a_finish_reason_in_every_event_ends_once() -> None:
     assert fold(got).text == "abc"
 
 
+def test_a_stream_that_goes_on_after_its_finish_reason_is_not_whole_in_the_middle_of_an_event() -> None:
+    wire = events(answer({"text": "a"}), answer({"text": "b"}, word=None), answer({"text": "c"}))
+    got, ending, error = stream(wire[:-9])
+    assert (ending, error) == (Ending.CUT, None)
+    assert not [event for event in got if isinstance(event, Finished)]
+
+
 def test_only_the_first_candidate_is_read() -> None:
     value = answer({"text": "a"})
     value["candidates"].append({"index": 1, "content": {"parts": [{"text": "b"}]}, "finishReason": "SAFETY"})
@@ -161,6 +168,61 @@ def test_media_and_parts_of_googles_own_tools_are_kept() -> None:
     assert isinstance(opaque, OpaqueOutput)
     assert (opaque.kind, json.loads(bytes(opaque.raw))) == ("executableCode", code | {"thoughtSignature": "S"})
     assert reply.parts[1:] == (MediaOutput("image/png", "AA=="),)
+
+
+def test_what_googles_own_tools_did_while_thinking_stays_a_thought() -> None:
+    result = {"codeExecutionResult": {"outcome": "OUTCOME_OK", "output": "1"}, "thought": True}
+    (opaque,) = whole(answer(result)).parts
+    assert isinstance(opaque, OpaqueOutput)
+    assert json.loads(bytes(opaque.raw)) == result
+
+
+def piece(name: str | None = None, *args: dict[str, Any], more: bool = True) -> dict[str, Any]:
+    call: dict[str, Any] = {"name": name} if name else {}
+    if args:
+        call["partialArgs"] = list(args)
+    return {"functionCall": call | ({"willContinue": True} if more else {})}
+
+
+def arg(path: str, **value: Any) -> dict[str, Any]:
+    return {"jsonPath": path, **value}
+
+
+@pytest.mark.parametrize("last", [piece(more=False), {"text": ""}], ids=["with its end", "without"])
+def test_a_call_that_comes_in_pieces_is_put_together(last: dict[str, Any]) -> None:
+    pieces = [
+        piece("f") | {"thoughtSignature": "S"},
+        piece(None, arg("$.items[0].name", stringValue="Bos", willContinue=True)),
+        piece(None, arg("$.items[0].name", stringValue="ton")),
+        piece(),
+        piece(None, arg("$.items[0].price", numberValue=0.5), arg("$.items[1]", boolValue=True)),
+        piece(None, arg("$['a.b'].c", nullValue="NULL_VALUE"), arg("$.n", numberValue=3), more=False),
+        piece("g", arg("$.x", stringValue="")),
+    ]
+    got, ending, error = stream(events(*[answer(one, word=None) for one in pieces], answer(last)))
+    assert (ending, error) == (Ending.COMPLETE, None)
+    reply = fold(got)
+    assert [(call.name, json.loads(call.arguments), call.signature) for call in reply.calls] == [
+        ("f", {"items": [{"name": "Boston", "price": 0.5}, True], "a.b": {"c": None}, "n": 3}, "S"),
+        ("g", {"x": ""}, ""),
+    ]
+    assert reply.finish.reason is FinishReason.TOOL_CALLS
+    assert len({call.id for call in reply.calls}) == 2
+
+
+@pytest.mark.parametrize(
+    "path", ["", "$", "x", "$.a[", "$.a[2]", "$.a.b.c", "$[0]", "$.a" + "[0]" * 99, "$.a[9999999]"]
+)
+def test_a_piece_that_fits_nowhere_breaks_the_answer(path: str) -> None:
+    wire = events(answer(piece("f", arg("$.a.b", stringValue="x")), piece(None, arg(path, numberValue=1))))
+    _, ending, error = stream(wire)
+    assert ending is Ending.FAILED
+    assert isinstance(error, UpstreamBroke)
+
+
+def test_a_call_in_pieces_that_breaks_off_is_no_call() -> None:
+    _, ending, _ = stream(events(answer(piece("f", arg("$.a", stringValue="x")), word=None)))
+    assert ending is Ending.CUT
 
 
 WEB = [{"web": {"uri": "https://a.example", "title": "A"}}, {"web": {"uri": "https://b.example"}}, {"web": {}}]
@@ -196,6 +258,9 @@ def test_usage_is_cumulative_and_its_parts_are_ours() -> None:
     usage = Usage(12, 8, 4, 3, 0, 6, 1)
     got, _, _ = stream(events({"usageMetadata": {"promptTokenCount": 99}}, answer() | {"usageMetadata": counts}))
     assert fold(got).usage == usage
+    total = counts | {"totalTokenCount": 17}  # 10 + 2 + 5: thoughts are among the candidates' tokens
+    assert whole(answer() | {"usageMetadata": total}).usage == Usage(12, 5, 4, 3, 0, 6, 1)
+    assert whole(answer() | {"usageMetadata": total | {"totalTokenCount": 20}}).usage == usage
     odd = counts | {"promptTokenCount": "10", "promptTokensDetails": "?"}
     assert whole(answer() | {"usageMetadata": odd}).usage == Usage(2, 8, 2, 3, 0, 0, 0)
 
@@ -328,6 +393,8 @@ def test_hostile_bytes_never_raise_and_decode_the_same_wherever_cut(
 def test_both_forms_of_embeddings_are_read() -> None:
     assert GEMINI.decode_embeddings(b'{"embeddings":[{"values":[1,2.5]}]}', provider="g").vectors == ((1.0, 2.5),)
     assert GEMINI.decode_embeddings(b'{"embedding":{"values":[3]}}', provider="g").vectors == ((3.0,),)
+    counted = b'{"embeddings":[{"values":[1]}],"usageMetadata":{"promptTokenCount":12}}'
+    assert GEMINI.decode_embeddings(counted, provider="g").usage == Usage(12)
     for body in (b"{}", b'{"embeddings":[]}', b'{"embedding":{"values":"x"}}', b"?"):
         with pytest.raises(UpstreamBroke):
             GEMINI.decode_embeddings(body, provider="g")

@@ -3,7 +3,8 @@
     bytes ──Frames──▶ JSON texts ──msgspec──▶ Answers ──AnswerReader──▶ events
 
 A stream has no terminator with `alt=sse`: it is whole when Google closes it after a `finishReason` (or a
-`promptFeedback.blockReason`, then without candidates).
+`promptFeedback.blockReason`, then without candidates), unless it closes in the middle of an event: some models say
+`STOP` in the middle of their answer, and go on.
 """
 
 from __future__ import annotations
@@ -38,11 +39,12 @@ def decode_chat(body: bytes, *, provider: str) -> ChatReply:
 class GeminiDecoder:
     """A `StreamDecoder`."""
 
-    __slots__ = ("_closed", "_frames", "_provider", "_reader", "error", "terminated")
+    __slots__ = ("_frames", "_provider", "_reader", "_torn", "error", "terminated")
 
     def __init__(self, *, provider: str, max_event_bytes: int = EVENT_BYTES_MAX) -> None:
         self.terminated = False
         self.error: UpstreamError | None = None
+        self._torn = False  # the last event is half there
         self._provider = provider
         self._frames = Frames(max_event_bytes=max_event_bytes)
         self._reader = AnswerReader(provider=provider)
@@ -69,7 +71,7 @@ class GeminiDecoder:
         if self.error is not None:
             return events, Ending.FAILED
         finished = self._reader.end()
-        if finished is None:
+        if finished is None or self._torn:
             return events, Ending.CUT
         return [*events, finished], Ending.COMPLETE
 
@@ -86,7 +88,9 @@ class GeminiDecoder:
 
     def _take_last(self, frames: list[bytes]) -> list[ReplyEvent]:
         """What the end of the body left without its blank line: half an event is a cut, not a mistake."""
-        whole = [frame for frame in frames if frame.strip() and loads(frame) is not None]
+        frames = [frame for frame in frames if frame.strip()]
+        whole = [frame for frame in frames if loads(frame) is not None]
+        self._torn = len(whole) < len(frames)
         return self._take(whole)
 
 

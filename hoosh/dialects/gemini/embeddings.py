@@ -1,6 +1,6 @@
 """Embeddings: `:batchEmbedContents`, one request for each input, so that a batch stays apart.
 
-Google counts no tokens of embeddings.
+Older models count no tokens of embeddings; newer ones say them in `usageMetadata`.
 Source: ai.google.dev/api/embeddings; wire notes 2.3.
 """
 
@@ -9,13 +9,13 @@ from __future__ import annotations
 from typing import Any
 
 import msgspec
-from msgspec import Struct
+from msgspec import Raw, Struct
 
 from hoosh.dialects.contract import Outgoing
 from hoosh.dialects.gemini.chat_body import encode_body
 from hoosh.dialects.gemini.errors import error_of
 from hoosh.dialects.gemini.naming import method_path, resource
-from hoosh.dialects.gemini.wire import UNREADABLE, loads
+from hoosh.dialects.gemini.wire import UNREADABLE, loads, read_usage
 from hoosh.errors import InvalidRequest, UpstreamBroke
 from hoosh.values import EmbeddingRequest, Embeddings
 
@@ -31,6 +31,7 @@ class Vectors(Struct):
 
     embeddings: list[Vector] | None = None
     embedding: Vector | None = None
+    usageMetadata: Raw = Raw(b"")
     error: Any = None
 
 
@@ -61,4 +62,5 @@ def decode_embeddings(body: bytes, *, provider: str) -> Embeddings:
     vectors = answer.embeddings or ([answer.embedding] if answer.embedding is not None else [])
     if not vectors:
         raise UpstreamBroke("The upstream's answer holds no embedding.", provider=provider)
-    return Embeddings(tuple(tuple(vector.values) for vector in vectors))
+    usage = read_usage(answer.usageMetadata)
+    return Embeddings(tuple(tuple(vector.values) for vector in vectors), usage=usage)

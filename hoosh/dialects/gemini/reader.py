@@ -3,6 +3,7 @@
     part                         events
     text                         TextDelta                     thought: true → ReasoningDelta
     functionCall                 ToolCallStarted, ToolCallDelta: whole, with its thoughtSignature
+    a piece of a functionCall    ToolCallStarted with the first, one ToolCallDelta after the last (`partial_calls`)
     inlineData                   MediaOutput (not those of a thought: sketches)
     thoughtSignature elsewhere   ReasoningSealed after the part's text: `contents` puts it back onto that text
     parts of Google's tools      OpaqueOutput, the signature within
@@ -20,6 +21,7 @@ import msgspec
 from msgspec import Raw
 
 from hoosh.dialects.gemini.citations import citations, groundings
+from hoosh.dialects.gemini.partial_calls import PartialCall
 from hoosh.dialects.gemini.wire import (
     BROKEN_WORDS,
     OPAQUE_KINDS,
@@ -68,6 +70,7 @@ class AnswerReader:
         "_calls",
         "_cited",
         "_new_id",
+        "_partial",
         "_provider",
         "_started",
         "_texts",
@@ -84,6 +87,7 @@ class AnswerReader:
         self._new_id = new_id
         self._started = False
         self._calls = 0
+        self._partial: PartialCall | None = None
         self._texts: list[str] = []
         self._cited: set[Annotation] = set()
         self._word = ""
@@ -129,6 +133,7 @@ class AnswerReader:
         if word:
             if word in BROKEN_WORDS:
                 raise self._broken(word, candidate.finishMessage)
+            self._end_partial(events)
             self._word = word
 
     def _take_part(self, part: Part, events: list[ReplyEvent]) -> None:
@@ -149,14 +154,43 @@ class AnswerReader:
 
     def _take_call(self, call: FunctionCall, signature: str, events: list[ReplyEvent]) -> None:
         if not call.name:
-            raise UpstreamBroke("The upstream called a function without a name.", provider=self._provider)
+            self._go_on(call, events)
+            return
+        self._end_partial(events)
+        if call.willContinue or call.partialArgs:
+            self._start_call(call, signature, events)
+            self._partial = PartialCall(self._calls - 1)
+            self._go_on(call, events)
+            return
         args = bytes(call.args) if has(call.args) else b"{}"
         if args[:1] != b"{":
             raise UpstreamBroke("The upstream called a function with unreadable arguments.", provider=self._provider)
+        self._start_call(call, signature, events)
+        events.append(ToolCallDelta(self._calls - 1, args.decode("utf-8", "replace")))
+
+    def _start_call(self, call: FunctionCall, signature: str, events: list[ReplyEvent]) -> None:
         self.has_content = True
-        events.append(ToolCallStarted(self._calls, call.id or self._new_id(), call.name, signature))
-        events.append(ToolCallDelta(self._calls, args.decode("utf-8", "replace")))
+        events.append(ToolCallStarted(self._calls, call.id or self._new_id(), call.name or "", signature))
         self._calls += 1
+
+    def _go_on(self, call: FunctionCall, events: list[ReplyEvent]) -> None:
+        """A piece of the call that is open."""
+        if self._partial is None:
+            raise UpstreamBroke("The upstream called a function without a name.", provider=self._provider)
+        try:
+            for arg in call.partialArgs or ():
+                self._partial.add(arg)
+        except ValueError:
+            raise UpstreamBroke(
+                "The upstream called a function with unreadable arguments.", provider=self._provider
+            ) from None
+        if not call.willContinue:
+            self._end_partial(events)
+
+    def _end_partial(self, events: list[ReplyEvent]) -> None:
+        if self._partial is not None:
+            events.append(ToolCallDelta(self._partial.index, self._partial.json()))
+            self._partial = None
 
     def _take_rarity(self, part: Part, events: list[ReplyEvent]) -> bool:
         """True where the part, its signature included, is dealt with."""
@@ -170,6 +204,8 @@ class AnswerReader:
             if has(raw):
                 self.has_content = True
                 whole: dict[str, object] = {kind: raw}
+                if part.thought:
+                    whole["thought"] = True
                 if part.thoughtSignature:
                     whole["thoughtSignature"] = part.thoughtSignature
                 events.append(OpaqueOutput(ORIGIN, kind, Raw(msgspec.json.encode(whole))))

@@ -14,6 +14,7 @@ from typing import Any
 import msgspec
 from msgspec import Raw, Struct
 
+from hoosh.dialects.gemini.partial_calls import PartialArg
 from hoosh.values import FinishReason, Usage
 
 __all__ = ["BROKEN_WORDS", "OPAQUE_KINDS", "UNREADABLE", "Answer", "Candidate", "FunctionCall", "InlineData", "Part"]
@@ -30,9 +31,13 @@ OPAQUE_KINDS = ("executableCode", "codeExecutionResult", "toolCall", "toolRespon
 
 
 class FunctionCall(Struct, gc=False):
-    name: str
+    """Whole; or a piece of one, see `partial_calls`."""
+
+    name: str | None = None
     args: Raw = NOTHING
     id: str | None = None
+    partialArgs: list[PartialArg] | None = None
+    willContinue: bool | None = None
 
 
 class InlineData(Struct, gc=False):
@@ -85,11 +90,12 @@ class Usages(Struct, gc=False):
     thoughtsTokenCount: int = 0
     cachedContentTokenCount: int = 0
     toolUsePromptTokenCount: int = 0
+    totalTokenCount: int = 0
     promptTokensDetails: list[dict[str, Any]] | None = None
     candidatesTokensDetails: list[dict[str, Any]] | None = None
 
 
-COUNTS = Usages.__struct_fields__[:5]
+COUNTS = Usages.__struct_fields__[:6]
 
 decode_answer = msgspec.json.Decoder(Answer).decode
 _decode_usages = msgspec.json.Decoder(Usages).decode
@@ -152,7 +158,8 @@ def read_usage(raw: Raw | bytes) -> Usage | None:
     """In our terms; None when it counts nothing.
 
     Google counts side by side what we count within: thoughts are not among the candidates' tokens, and what its own
-    tools added to the prompt is not in promptTokenCount (`totalTokenCount` is the sum of all four).
+    tools added to the prompt is not in promptTokenCount (`totalTokenCount` is the sum of all four).  Some models count
+    their thoughts among the candidates' tokens nevertheless: then the total says so.
     """
     try:
         usages = _decode_usages(raw)
@@ -160,7 +167,9 @@ def read_usage(raw: Raw | bytes) -> Usage | None:
         usages = _read_leniently(loads(raw))
     prompt = _count(usages.promptTokenCount) + _count(usages.toolUsePromptTokenCount)
     reasoning = _count(usages.thoughtsTokenCount)
-    completion = _count(usages.candidatesTokenCount) + reasoning
+    candidates = _count(usages.candidatesTokenCount)
+    thought_within = reasoning <= candidates and prompt + candidates == _count(usages.totalTokenCount)
+    completion = candidates if thought_within else candidates + reasoning
     if not prompt and not completion:
         return None
     return Usage(
@@ -175,8 +184,8 @@ def read_usage(raw: Raw | bytes) -> Usage | None:
 
 def _read_leniently(usage: object) -> Usages:
     fields = usage if isinstance(usage, dict) else {}
-    prompt, candidates, thoughts, cached, tools = (_count(fields.get(name)) for name in COUNTS)
-    return Usages(prompt, candidates, thoughts, cached, tools)
+    prompt, candidates, thoughts, cached, tools, total = (_count(fields.get(name)) for name in COUNTS)
+    return Usages(prompt, candidates, thoughts, cached, tools, total)
 
 
 def _count(value: object) -> int:
