@@ -112,6 +112,32 @@ def test_calls_are_numbered_by_themselves_and_may_come_with_their_arguments():
     assert three.id.startswith("call_")
 
 
+RESULT = {"type": "code_execution_tool_result", "tool_use_id": "s1", "content": {"stdout": "1"}}
+NEXT_CALL = {"type": "tool_use", "id": "a", "name": "n", "input": {"x": 1}}
+
+
+def started_with(*blocks: Any, **more: Any) -> bytes:
+    return event("message_start", message={"id": "i", "content": list(blocks), "usage": {"input_tokens": 5}, **more})
+
+
+def test_a_message_may_start_with_blocks_and_go_on():
+    events, ending, _ = run(started_with(RESULT, NEXT_CALL) + TEXT + ended("tool_use") + OVER)
+    result, call, text = fold(events).parts
+    assert isinstance(result, OpaqueOutput)
+    assert json.loads(bytes(result.raw)) == RESULT
+    assert (call, text, ending) == (CallSaid("a", "n", '{"x":1}'), TextSaid("hi"), Ending.COMPLETE)
+
+
+def test_a_message_may_be_over_when_it_starts():
+    wire = started_with(NEXT_CALL, stop_reason="tool_use")
+    for end in (OVER, b""):
+        events, ending, decoder = run(wire + end)
+        assert fold(events).finish == Finished(FinishReason.TOOL_CALLS, "tool_use")
+        assert (ending, decoder.has_content) == (Ending.COMPLETE, True)
+        _, ending, tap = tapped(wire + end)
+        assert (ending, tap.has_content) == (Ending.COMPLETE, True)
+
+
 def test_thoughts_are_signed_at_their_end():
     thought = opened(0, type="thinking", thinking="", signature="") + delta(0, "thinking_delta", thinking="hm")
     unsigned = opened(1, type="thinking", thinking="") + delta(1, "signature_delta", signature="s2") + closed(1)
@@ -194,6 +220,12 @@ def test_a_hole_breaks_the_answer(broken: bytes):
     assert isinstance(decoder.error, UpstreamBroke)
     assert not any(isinstance(one, Finished) for one in events)
     assert sum(isinstance(one, TextDelta) for one in events) == 1
+
+
+def test_a_message_that_starts_with_what_is_no_block_is_broken():
+    _, ending, decoder = run(started_with("x") + TEXT)
+    assert ending is Ending.FAILED
+    assert isinstance(decoder.error, UpstreamBroke)
 
 
 def test_an_error_ends_the_stream_with_the_vendors_words():

@@ -3,6 +3,7 @@
     message_start → (content_block_start → content_block_delta… → content_block_stop)… → message_delta → message_stop
     ping anywhere; error instead of the rest
 
+`message_start` may hold whole blocks, and even the end: what a server tool did while the client's own was called.
 JSON is padded with blanks before its closing brace on the live API, so it is parsed, never matched.  Counts are
 cumulative: of each the last one said stands, `message_delta` after `message_start`.  `Finished` is told at the end.
 `[DONE]`, which some vendors add, says nothing.  Unknown events and unknown deltas of known blocks are skipped; an event
@@ -54,6 +55,9 @@ class Piece(Struct, tag="content_block_delta", gc=False):
 _decode_piece = msgspec.json.Decoder(Piece).decode
 _decode_pieces = msgspec.json.Decoder(list[Piece]).decode
 
+BEFORE = -1
+"""No index of a block of the stream: one that the message starts with."""
+
 UNREADABLE = (ValueError, RecursionError)
 """How msgspec and json refuse: their errors and UnicodeDecodeError are ValueErrors."""
 
@@ -71,7 +75,7 @@ class AnthropicDecoder:
         self._frames = Frames(max_event_bytes)
         self._content = Content()
         self._started = False
-        self._stop: Mapping[str, Any] | None = None  # what `message_delta` has said
+        self._stop: Mapping[str, Any] | None = None  # what `message_delta` has said of the end
         self._usages: list[object] = []
 
     @property
@@ -165,6 +169,15 @@ class AnthropicDecoder:
             return
         self._started = True
         out.append(ReplyStarted(word(message.get("id")), word(message.get("model"))))
+        blocks = message.get("content")
+        for block in blocks if isinstance(blocks, list) else ():
+            if not isinstance(block, dict):
+                self._break("The upstream's stream starts with a block that is not an object.")
+                return
+            self._content.open(BEFORE, block, out)
+            self._content.close(BEFORE, out)
+        if message.get("stop_reason"):
+            self._stop = message
         self._count(message.get("usage"))
         if self.usage is not None:
             out.append(UsageReported(self.usage))

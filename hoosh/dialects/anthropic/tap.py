@@ -164,7 +164,10 @@ class AnthropicTap:
         match kind:
             case "message_start":
                 message = event.get("message")
-                self._count_usage(message.get("usage") if isinstance(message, dict) else None)
+                if isinstance(message, dict):
+                    self.has_content |= bool(message.get("content"))
+                    self._ended |= bool(message.get("stop_reason"))
+                    self._count_usage(message.get("usage"))
             case "message_delta":
                 delta = event.get("delta")
                 self._ended |= isinstance(delta, dict) and bool(delta.get("stop_reason"))
