@@ -67,7 +67,7 @@ def error_in(answer: object, *, provider: str, status: int | None = None) -> Ups
     code = _word(error.get("code"), outer.get("code"), error.get("status"))
     kind = _word(error.get("type"))
     named = _status_in(error) if status is None else status
-    verdict = verdict_in(named, code, kind, message + _words_below(error))
+    verdict = verdict_in(named, code, kind or _kind_below(error), message + _words_below(error))
     if verdict is not None and verdict != code:
         code, kind = verdict, kind or code
     return UpstreamError(
@@ -133,6 +133,12 @@ def _words_below(error: Mapping[Any, Any]) -> str:
     below = [error.get("metadata"), error.get("innererror")]
     said = [inner.get(name) for inner in below if isinstance(inner, Mapping) for name in ("raw", "code")]
     return "".join([f"\n{words}" for words in said if isinstance(words, str)])
+
+
+def _kind_below(error: Mapping[Any, Any]) -> str | None:
+    """OpenRouter's own word for the kind of an error, only to be recognised."""
+    below = error.get("metadata")
+    return _word(below.get("error_type")) if isinstance(below, Mapping) else None
 
 
 def _number(code: object, *, in_stream: bool) -> str | None:

@@ -7,7 +7,7 @@ OpenAI says so in `code`; others in a type, in a code of their own, or in words 
 status allows it: a limit of tokens a minute (429) is not a limit of the context.
 
 Source: wire notes 2.1 to 2.17; recorded and published error messages of OpenAI, Azure, Anthropic, Gemini, Mistral,
-Groq, xAI, DeepSeek, OpenRouter, Ollama, llama.cpp, LM Studio, vLLM and TensorRT-LLM.
+Groq, xAI, DeepSeek, OpenRouter, Ollama, llama.cpp, LM Studio, vLLM, Hugging Face and TensorRT-LLM.
 """
 
 from __future__ import annotations
@@ -42,6 +42,9 @@ _context_words = re.compile(
     r"|token count.{0,60}exceeds the max"  # Gemini
     r"|reduce the length of the (?:messages|prompt|input)"  # Groq, OpenAI
     r"|exceed.{0,40}max_(?:seq|input|model)_len|(?:prompt|input) length.{0,60}exceed"  # TensorRT-LLM
+    r"|`inputs`? (?:tokens )?(?:\+ `max_new_tokens|must have less than)"  # Hugging Face, Together
+    r"|input .{0,40}is too large to process"  # llama.cpp: an embedding beyond its batch
+    r"|context the overflows|the model is loaded with context length"  # LM Studio
 )
 _policy_words = re.compile(
     r"\b(?:prompt|content|input|output|request|response|image|message)s?\b.{0,80}"

@@ -97,11 +97,13 @@ class Telling:
                 out.extend(told_chunks(content))
         if piece.refusal:
             out.append(RefusalDelta(piece.refusal))
+        if piece.annotations or piece.images or piece.audio:
+            _beside_text(piece, out)
         if piece.tool_calls:
             for call in piece.tool_calls:
                 self._call(call, out)
-        if piece.annotations or piece.images or piece.audio or piece.function_call:
-            self._rarely(piece, out)
+        if piece.function_call is not None:
+            self._function(piece.function_call, out)
         if len(out) != told:
             self.said = True
 
@@ -111,16 +113,12 @@ class Telling:
             if call.number is None and (call.id or call.arguments):
                 self._begin(call, out)
 
-    def _rarely(self, piece: Piece, out: list[ReplyEvent]) -> None:
-        out.extend(filter(None, map(_annotation, piece.annotations or ())))
-        out.extend(filter(None, map(_image, piece.images or ())))
-        if isinstance(piece.audio, dict) and (transcript := text_of(piece.audio.get("transcript"))):
-            out.append(TextDelta(transcript))
-        if piece.function_call is not None:
-            if self._legacy is None:
-                self._legacy = _Pending("", "")
-                self._pending[None] = self._legacy
-            self._grow(self._legacy, piece.function_call, out)
+    def _function(self, function: CallFunction, out: list[ReplyEvent]) -> None:
+        """The older form of a call: there is only one, and it has no id."""
+        if self._legacy is None:
+            self._legacy = _Pending("", "")
+            self._pending[None] = self._legacy
+        self._grow(self._legacy, function, out)
 
     def _details(self, details: list[Any], piece: Piece, out: list[ReplyEvent]) -> None:
         """OpenRouter's own form; where it holds only signatures and data, the text beside it is the reasoning."""
@@ -190,6 +188,14 @@ class _Pending:
         self.arguments = ""
         self.number: int | None = None
         self.signature = signature
+
+
+def _beside_text(piece: Piece, out: list[ReplyEvent]) -> None:
+    """What goes with the text, and so before the calls: annotations must follow the words that they are about."""
+    out.extend(filter(None, map(_annotation, piece.annotations or ())))
+    out.extend(filter(None, map(_image, piece.images or ())))
+    if isinstance(piece.audio, dict) and (transcript := text_of(piece.audio.get("transcript"))):
+        out.append(TextDelta(transcript))
 
 
 def _annotation(annotation: object) -> Annotation | None:

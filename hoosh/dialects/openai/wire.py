@@ -107,7 +107,8 @@ def plain_usage(usage: PlainUsage) -> Usage | None:
     """`usage` in our terms; None when it counts nothing.
 
     `total_tokens` has the last word where it says more than the sum: xAI leaves reasoning out of
-    `completion_tokens`, Mistral leaves audio out of `prompt_tokens`.
+    `completion_tokens`, Google's OpenAI surface too and without a count of its own, Mistral leaves audio out of
+    `prompt_tokens`.
     """
     prompt, completion = usage.prompt_tokens, usage.completion_tokens
     details = usage.prompt_tokens_details or NO_DETAILS
@@ -116,10 +117,11 @@ def plain_usage(usage: PlainUsage) -> Usage | None:
     reasoning = reply_details.reasoning_tokens
     unexplained = usage.total_tokens - prompt - completion
     if unexplained > 0:
-        if unexplained == reasoning:
-            completion += reasoning
-        elif unexplained == details.audio_tokens:
+        if unexplained in (details.audio_tokens, cached) and unexplained != reasoning:
             prompt += unexplained
+        else:
+            completion += unexplained
+            reasoning = reasoning or unexplained
     if not prompt and not completion:
         return None  # LocalAI once sent zeros on each chunk
     return Usage(
