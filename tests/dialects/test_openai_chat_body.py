@@ -215,7 +215,7 @@ def test_openrouter_gets_sealed_thoughts_back():
     known = {"format": "openai-responses-v1", "id": "rs_1"}
     assert sent == [
         {"type": "reasoning.summary", "summary": "in short", **known, "index": 0},
-        {"type": "reasoning.encrypted", "data": "xyz", **known, "index": 1},
+        {"type": "reasoning.encrypted", "data": "xyz", **known, "index": 0},
     ]
 
 

@@ -6,8 +6,12 @@ import json
 from typing import Any
 
 import pytest
+from msgspec import Raw
 
+from hoosh.dialects.anthropic import AnthropicUpstream
 from hoosh.dialects.faults import decode_error
+from hoosh.dialects.gemini import GeminiUpstream
+from hoosh.dialects.ollama import OllamaUpstream
 from hoosh.dialects.openai import FAMILY, OpenAIDownstream, OpenAIUpstream
 from hoosh.values import (
     Annotation,
@@ -15,9 +19,13 @@ from hoosh.values import (
     CallSaid,
     ChatRequest,
     Message,
+    OpaquePart,
+    ReasoningPart,
     Role,
     TextPart,
     TextSaid,
+    ToolCallPart,
+    ToolResultPart,
     Usage,
 )
 
@@ -101,3 +109,47 @@ def test_a_limit_of_tokens_a_minute_is_no_prompt_that_is_too_long():
     message = "Request too large for m on tokens per min (TPM): Limit 30000, Requested 35364."
     body = json.dumps({"error": {"message": message, "type": "tokens", "code": "rate_limit_exceeded"}}).encode()
     assert decode_error(429, None, body, provider="p", now_s=0.0).code == "rate_limit_exceeded"
+
+
+# -- history -----------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(("origin", "kind"), [("openai", "reasoning.summary"), ("gemini", "reasoning.text")])
+def test_a_thought_that_was_told_in_two_entries_goes_back_as_one(origin: str, kind: str):
+    thoughts = (ReasoningPart("Hm.", data="D", origin=origin), ReasoningPart("So.", data="E", origin=origin))
+    history = (HELLO, Message(Role.ASSISTANT, (*thoughts, TextPart("Yes"))))
+    message = sent(ChatRequest("m", history), "openrouter")["messages"][1]
+    told = [(entry["type"], entry["index"]) for entry in message["reasoning_details"]]
+    assert told == [(kind, 0), ("reasoning.encrypted", 0), (kind, 1), ("reasoning.encrypted", 1)]
+    openai = OpenAIDownstream()
+    again = openai.read(CallKind.CHAT, json.dumps({"model": "m", "messages": [USER, message]}).encode())
+    assert openai.chat_request(again).messages == history
+
+
+def test_sound_that_the_model_made_is_named_beside_the_content():
+    sound = OpaquePart("openai", "audio", Raw(b'{"id":"audio_1"}'))
+    message = sent(ChatRequest("m", (HELLO, Message(Role.ASSISTANT, (sound,)))), "openai")["messages"][1]
+    assert message == {"role": "assistant", "content": None, "audio": {"id": "audio_1"}}
+
+
+def test_null_for_arguments_goes_back_as_no_arguments():
+    said = Message(Role.ASSISTANT, (ToolCallPart("call_1", "now", "null"),))
+    result = Message(Role.TOOL, (ToolResultPart("call_1", (TextPart("12"),)),))
+    request = ChatRequest("m", (HELLO, said, result))
+    assert sent(request, "groq")["messages"][1]["tool_calls"][0]["function"]["arguments"] == "{}"
+    native = [upstream.encode_chat(request, model="m") for upstream in (AnthropicUpstream(), GeminiUpstream())]
+    anthropic, gemini = [json.loads(outgoing.body) for outgoing in native]
+    assert anthropic["messages"][1]["content"][0]["input"] == {}
+    assert gemini["contents"][1]["parts"][0]["functionCall"]["args"] == {}
+    ollama = json.loads(OllamaUpstream().encode_chat(request, model="m").body)
+    assert ollama["messages"][1]["tool_calls"][0]["function"]["arguments"] == {}
+
+
+def test_a_summary_of_a_thought_goes_to_mistral_as_a_thought():
+    details = [{"type": "reasoning.summary", "summary": "Hm.", "index": 0}]
+    said = {"role": "assistant", "content": "Yes", "reasoning_details": details}
+    call = OpenAIDownstream().read(CallKind.CHAT, json.dumps({"model": "m", "messages": [USER, said, USER]}).encode())
+    passage = OpenAIUpstream(FAMILY["mistral"]).passage(call)
+    assert passage is not None
+    content = json.loads(passage.outgoing(call, model="m").body)["messages"][1]["content"]
+    assert content[0] == {"type": "thinking", "thinking": [{"type": "text", "text": "Hm."}]}

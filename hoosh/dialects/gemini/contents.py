@@ -207,7 +207,7 @@ def _response(result: ToolResultPart) -> object:
 def _arguments(text: str) -> object:
     """The object the model wrote, number for number.  A call that was cut off holds broken JSON: kept as text, so that
     the model sees what it wrote."""
-    if not text.strip():
+    if text.strip() in ("", "null"):
         return {}
     encoded = _encoded(text)
     return Raw(encoded) if isinstance(loads(encoded), dict) else {"arguments": text}

@@ -286,8 +286,8 @@ def _assistant(parts: Iterable[Part]) -> OutMessage:
 
 
 def _arguments(call: ToolCallPart) -> Raw:
-    text = call.arguments.strip() or "{}"
-    raw = text.encode()
+    text = call.arguments.strip()
+    raw = b"{}" if text in ("", "null") else text.encode()
     try:
         _decode_object(raw)
     except UNREADABLE as error:

@@ -91,7 +91,8 @@ def _thought(fields: Fields) -> str:
     if thought := _text(fields.get("reasoning_content")) or _text(fields.get("reasoning")):
         return thought
     details = _decode(fields["reasoning_details"]) if "reasoning_details" in fields else None
-    texts = [detail.get("text") for detail in details if isinstance(detail, dict)] if isinstance(details, list) else []
+    entries = [entry for entry in details if isinstance(entry, dict)] if isinstance(details, list) else []
+    texts = [entry.get("text") or entry.get("summary") for entry in entries]
     return "".join([text for text in texts if isinstance(text, str)])
 
 

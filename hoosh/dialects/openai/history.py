@@ -47,8 +47,14 @@ __all__ = ["lacking", "unsupported", "upstream_id", "write_history"]
 ID_CHARS_MAX = 40
 """OpenAI takes no longer ids of tool calls."""
 
+NO_ARGUMENTS = ("", "null")
+"""Some models write `null` for a tool that takes none; who parses it again wants an object."""
+
 _short_id = re.compile(r"[A-Za-z0-9]{9}")
 _DIGITS = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
+
+SIGNING = frozenset({"anthropic", "gemini"})
+"""Whose thoughts are told in full, never as a summary."""
 
 Written = dict[str, Any]
 
@@ -125,13 +131,19 @@ def _assistant(parts: Sequence[Part], quirks: Quirks, *, thinks: bool) -> Writte
     calls = [part for part in parts if isinstance(part, ToolCallPart)]
     thoughts = [part for part in parts if isinstance(part, ReasoningPart)]
     refusals = [part.text for part in parts if isinstance(part, RefusalPart)]
+    sounds = [part for part in parts if isinstance(part, OpaquePart) and _is_sound(part)]
     said: list[Part] = [
         TextPart(part.text) if isinstance(part, RefusalPart) else part
         for part in parts
         if not isinstance(part, (ToolCallPart, ReasoningPart))
+        and part not in sounds
         and not (quirks.refusals and isinstance(part, RefusalPart))
     ]
-    written["content"] = _content(said, quirks) if said else (None if calls or refusals else "")
+    written["content"] = _content(said, quirks) if said else (None if calls or refusals or sounds else "")
+    if sounds:
+        if Capability.AUDIO_INPUT in quirks.cannot:
+            raise lacking(Capability.AUDIO_INPUT, "audio")
+        written["audio"] = _decoded(sounds[-1])
     if refusals and quirks.refusals:
         written["refusal"] = "".join(refusals)
     if thoughts and thinks:
@@ -145,8 +157,14 @@ def _assistant(parts: Sequence[Part], quirks: Quirks, *, thinks: bool) -> Writte
     return written
 
 
+def _is_sound(part: OpaquePart) -> bool:
+    """What the model said aloud before: OpenAI keeps it, and is told its id."""
+    return part.dialect == "openai" and part.kind == "audio"
+
+
 def _tool_call(call: ToolCallPart, quirks: Quirks) -> Written:
-    function = {"name": call.name, "arguments": call.arguments or "{}"}
+    arguments = "{}" if call.arguments in NO_ARGUMENTS else call.arguments
+    function = {"name": call.name, "arguments": arguments}
     written: Written = {"id": upstream_id(call.id, quirks), "type": "function", "function": function}
     if call.signature and quirks.signs_calls:
         written["extra_content"] = {"google": {"thought_signature": call.signature}}
@@ -155,9 +173,9 @@ def _tool_call(call: ToolCallPart, quirks: Quirks) -> Written:
 
 def _write_thoughts(written: Written, thoughts: list[ReasoningPart], quirks: Quirks) -> None:
     if quirks.thought_details:
-        details = [detail for thought in thoughts for detail in _details(thought)]
+        details = [{**entry, "index": at} for at, thought in enumerate(thoughts) for entry in _details(thought)]
         if details:
-            written["reasoning_details"] = [{**detail, "index": at} for at, detail in enumerate(details)]
+            written["reasoning_details"] = details
         return
     text = "".join([thought.text for thought in thoughts])
     if not text:
@@ -170,11 +188,11 @@ def _write_thoughts(written: Written, thoughts: list[ReasoningPart], quirks: Qui
 
 
 def _details(thought: ReasoningPart) -> Iterable[Written]:
-    """OpenRouter's entries for one thought.  Text beside data is a summary of it."""
+    """OpenRouter's entries for one thought, which share an index.  OpenAI's text beside data is a summary of it."""
     said: Written = {"format": format_of(thought.origin)} if thought.origin else {}
     if thought.id:
         said["id"] = thought.id
-    if thought.text and thought.data:
+    if thought.text and thought.data and thought.origin not in SIGNING:
         yield {"type": "reasoning.summary", "summary": thought.text, **said}
     elif thought.text or thought.signature:
         signed = {"signature": thought.signature} if thought.signature else {}
