@@ -18,6 +18,8 @@ from hoosh.values import (
     CallKind,
     CallSaid,
     ChatRequest,
+    DataSource,
+    FilePart,
     Message,
     OpaquePart,
     ReasoningPart,
@@ -153,3 +155,14 @@ def test_a_summary_of_a_thought_goes_to_mistral_as_a_thought():
     assert passage is not None
     content = json.loads(passage.outgoing(call, model="m").body)["messages"][1]["content"]
     assert content[0] == {"type": "thinking", "thinking": [{"type": "text", "text": "Hm."}]}
+
+
+# -- requests ----------------------------------------------------------------------------------------------------
+
+
+def test_documents_in_mistrals_form_are_read_and_told_again():
+    part = {"type": "document_url", "document_url": "data:application/pdf;base64,JVBERi0x", "document_name": "a.pdf"}
+    request = read({"type": "text", "text": "What?"}, part)
+    assert request.messages[0].parts[1] == FilePart(DataSource("application/pdf", "JVBERi0x"), "a.pdf")
+    assert sent(request, "mistral")["messages"][0]["content"][1] == part
+    assert sent(request, "openai")["messages"][0]["content"][1]["file"]["filename"] == "a.pdf"

@@ -61,6 +61,8 @@ class Piece(Struct, gc=False):
     input_audio: InputAudio | str | None = None
     """Mistral's users write the bare base64."""
     file: FileBody | None = None
+    document_url: str | None = None
+    document_name: str | None = None
     refusal: str | None = None
     thinking: str | list[ThoughtText] | None = None
     signature: str | None = None

@@ -19,7 +19,7 @@ from msgspec.structs import replace
 
 from hoosh.dialects.openai.body import CacheControl, FunctionCall, Piece, Said, SaidCall
 from hoosh.dialects.openai.mistakes import invalid_value, missing, only_openai, wrong_type
-from hoosh.dialects.openai.sources import audio_format, base64_of, document_of, image_source
+from hoosh.dialects.openai.sources import audio_format, base64_of, document_of, document_source, image_source
 from hoosh.dialects.openai.thoughts import thought_of, thoughts_of
 from hoosh.errors import InvalidRequest
 from hoosh.values import (
@@ -195,6 +195,14 @@ def _file(piece: Piece, path: str) -> Part:
     return replace(document_of(piece.file, path), cache=_mark_of(piece))
 
 
+def _document(piece: Piece, path: str) -> Part:
+    """Mistral's own form of a document."""
+    if piece.document_url is None:
+        raise missing(f"{path}.document_url")
+    source = document_source(piece.document_url, f"{path}.document_url")
+    return FilePart(source, piece.document_name, _mark_of(piece))
+
+
 def _refusal(piece: Piece, path: str) -> Part:
     if piece.refusal is None:
         raise missing(f"{path}.refusal")
@@ -209,6 +217,7 @@ READERS: dict[str, Callable[[Piece, str], Part]] = {
     "image_url": _image,
     "input_audio": _audio,
     "file": _file,
+    "document_url": _document,
     "refusal": _refusal,
     "thinking": _thinking,
     "redacted_thinking": _thinking,

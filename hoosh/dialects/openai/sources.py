@@ -15,7 +15,7 @@ from hoosh.dialects.openai.mistakes import missing
 from hoosh.errors import InvalidRequest
 from hoosh.values import DataSource, FilePart, FileSource, Source, UrlSource
 
-__all__ = ["audio_format", "base64_of", "document_of", "image_source"]
+__all__ = ["audio_format", "base64_of", "document_of", "document_source", "image_source"]
 
 MEDIA_TYPES = {"image/jpg": "image/jpeg", "image/x-png": "image/png"}
 """What people write, and what they mean."""
@@ -91,6 +91,11 @@ def _data_source(url: str, path: str) -> DataSource:
     elif "%" in data:
         data = unquote_to_bytes(data).decode("latin-1")
     return DataSource(MEDIA_TYPES.get(media_type, media_type), base64_of(data, path))
+
+
+def document_source(url: str, path: str) -> Source:
+    """Of a document that is named by URL, `data:` included."""
+    return _source(url, path)
 
 
 def _document_source(data: str, filename: str | None, path: str) -> Source:
