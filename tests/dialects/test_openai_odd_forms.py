@@ -13,6 +13,8 @@ from hoosh.dialects.faults import decode_error
 from hoosh.dialects.gemini import GeminiUpstream
 from hoosh.dialects.ollama import OllamaUpstream
 from hoosh.dialects.openai import FAMILY, OpenAIDownstream, OpenAIUpstream
+from hoosh.dialects.responses import ResponsesDownstream
+from hoosh.dialects.translation import Translation
 from hoosh.values import (
     Annotation,
     CallKind,
@@ -166,3 +168,33 @@ def test_documents_in_mistrals_form_are_read_and_told_again():
     assert request.messages[0].parts[1] == FilePart(DataSource("application/pdf", "JVBERi0x"), "a.pdf")
     assert sent(request, "mistral")["messages"][0]["content"][1] == part
     assert sent(request, "openai")["messages"][0]["content"][1]["file"]["filename"] == "a.pdf"
+
+
+OWN = {"service_tier": "flex", "metadata": {"a": "b"}, "prompt_cache_key": "k", "prompt_cache_retention": "24h"}
+OWN |= {"safety_identifier": "s"}
+
+
+@pytest.mark.parametrize(
+    ("vendor", "told"),
+    [
+        ("openai", {*OWN, "verbosity", "user"}),
+        ("openrouter", {"metadata", "service_tier", "verbosity", "user"}),
+        ("mistral", set()),
+        ("groq", {"user"}),
+    ],
+)
+def test_what_both_of_openais_languages_have_reaches_who_knows_it(vendor: str, told: set[str]):
+    body = {"model": "m", "input": "Salam", "text": {"verbosity": "low"}, **OWN}
+    responses = ResponsesDownstream()
+    call = responses.read(CallKind.CHAT, json.dumps(body).encode())
+    outgoing = Translation(responses, OpenAIUpstream(FAMILY[vendor])).outgoing(call, model="m")
+    written = json.loads(outgoing.body)
+    assert written.keys() == {"model", "messages", *told}
+    assert all(written[name] == OWN[name] for name in told & OWN.keys())
+
+
+def test_a_responses_client_is_not_refused_elsewhere_for_what_changes_nothing():
+    responses = ResponsesDownstream()
+    call = responses.read(CallKind.CHAT, json.dumps({"model": "m", "input": "Salam", **OWN}).encode())
+    outgoing = Translation(responses, AnthropicUpstream()).outgoing(call, model="claude-opus-4-5")
+    assert "service_tier" not in json.loads(outgoing.body)

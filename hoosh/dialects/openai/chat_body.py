@@ -2,7 +2,7 @@
 
 Refused (InvalidRequest, `param` in OpenAI's words): several choices and logprobs, which our replies cannot carry; what
 the vendor lacks by its `Quirks`.  Left out where a vendor does not know it: `top_k`, `min_p`, `user`, `seed`, cache
-marks, the effort of thinking.
+marks, the effort of thinking, and what of OpenAI's own fields is not in its `knows`.
 
 Source: wire notes 2.1 and 2.4 to 2.14; the vendors' API references for their fields.
 """
@@ -202,6 +202,8 @@ def _write_extensions(body: Body, request: ChatRequest, quirks: Quirks) -> None:
     for extension in request.extensions:
         if extension.home != "openai":
             continue
-        if quirks.only is not None and extension.demands:
-            raise unsupported(f"`{extension.demands[0]}`", extension.demands[0])
-        body.update({name: value for name, value in asdict(extension).items() if value is not None})
+        demands = extension.demands
+        if quirks.only is not None and demands:
+            raise unsupported(f"`{demands[0]}`", demands[0])
+        told = quirks.knows.union(demands, ("audio",) if "modalities" in demands else ())
+        body.update({name: value for name, value in asdict(extension).items() if value is not None and name in told})

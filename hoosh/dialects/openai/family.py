@@ -11,6 +11,7 @@ from typing import Any
 
 from msgspec import Struct
 
+from hoosh.dialects.openai_extension import OpenAIExtension
 from hoosh.values import Capability, Effort
 
 __all__ = ["FAMILY", "Quirks", "in_their_words"]
@@ -21,6 +22,9 @@ _HEARING = frozenset({Capability.AUDIO_INPUT, Capability.FILES})
 _SIGHTLESS = _HEARING | {Capability.VISION}
 _ONE_LIMIT = (("max_completion_tokens", "max_tokens"),)
 _NO_SPEECH = frozenset({Capability.TRANSCRIPTION, Capability.SPEECH})
+
+
+_OPENAIS = frozenset(OpenAIExtension.__struct_fields__)
 
 
 class Quirks(Struct, frozen=True):
@@ -44,6 +48,8 @@ class Quirks(Struct, frozen=True):
     limit_field: str = "max_tokens"
     developer: bool = False
     """Knows the role `developer`."""
+    knows: frozenset[str] = frozenset()
+    """Of OpenAI's own fields that change no more than manner or price (`OpenAIExtension`), those that it takes."""
     extras: frozenset[str] = frozenset()
     """Sampling beyond OpenAI's: `top_k`, `min_p`."""
     efforts: tuple[Effort, ...] = ()
@@ -100,6 +106,7 @@ def in_their_words(body: Mapping[str, Any], quirks: Quirks) -> dict[str, Any]:
 FAMILY: Mapping[str, Quirks] = {
     "openai": Quirks(
         limit_field="max_completion_tokens",
+        knows=_OPENAIS,
         developer=True,
         efforts=(E.NONE, E.MINIMAL, E.LOW, E.MEDIUM, E.HIGH, E.XHIGH),
         allowed_tools=True,
@@ -163,6 +170,7 @@ FAMILY: Mapping[str, Quirks] = {
     ),
     "mistral": Quirks(
         asks_usage=False,
+        knows=frozenset({"prediction"}),
         renames=(
             ("seed", "random_seed"),
             ("max_completion_tokens", "max_tokens"),
@@ -186,6 +194,7 @@ FAMILY: Mapping[str, Quirks] = {
         responses=True,
     ),
     "openrouter": Quirks(
+        knows=frozenset({"metadata", "prediction", "service_tier", "verbosity"}),
         developer=True,
         extras=frozenset({"top_k", "min_p"}),
         efforts=(E.NONE, E.MINIMAL, E.LOW, E.MEDIUM, E.HIGH, E.XHIGH),

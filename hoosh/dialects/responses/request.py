@@ -1,9 +1,10 @@
 """A Responses request's fields as a `ChatRequest`: the settings; items.py reads the input.
 
 What a translated call cannot have is refused by its name: hosted tools, conversations, background, prompt templates,
-log probabilities.  What changes nothing about an answer is left out: `metadata`, `store` (the encoder keeps),
-`include`, `truncation`, `service_tier`, `text.verbosity`, `reasoning.context`, prompt cache settings, `max_tool_calls`
-(it counts hosted tools only), `stream_options`.
+log probabilities.  What changes nothing about an answer goes to those who know it (`OpenAIExtension`: `metadata`,
+`service_tier`, `text.verbosity`, `prompt_cache_key`, `prompt_cache_retention`, `safety_identifier`) or is left out:
+`store` (the encoder keeps), `include`, `truncation`, `reasoning.context`, `max_tool_calls` (it counts hosted tools
+only), `stream_options`.
 
 Source: `openai-openapi.trimmed.json`, schema CreateResponse.
 """
@@ -18,6 +19,7 @@ import msgspec
 from msgspec import Raw, Struct
 
 from hoosh.dialects.bodies import missing
+from hoosh.dialects.openai_extension import OpenAIExtension
 from hoosh.dialects.responses.items import Item, read_items
 from hoosh.errors import InvalidRequest
 from hoosh.values import (
@@ -67,6 +69,7 @@ class FormatSpec(Struct):
 
 class TextSpec(Struct):
     format: FormatSpec | None = None
+    verbosity: str | None = None
 
 
 class ReasoningSpec(Struct):
@@ -93,10 +96,15 @@ class Settings(Struct):
     safety_identifier: str | None = None
     store: bool | None = None
     background: bool | None = None
+    metadata: dict[str, str] | None = None
+    service_tier: str | None = None
+    prompt_cache_key: str | None = None
+    prompt_cache_retention: str | None = None
 
 
 HOSTED = ("conversation", "prompt", "context_management", "moderation")
 """Fields that only OpenAI's own service can honour."""
+NOTHING_OF_ITS_OWN = OpenAIExtension()
 NOTHING = (b"null", b"[]", b"{}")
 MODES = {"auto": ToolMode.AUTO, "required": ToolMode.REQUIRED, "none": ToolMode.NONE}
 EFFORTS = {effort.value: effort for effort in Effort}
@@ -133,7 +141,20 @@ def read_chat_request(call: Call) -> ChatRequest:
         reasoning=_reasoning(settings.reasoning),
         sampling=Sampling(temperature=settings.temperature, top_p=settings.top_p, max_tokens=call.max_tokens),
         user=settings.user or settings.safety_identifier,
+        extensions=_extensions(settings),
     )
+
+
+def _extensions(settings: Settings) -> tuple[OpenAIExtension, ...]:
+    extension = OpenAIExtension(
+        service_tier=settings.service_tier,
+        metadata=settings.metadata or None,
+        verbosity=None if settings.text is None else settings.text.verbosity,
+        prompt_cache_key=settings.prompt_cache_key,
+        prompt_cache_retention=settings.prompt_cache_retention,
+        safety_identifier=settings.safety_identifier,
+    )
+    return () if extension == NOTHING_OF_ITS_OWN else (extension,)
 
 
 def _refuse_hosted(call: Call) -> None:
