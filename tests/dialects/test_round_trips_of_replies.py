@@ -108,9 +108,9 @@ def forgets_refusals(told: Told) -> Told:
 
 
 def forgets_seals(told: Told) -> Told:
-    """Ollama: thoughts are one text that nobody signs, a refusal is text, and two counts are all."""
+    """Ollama: thoughts are one text that nobody signs, a refusal is text, and three counts are all."""
     thought = "".join([text for text, *_ in told.thoughts])
-    usage = told.usage and Usage(told.usage.prompt_tokens, told.usage.completion_tokens)
+    usage = told.usage and Usage(told.usage.prompt_tokens, told.usage.completion_tokens, told.usage.cached_tokens)
     thoughts = ((thought, "", "", ""),) if thought else ()
     return replace(told, text=told.text + told.refusal, refusal="", thoughts=thoughts, usage=usage)
 
