@@ -189,6 +189,8 @@ def test_a_block_that_only_anthropic_knows_is_kept_word_for_word():
             Reasoning(Effort.XHIGH, enabled=True),
         ),
         ({"output_config": {"effort": "low"}}, Reasoning(Effort.LOW)),
+        ({"thinking": {"block_binding": {}}}, None),
+        ({"thinking": {"block_binding": {}}, "output_config": {"effort": "low"}}, Reasoning(Effort.LOW)),
     ],
 )
 def test_thinking_is_reasoning(asked: Any, expected: Reasoning | None):

@@ -9,11 +9,12 @@ from typing import Any
 import pytest
 from msgspec import Raw
 
-from hoosh.dialects.anthropic import AnthropicExtension, AnthropicUpstream
+from hoosh.dialects.anthropic import AnthropicDownstream, AnthropicExtension, AnthropicUpstream
 from hoosh.errors import InvalidRequest
 from hoosh.values import (
     AudioPart,
     CacheMark,
+    CallKind,
     ChatRequest,
     DataSource,
     Effort,
@@ -283,6 +284,25 @@ def test_an_effort_alone_in_anthropics_words_does_not_ask_for_thoughts():
     body = ask(model=MIXED, reasoning=Reasoning(Effort.MEDIUM), extensions=(AnthropicExtension(),))
     assert "thinking" not in body
     assert body["output_config"] == {"effort": "medium"}
+
+
+BINDING = {"block_binding": {"prefix_mismatch_behavior": "drop_block"}}
+
+
+@pytest.mark.parametrize(
+    ("model", "said", "expected"),
+    [
+        (NEW, BINDING, BINDING),
+        (NEW, {"type": "adaptive", **BINDING}, {"type": "adaptive", **BINDING}),
+        (NEW, {"type": "disabled", **BINDING}, {"type": "disabled", **BINDING}),
+        (OLD, BINDING, None),
+    ],
+)
+def test_what_becomes_of_thoughts_that_do_not_fit_is_told_to_a_model_that_thinks(model: str, said: Any, expected: Any):
+    body = {"model": "m", "max_tokens": 9, "messages": [{"role": "user", "content": "hi"}], "thinking": said}
+    call = AnthropicDownstream().read(CallKind.CHAT, json.dumps(body).encode())
+    outgoing = UPSTREAM.encode_chat(AnthropicDownstream().chat_request(call), model=model)
+    assert json.loads(outgoing.body).get("thinking") == expected
 
 
 def test_thinking_gives_way_to_a_forced_tool_and_to_calls_that_another_model_thought_of():

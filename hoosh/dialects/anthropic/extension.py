@@ -55,6 +55,8 @@ class AnthropicExtension(Extension, frozen=True):
     """`enabled`, `adaptive`, `disabled`, …; "" where the client did not speak of thinking: an effort alone does not
     ask for it."""
     thinking_display: str | None = None
+    thinking_binding: Raw = ABSENT
+    """What becomes of earlier thoughts that do not fit any more; may be said without a type."""
     task_budget: Raw = ABSENT
     betas: tuple[str, ...] = ()
     cache_control: Raw = ABSENT

@@ -175,6 +175,8 @@ def _output_config(fields: Fields) -> OutputConfig:
 
 
 def _reasoning(thinking: ThinkingConfig | None, word: str | None) -> Reasoning | None:
+    if thinking is not None and not thinking.type:  # it says something else than whether to think
+        thinking = None
     if thinking is None and word is None:
         return None
     effort = None
@@ -229,6 +231,7 @@ def _extension(fields: Fields, thinking: ThinkingConfig | None, config: OutputCo
     return AnthropicExtension(
         thinking_type=thinking.type if thinking is not None else "",
         thinking_display=thinking.display if thinking is not None else None,
+        thinking_binding=given(thinking.block_binding) if thinking is not None else ABSENT,
         task_budget=given(config.task_budget),
         betas=tuple(_field(fields, "betas", list[str]) or ()),
         **kept,

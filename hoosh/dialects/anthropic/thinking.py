@@ -13,10 +13,11 @@ budget does not fit is `max_tokens` raised.
 from __future__ import annotations
 
 from msgspec import Struct
+from msgspec.structs import replace
 
 from hoosh.dialects.anthropic.extension import AnthropicExtension
 from hoosh.dialects.anthropic.generations import Generation, cannot_rest
-from hoosh.dialects.anthropic.wire import ThinkingConfig
+from hoosh.dialects.anthropic.wire import ABSENT, ThinkingConfig
 from hoosh.errors import InvalidRequest
 from hoosh.values import Effort, Reasoning
 
@@ -44,13 +45,23 @@ class Thinking(Struct, frozen=True):
 
     @property
     def is_on(self) -> bool:
-        return self.config is not None and self.config.type != "disabled"
+        return self.config is not None and self.config.type not in ("", "disabled")
 
 
 def thinking_of(
     reasoning: Reasoning | None, extension: AnthropicExtension | None, model: str, generation: Generation, limit: int
 ) -> Thinking:
     """`limit` is `max_tokens` as it will be asked for.  Raises InvalidRequest."""
+    thinking = _asked(reasoning, extension, model, generation, limit)
+    if extension is None or extension.thinking_binding is ABSENT or not generation.thinks:
+        return thinking
+    config = thinking.config or ThinkingConfig()
+    return replace(thinking, config=replace(config, block_binding=extension.thinking_binding))
+
+
+def _asked(
+    reasoning: Reasoning | None, extension: AnthropicExtension | None, model: str, generation: Generation, limit: int
+) -> Thinking:
     if reasoning is None:
         return Thinking()
     effort, budget = reasoning.effort, reasoning.budget_tokens

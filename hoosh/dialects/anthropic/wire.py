@@ -162,6 +162,7 @@ class ThinkingConfig(Struct, omit_defaults=True):
     type: str = ""
     budget_tokens: int | None = None
     display: str | None = None
+    block_binding: Raw = ABSENT
 
 
 class OutputFormat(Struct, tag="json_schema"):
