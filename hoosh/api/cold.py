@@ -87,6 +87,11 @@ def _import_app() -> ModuleType:
     known = set(sys.modules)
     try:
         import hoosh.api.app
+
+        # Languages that somebody will speak sooner or later: not when he does, while everybody waits.
+        import hoosh.dialects.anthropic
+        import hoosh.dialects.ollama
+        import hoosh.dialects.responses
     except BaseException:
         # What an import that failed has left behind is half a package: the next try would stumble over it.
         for name in set(sys.modules) - known:
