@@ -192,6 +192,15 @@ def test_unknown_events_pings_and_done_say_nothing():
     assert run(odd + START + odd + TEXT + odd + ended() + odd + OVER)[:2] == run(START + TEXT + ended() + OVER)[:2]
 
 
+def test_a_reply_that_is_only_a_compaction_counts_what_its_iterations_have_cost():
+    iterations = [{"input_tokens": 80, "output_tokens": 7}, {"input_tokens": 3, "cache_read_input_tokens": 5}, None]
+    usage = {"input_tokens": 0, "output_tokens": 0, "iterations": iterations}
+    body = {"type": "message", "content": [], "stop_reason": "compaction", "usage": usage}
+    assert UP.decode_chat(json.dumps(body).encode(), provider="p").usage == Usage(88, 7, cached_tokens=5)
+    usage["output_tokens"] = 1  # of what the message itself has cost, nothing is added up
+    assert UP.decode_chat(json.dumps(body).encode(), provider="p").usage == Usage(0, 1)
+
+
 def test_counts_are_cumulative_and_of_each_the_last_one_stands():
     start = event(
         "message_start", message={"usage": {"input_tokens": 5, "cache_read_input_tokens": 7, "output_tokens": 1}}
@@ -235,6 +244,13 @@ def test_an_error_ends_the_stream_with_the_vendors_words():
         assert decoder.error is not None
         assert (ending, str(decoder.error), decoder.error.status) == (Ending.FAILED, "slow down", 429)
         assert decoder.error.kind == "rate_limit_error"
+
+
+@pytest.mark.parametrize("missing", range(1, 12))
+def test_half_of_the_last_event_is_a_cut_wherever_it_ends(missing: int):
+    half = delta(0, "text_delta", text="}") if missing % 2 else ended(more={"a": {}})
+    _, ending, decoder = run(START + opened(0, type="text", text="") + half.rstrip()[:-missing])
+    assert (ending, decoder.error) == (Ending.CUT, None)
 
 
 def test_an_event_over_the_limit_is_refused():

@@ -92,7 +92,7 @@ class AnthropicDecoder:
         out: list[ReplyEvent] = []
         if not self.terminated and self.error is None:
             rest = self._frames.close()
-            if rest.rstrip().endswith(b"}"):  # else it is cut off
+            if _is_whole(rest, self._frames.max_bytes):
                 self._take_block(rest, out)
         if self.error is not None:
             return out, Ending.FAILED
@@ -244,6 +244,11 @@ class AnthropicDecoder:
 
     def _break(self, message: str) -> None:
         self.error = UpstreamBroke(message, provider=self._provider)
+
+
+def _is_whole(rest: bytes, max_bytes: int) -> bool:
+    """The last event lacks nothing but its blank line: half an event is a cut, not a mistake."""
+    return rest.rstrip().endswith(b"}") and all(loads(data) is not None for *_, data in events_of(rest, max_bytes))
 
 
 def loads(data: bytes) -> object:

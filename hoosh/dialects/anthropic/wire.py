@@ -217,11 +217,15 @@ _COUNTS = ("input_tokens", "output_tokens", "cache_creation_input_tokens", "cach
 def read_usage(*usages: object) -> Usage | None:
     """Usage objects in the order they came, whatever is in them: of each count the last one said.  None for none.
 
-    Anthropic's `input_tokens` leaves out what the cache read or wrote.
+    Anthropic's `input_tokens` leaves out what the cache read or wrote.  A reply that is only a compaction counts
+    nothing by itself: what it has cost is then the sum of its `iterations`.
     """
     said: dict[str, int] = {}
     for usage in usages:
         if isinstance(usage, dict):
+            iterations = usage.get("iterations")
+            if isinstance(iterations, list) and not any(_is_count(usage.get(name)) and usage[name] for name in _COUNTS):
+                usage = _sum(iterations)
             said.update({name: usage[name] for name in _COUNTS if _is_count(usage.get(name))})
             details = usage.get("output_tokens_details")
             if isinstance(details, dict) and _is_count(details.get("thinking_tokens")):
@@ -238,6 +242,11 @@ def read_usage(*usages: object) -> Usage | None:
         reasoning_tokens=min(said.get("thinking", 0), output),
         cache_write_tokens=written,
     )
+
+
+def _sum(iterations: list[Any]) -> dict[str, int]:
+    counted = [one for one in iterations if isinstance(one, dict)]
+    return {name: sum(one[name] for one in counted if _is_count(one.get(name))) for name in _COUNTS}
 
 
 def _is_count(value: object) -> bool:
