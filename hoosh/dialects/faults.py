@@ -17,6 +17,7 @@ Source: wire notes 2.1 to 2.17; RFC 9110, section 10.2.3.
 
 from __future__ import annotations
 
+import json
 import math
 import re
 from collections.abc import Mapping
@@ -32,6 +33,7 @@ __all__ = ["MESSAGE_CHARS_MAX", "decode_error", "error_in", "retry_after_s"]
 
 MESSAGE_CHARS_MAX = 2000
 WORD_CHARS_MAX = 200
+DOCUMENT_BYTES_MAX = 1 << 20
 RETRY_AFTER_MAX_S = 30 * 86400.0
 """Longer waits are nonsense, or a clock that is wrong."""
 
@@ -45,14 +47,22 @@ _try_again = re.compile(
 def decode_error(status: int, retry_after: str | None, body: bytes, *, provider: str, now_s: float) -> UpstreamError:
     """An answer with an error status.  `now_s` is Unix time, for a Retry-After that is a date."""
     try:
-        answer = msgspec.json.decode(body)
-    except (ValueError, RecursionError):  # msgspec's errors and UnicodeDecodeError are ValueErrors
+        answer = _decoded(body)
+    except (ValueError, RecursionError):
         answer = _text_of(body) or f"The upstream answered with status {status} and no explanation."
     error = error_in(answer, provider=provider, status=status)
     waited_s = retry_after_s(retry_after, now_s)
     if waited_s is not None:
         error.retry_after_s = waited_s
     return error
+
+
+def _decoded(body: bytes) -> object:
+    """JSON, also with bare line ends in its strings: proxies write such."""
+    try:
+        return msgspec.json.decode(body)
+    except (ValueError, RecursionError):  # msgspec's errors and UnicodeDecodeError are ValueErrors
+        return json.loads(body[:DOCUMENT_BYTES_MAX].decode("utf-8", "replace"), strict=False)
 
 
 def error_in(answer: object, *, provider: str, status: int | None = None) -> UpstreamError:

@@ -17,6 +17,7 @@ from hoosh.dialects.responses import ResponsesDownstream
 from hoosh.dialects.translation import Translation
 from hoosh.values import (
     Annotation,
+    CacheMark,
     CallKind,
     CallSaid,
     ChatRequest,
@@ -28,6 +29,7 @@ from hoosh.values import (
     Role,
     TextPart,
     TextSaid,
+    Tool,
     ToolCallPart,
     ToolResultPart,
     Usage,
@@ -198,3 +200,22 @@ def test_a_responses_client_is_not_refused_elsewhere_for_what_changes_nothing():
     call = responses.read(CallKind.CHAT, json.dumps({"model": "m", "input": "Salam", **OWN}).encode())
     outgoing = Translation(responses, AnthropicUpstream()).outgoing(call, model="claude-opus-4-5")
     assert "service_tier" not in json.loads(outgoing.body)
+
+
+def test_marks_for_the_cache_on_tools_and_results_reach_openrouter():
+    said = Message(Role.ASSISTANT, (ToolCallPart("call_1", "now", "{}"),))
+    result = Message(Role.TOOL, (ToolResultPart("call_1", (TextPart("12"),), cache=CacheMark()),))
+    tools = (Tool("now"), Tool("then", cache=CacheMark("1h")))
+    request = ChatRequest("m", (HELLO, said, result), tools=tools)
+    body = sent(request, "openrouter")
+    assert [tool.get("cache_control") for tool in body["tools"]] == [None, {"type": "ephemeral", "ttl": "1h"}]
+    assert body["messages"][2]["content"] == [{"type": "text", "text": "12", "cache_control": {"type": "ephemeral"}}]
+    plain = sent(request, "openai")
+    assert "cache_control" not in json.dumps(plain)
+    assert plain["messages"][2]["content"] == "12"
+
+
+def test_an_error_with_line_ends_in_its_strings_is_read():
+    body = b'{"error": {"message": "The response was filtered.\n\tPlease modify it", "code": "content_filter"}}'
+    told = decode_error(400, None, body, provider="p", now_s=0.0)
+    assert (str(told), told.code) == ("The response was filtered.\n\tPlease modify it", "content_policy_violation")

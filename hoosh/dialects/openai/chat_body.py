@@ -15,7 +15,7 @@ from msgspec import Raw
 from msgspec.structs import asdict
 
 from hoosh.dialects.openai.family import Quirks, in_their_words
-from hoosh.dialects.openai.history import lacking, unsupported, write_history
+from hoosh.dialects.openai.history import lacking, marked, unsupported, write_history
 from hoosh.values import (
     Capability,
     ChatRequest,
@@ -72,7 +72,9 @@ def _write_tools(body: Body, request: ChatRequest, quirks: Quirks) -> None:
     choice = request.tool_choice
     narrowed = choice is not None and choice.allowed and not quirks.allowed_tools
     body["tools"] = [
-        _tool(tool) for tool in request.tools if not narrowed or (choice is not None and tool.name in choice.allowed)
+        _tool(tool, quirks)
+        for tool in request.tools
+        if not narrowed or (choice is not None and tool.name in choice.allowed)
     ]
     if choice is not None:
         body["tool_choice"] = _tool_choice(choice, quirks)
@@ -80,14 +82,14 @@ def _write_tools(body: Body, request: ChatRequest, quirks: Quirks) -> None:
         body["parallel_tool_calls"] = request.parallel_tool_calls
 
 
-def _tool(tool: Tool) -> Body:
+def _tool(tool: Tool, quirks: Quirks) -> Body:
     function: Body = {"name": tool.name}
     if tool.description is not None:
         function["description"] = tool.description
     function["parameters"] = NO_PARAMETERS if tool.parameters is None else tool.parameters
     if tool.strict is not None:
         function["strict"] = tool.strict
-    return {"type": "function", "function": function}
+    return marked({"type": "function", "function": function}, tool.cache, quirks)
 
 
 def _tool_choice(choice: ToolChoice, quirks: Quirks) -> Any:

@@ -17,6 +17,7 @@ from collections.abc import Iterable, Sequence
 from typing import Any
 
 import msgspec
+from msgspec.structs import replace
 
 from hoosh.dialects.openai.family import Quirks
 from hoosh.dialects.openai.reasoning import format_of
@@ -42,7 +43,7 @@ from hoosh.values import (
     UrlSource,
 )
 
-__all__ = ["lacking", "unsupported", "upstream_id", "write_history"]
+__all__ = ["lacking", "marked", "unsupported", "upstream_id", "write_history"]
 
 ID_CHARS_MAX = 40
 """OpenAI takes no longer ids of tool calls."""
@@ -117,6 +118,8 @@ def _message(message: Message, parts: Sequence[Part], quirks: Quirks, *, thinks:
 
 def _tool_message(result: ToolResultPart, quirks: Quirks) -> Written:
     texts = [part for part in result.parts if isinstance(part, TextPart)]
+    if texts and result.cache is not None:
+        texts[-1] = replace(texts[-1], cache=result.cache)  # a `tool` message has no other place for it
     content = _content(texts, quirks)
     if not texts and result.parts:
         content = "(The result is shown in the next message.)"  # an empty result would say that there is none
@@ -221,16 +224,16 @@ def _content(parts: Sequence[Part], quirks: Quirks) -> Any:
 def _part(part: Part, quirks: Quirks) -> Written:
     match part:
         case TextPart():
-            return _marked({"type": "text", "text": part.text}, part.cache, quirks)
+            return marked({"type": "text", "text": part.text}, part.cache, quirks)
         case ImagePart():
-            return _marked(_image(part, quirks), part.cache, quirks)
+            return marked(_image(part, quirks), part.cache, quirks)
         case AudioPart():
             if Capability.AUDIO_INPUT in quirks.cannot:
                 raise lacking(Capability.AUDIO_INPUT, "audio")
             audio = part.base64 if quirks.bare_audio else {"data": part.base64, "format": part.format}
             return {"type": "input_audio", "input_audio": audio}
         case FilePart():
-            return _marked(_file(part, quirks), part.cache, quirks)
+            return marked(_file(part, quirks), part.cache, quirks)
         case OpaquePart(dialect="openai"):
             return {"type": part.kind, **_decoded(part)}
         case OpaquePart():
@@ -244,7 +247,8 @@ def _decoded(part: OpaquePart) -> Written:
     return whole if isinstance(whole, dict) else {}
 
 
-def _marked(written: Written, cache: CacheMark | None, quirks: Quirks) -> Written:
+def marked(written: Written, cache: CacheMark | None, quirks: Quirks) -> Written:
+    """`written` with the mark that a part or tool carries, for a vendor who takes it."""
     if cache is not None and quirks.cache_marks:
         written["cache_control"] = {"type": "ephemeral", **({"ttl": cache.ttl} if cache.ttl else {})}
     return written
