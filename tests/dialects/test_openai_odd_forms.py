@@ -9,6 +9,7 @@ import pytest
 from msgspec import Raw
 
 from hoosh.dialects.anthropic import AnthropicUpstream
+from hoosh.dialects.audio.transcript import read_usage
 from hoosh.dialects.faults import decode_error
 from hoosh.dialects.gemini import GeminiUpstream
 from hoosh.dialects.ollama import OllamaUpstream
@@ -219,3 +220,22 @@ def test_an_error_with_line_ends_in_its_strings_is_read():
     body = b'{"error": {"message": "The response was filtered.\n\tPlease modify it", "code": "content_filter"}}'
     told = decode_error(400, None, body, provider="p", now_s=0.0)
     assert (str(told), told.code) == ("The response was filtered.\n\tPlease modify it", "content_policy_violation")
+
+
+@pytest.mark.parametrize(
+    ("usage", "read_as"),
+    [
+        (
+            {"prompt_tokens": 4, "completion_tokens": 6, "total_tokens": 35, "prompt_audio_seconds": 2},
+            Usage(29, 6, audio_prompt_tokens=25),
+        ),
+        (
+            {"input_tokens": 9, "output_tokens": 6, "total_tokens": 15, "input_token_details": {"audio_tokens": 7}},
+            Usage(9, 6, audio_prompt_tokens=7),
+        ),
+        ({"type": "duration", "seconds": 3}, None),
+    ],
+    ids=["mistral", "openai", "whisper"],
+)
+def test_the_sound_of_a_transcript_is_counted_with_its_prompt(usage: dict[str, Any], read_as: Usage | None):
+    assert read_usage({"text": "Salam", "usage": usage}) == read_as

@@ -42,10 +42,14 @@ def read_usage(answer: Mapping[str, Any]) -> Usage | None:
     usage = answer.get("usage")
     if not isinstance(usage, Mapping):
         return None
-    details = usage.get("input_token_details")
+    details = usage.get("input_token_details", usage.get("prompt_tokens_details"))
     prompt = _count(usage, "input_tokens", "prompt_tokens")
     completion = _count(usage, "output_tokens", "completion_tokens")
     audio = _count(details, "audio_tokens") if isinstance(details, Mapping) else 0
+    unexplained = _count(usage, "total_tokens") - prompt - completion
+    if unexplained > 0 and (prompt or completion):  # Mistral leaves the sound out of its prompt
+        prompt, audio = prompt + unexplained, audio or unexplained
+    audio = min(audio, prompt)
     return Usage(prompt, completion, audio_prompt_tokens=audio) if prompt or completion else None
 
 
