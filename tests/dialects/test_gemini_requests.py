@@ -155,7 +155,11 @@ def test_nothing_to_answer_is_refused(messages: tuple[Message, ...]) -> None:
         (AudioPart("UklG", "wav"), {"inlineData": {"mimeType": "audio/wav", "data": "UklG"}}),
         (FilePart(FileSource("files/abc")), "https://generativelanguage.googleapis.com/v1beta/files/abc"),
         (FilePart(UrlSource("https://youtu.be/9hE5-98ZeCg")), "https://youtu.be/9hE5-98ZeCg"),
-        (FilePart(UrlSource("gs://bucket/file.pdf")), "gs://bucket/file.pdf"),
+        (FilePart(UrlSource("gs://bucket/file")), "gs://bucket/file"),
+        (
+            FilePart(UrlSource("gs://bucket/file.PDF")),
+            {"fileData": {"fileUri": "gs://bucket/file.PDF", "mimeType": "application/pdf"}},
+        ),
         (RefusalPart("no"), {"text": "no"}),
         (OpaquePart("gemini", "toolCall", Raw(b'{"toolCall":{"id":"1"}}')), {"toolCall": {"id": "1"}}),
     ],
