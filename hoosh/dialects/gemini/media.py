@@ -36,11 +36,30 @@ MAGIC = {
 """How the base64 of a file begins, for clients who do not say its type."""
 
 ENDINGS = {
-    **{"png": "image/png", "jpg": "image/jpeg", "jpeg": "image/jpeg", "webp": "image/webp", "gif": "image/gif"},
-    **{"heic": "image/heic", "pdf": "application/pdf", "txt": "text/plain", "md": "text/markdown", "csv": "text/csv"},
-    **{"html": "text/html", "json": "application/json", "mp3": "audio/mp3", "wav": "audio/wav", "ogg": "audio/ogg"},
-    **{"flac": "audio/flac", "aac": "audio/aac", "aiff": "audio/aiff", "mp4": "video/mp4", "mpeg": "video/mpeg"},
-    **{"mov": "video/quicktime", "webm": "video/webm", "avi": "video/x-msvideo", "wmv": "video/wmv"},
+    "png": "image/png",
+    "jpg": "image/jpeg",
+    "jpeg": "image/jpeg",
+    "webp": "image/webp",
+    "gif": "image/gif",
+    "heic": "image/heic",
+    "pdf": "application/pdf",
+    "txt": "text/plain",
+    "md": "text/markdown",
+    "csv": "text/csv",
+    "html": "text/html",
+    "json": "application/json",
+    "mp3": "audio/mp3",
+    "wav": "audio/wav",
+    "ogg": "audio/ogg",
+    "flac": "audio/flac",
+    "aac": "audio/aac",
+    "aiff": "audio/aiff",
+    "mp4": "video/mp4",
+    "mpeg": "video/mpeg",
+    "mov": "video/quicktime",
+    "webm": "video/webm",
+    "avi": "video/x-msvideo",
+    "wmv": "video/wmv",
 }
 
 AUDIO = {"mp3": "audio/mp3", "pcm16": "audio/pcm"}
