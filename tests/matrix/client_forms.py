@@ -218,7 +218,8 @@ def read_responses_stream(stream: bytes) -> Seen:
 # -- Anthropic ---------------------------------------------------------------------------------------------------
 
 STOP_REASONS = {"end_turn": "stop", "stop_sequence": "stop", "max_tokens": "length", "tool_use": "tool_calls"}
-STOP_REASONS["refusal"] = "content_filter"
+STOP_REASONS |= {"refusal": "content_filter", "model_context_window_exceeded": "length"}
+STOP_REASONS |= {"pause_turn": "stop", "compaction": "stop"}
 
 
 def ask_messages(model: str, wish: Wish) -> dict[str, Any]:

@@ -26,6 +26,7 @@ from hoosh.values import (
     ReasoningSaid,
     ReplyEvent,
     TextSaid,
+    Usage,
 )
 
 UPSTREAM, DOWNSTREAM = AnthropicUpstream(), AnthropicDownstream()
@@ -36,6 +37,9 @@ REASONS = {
     "max_tokens": FinishReason.LENGTH,
     "tool_use": FinishReason.TOOL_CALLS,
     "refusal": FinishReason.CONTENT_FILTER,
+    "model_context_window_exceeded": FinishReason.LENGTH,
+    "pause_turn": FinishReason.STOP,
+    "compaction": FinishReason.STOP,
 }
 
 
@@ -60,8 +64,7 @@ either_line_end = pytest.mark.parametrize("line_end", [b"\n", b"\r\n", b"\r"], i
 
 
 def said(reply: ChatReply) -> dict[str, Any]:
-    usage = reply.usage
-    assert usage is not None
+    usage = reply.usage or Usage()
     texts = [part for part in reply.parts if isinstance(part, TextSaid)]
     return {
         "id": reply.id,
@@ -227,6 +230,10 @@ def plain(request: bytes) -> Any:
         del body["stream"]
     if isinstance(body.get("system"), str):
         body["system"] = [{"type": "text", "text": body["system"]}]
+    if "output_format" in body:  # as it was called before
+        body["output_config"] = {**body.get("output_config", {}), "format": body.pop("output_format")}
+    if not body.get("tools", True):
+        del body["tools"]
     for turn in body["messages"]:
         if isinstance(turn["content"], str):
             turn["content"] = [{"type": "text", "text": turn["content"]}]
