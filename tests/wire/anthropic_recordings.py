@@ -84,9 +84,7 @@ def expected(message: dict[str, Any]) -> dict[str, Any]:
     """What a reply must say of a message."""
     content = message["content"]
     usage = message["usage"]
-    if (
-        not usage["input_tokens"] and not usage["output_tokens"]
-    ):  # only a compaction, which its iterations count
+    if not usage["input_tokens"] and not usage["output_tokens"]:  # only a compaction, which its iterations count
         names = ("input_tokens", "output_tokens", "cache_read_input_tokens", "cache_creation_input_tokens")
         usage = {name: sum(one.get(name) or 0 for one in usage.get("iterations") or []) for name in names}
     cached, written = usage.get("cache_read_input_tokens") or 0, usage.get("cache_creation_input_tokens") or 0
