@@ -208,7 +208,7 @@ def test_the_request_is_told_back_as_it_was_written():
 
 def test_halves_of_surrogate_pairs_do_not_stop_a_stream():
     events = told(stream(TextDelta("a"), TextDelta("\ud83d"), ToolCallStarted(0, "\udc00", "f"), STOP))
-    assert events[-1]["response"]["output"][0]["content"][0]["text"] == "a?"
+    assert events[-1]["response"]["output"][0]["content"][0]["text"] == "a\ufffd"
 
 
 # -- errors ------------------------------------------------------------------------------------------------------

@@ -17,7 +17,7 @@ from typing import Any
 import msgspec
 from msgspec import Raw
 
-from hoosh.dialects.openai.chunks import UNREADABLE
+from hoosh.dialects.loose_json import UNREADABLE
 from hoosh.dialects.openai.family import Quirks
 from hoosh.dialects.openai.history import upstream_id
 from hoosh.dialects.openai.thought_chunks import with_chunks

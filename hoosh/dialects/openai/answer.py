@@ -6,7 +6,8 @@ So a stream and a whole reply cannot be read differently.  Source: wire notes 2.
 from __future__ import annotations
 
 from hoosh.dialects.faults import error_in
-from hoosh.dialects.openai.chunks import Answer, ChoicePiece, Piece, decode_chunk, loads, text_of, usage_of
+from hoosh.dialects.loose_json import read_loosely
+from hoosh.dialects.openai.chunks import Answer, ChoicePiece, Piece, decode_chunk, text_of, usage_of
 from hoosh.dialects.openai.telling import BROKEN_OFF, Telling, finished
 from hoosh.dialects.replies import fold
 from hoosh.errors import UpstreamBroke
@@ -42,14 +43,14 @@ def _first(answer: Answer, body: bytes, provider: str) -> ChoicePiece:
     choices = answer.choices
     if not choices:
         if answer.error or answer.object == "error":
-            raise error_in(loads(body), provider=provider)
+            raise error_in(read_loosely(body), provider=provider)
         raise UpstreamBroke("The upstream's answer has no choices.", provider=provider)
     choice = next((choice for choice in choices if choice.index == 0), choices[0])
     if choice.error:
         raise error_in({"error": choice.error}, provider=provider)
     if choice.finish_reason in BROKEN_OFF:
         if answer.error:
-            raise error_in(loads(body), provider=provider)
+            raise error_in(read_loosely(body), provider=provider)
         raise UpstreamBroke(f"The upstream broke its answer off: {choice.finish_reason}.", provider=provider)
     return choice
 

@@ -18,11 +18,11 @@ from typing import Any
 import msgspec
 from msgspec import Struct
 
+from hoosh.dialects.loose_json import UNREADABLE, mended, read_loosely
 from hoosh.dialects.openai.wire import PlainUsage, lenient_usage, plain_usage, read_usage
 from hoosh.values import Usage
 
 __all__ = [
-    "UNREADABLE",
     "Answer",
     "CallFunction",
     "CallPiece",
@@ -31,13 +31,9 @@ __all__ = [
     "Piece",
     "decode_chunk",
     "decode_chunks",
-    "loads",
     "text_of",
     "usage_of",
 ]
-
-# DecodeError and UnicodeDecodeError are ValueErrors; RecursionError is how msgspec refuses deep nesting.
-UNREADABLE = (ValueError, RecursionError)
 
 
 class CallFunction(Struct, gc=False):
@@ -107,16 +103,7 @@ def decode_chunk(data: bytes) -> Answer | None:
     try:
         return _typed_answer(data)
     except UNREADABLE:
-        return _lenient_answer(loads(data))
-
-
-def loads(data: bytes) -> object:
-    """JSON as Python's own reader takes it: lone surrogates and NaN pass.  Text where it is not JSON at all."""
-    text = data.decode("utf-8", "replace")
-    try:
-        return json.loads(text)
-    except UNREADABLE:
-        return text
+        return _lenient_answer(read_loosely(data))
 
 
 def usage_of(chunk: ChunkRead) -> Usage | None:
@@ -202,7 +189,10 @@ def text_of(value: object) -> str | None:
     """Text that can be written as UTF-8; lone surrogates become U+FFFD."""
     if not isinstance(value, str):
         return None
-    return value if value.isascii() else value.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
+    if value.isascii():
+        return value
+    whole: str = mended(value)
+    return whole
 
 
 def _list(value: object) -> list[Any] | None:

@@ -17,15 +17,14 @@ from __future__ import annotations
 from hoosh.codec.sse import EventTooLarge
 from hoosh.dialects.contract import Ending
 from hoosh.dialects.faults import error_in
+from hoosh.dialects.loose_json import UNREADABLE, read_loosely
 from hoosh.dialects.openai.chunks import (
-    UNREADABLE,
     Answer,
     ChoicePiece,
     ChunkRead,
     Piece,
     decode_chunk,
     decode_chunks,
-    loads,
     usage_of,
 )
 from hoosh.dialects.openai.frames import EVENT_BYTES_MAX, Blocks, cut_events, read_event
@@ -112,7 +111,7 @@ class OpenAIDecoder:
 
     def _take_rest(self, rest: bytes, out: list[ReplyEvent]) -> None:
         _, data = read_event(rest)
-        if data is not None and (data.startswith(b"[DONE]") or isinstance(loads(data), dict)):
+        if data is not None and (data.startswith(b"[DONE]") or isinstance(read_loosely(data), dict)):
             self._take_event(rest, out)
 
     def _end(self, out: list[ReplyEvent]) -> None:
@@ -173,7 +172,7 @@ class OpenAIDecoder:
         if name == b"error" or (answer is not None and _is_error(answer, data)):
             if answer is not None:
                 self.usage = usage_of(answer) or self.usage
-            self.error = error_in(loads(data), provider=self._provider)
+            self.error = error_in(read_loosely(data), provider=self._provider)
         elif answer is None:
             self._break("The upstream's stream holds an event that is not a JSON object.")
         else:
@@ -222,5 +221,5 @@ def _is_error(answer: Answer, data: bytes) -> bool:
         return True
     if answer.choices is not None or answer.usage:
         return False
-    whole = loads(data)
+    whole = read_loosely(data)
     return isinstance(whole, dict) and (answer.object == "error" or "message" in whole or "detail" in whole)

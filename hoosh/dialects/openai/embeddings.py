@@ -15,7 +15,7 @@ import msgspec
 from msgspec import Struct
 
 from hoosh.dialects.faults import error_in
-from hoosh.dialects.openai.chunks import UNREADABLE, loads
+from hoosh.dialects.loose_json import UNREADABLE, read_loosely
 from hoosh.dialects.openai.family import Quirks, in_their_words
 from hoosh.dialects.openai.wire import PlainUsage, plain_usage, read_usage
 from hoosh.errors import UpstreamBroke
@@ -55,7 +55,7 @@ def read_embeddings(body: bytes, *, provider: str) -> Embeddings:
         vectors = [(vector.index, _floats(vector.embedding)) for vector in read.data]
         model, usage = read.model or "", None if read.usage is None else plain_usage(read.usage)
     except UNREADABLE:
-        whole = loads(body)
+        whole = read_loosely(body)
         vectors = _lenient(whole, provider)
         model = whole["model"] if isinstance(whole, dict) and isinstance(whole.get("model"), str) else ""
         usage = read_usage(whole.get("usage")) if isinstance(whole, dict) else None

@@ -23,8 +23,8 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from hoosh.dialects.contract import Stamp
+from hoosh.dialects.loose_json import encode_safely, quote
 from hoosh.dialects.openai.replies import annotation_json, finish_reason, image_json, usage_json
-from hoosh.dialects.openai.text import encode_safely, quote
 from hoosh.dialects.openai.thoughts import seal_of
 from hoosh.values import (
     Annotation,

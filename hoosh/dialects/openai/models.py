@@ -16,7 +16,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from hoosh.dialects.openai.chunks import loads, text_of
+from hoosh.dialects.loose_json import read_loosely
+from hoosh.dialects.openai.chunks import text_of
 from hoosh.values import Capability, ModelCard, ModelFacts
 
 __all__ = ["read_model_list"]
@@ -68,7 +69,7 @@ Entry = Mapping[str, Any]
 
 def read_model_list(body: bytes, *, default_owner: str) -> list[ModelCard]:
     """What does not read as a list is an empty one; what does not read as a model is left out."""
-    whole = loads(body)
+    whole = read_loosely(body)
     data = whole.get("data") if isinstance(whole, dict) else whole
     beside = whole.get("models") if isinstance(whole, dict) else None
     told = {entry.get("model") or entry.get("name"): entry for entry in _objects(beside) if _is_plain(entry)}

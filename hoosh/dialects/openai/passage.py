@@ -17,8 +17,8 @@ from msgspec.structs import replace
 
 from hoosh.dialects.contract import Outgoing, Stamp, WholeReply
 from hoosh.dialects.faults import error_in
+from hoosh.dialects.loose_json import UNREADABLE, read_loosely
 from hoosh.dialects.openai.adapt import MessageAdapter
-from hoosh.dialects.openai.chunks import loads
 from hoosh.dialects.openai.family import Quirks, in_their_words
 from hoosh.dialects.openai.tap import OpenAITap
 from hoosh.dialects.openai.thought_chunks import has_list, without_chunks
@@ -75,18 +75,18 @@ class OpenAIPassage:
             plain = _decode_plain(body)
             if plain.choices is not None or plain.data is not None:
                 return _plain_facts(body, plain)
-        except (ValueError, RecursionError):
+        except UNREADABLE:
             pass  # a vendor with types of its own, or no JSON at all
         return self._read_leniently(body, provider)
 
     def _read_leniently(self, body: bytes, provider: str) -> WholeReply:
         try:
             reply = _decode_reply(body)
-        except (ValueError, RecursionError) as error:
+        except UNREADABLE as error:
             raise UpstreamBroke("The upstream's answer is not a JSON object.", provider=provider) from error
         if not isinstance(reply.choices, list) and not isinstance(reply.data, list):
             if reply.error or reply.object == "error":
-                raise error_in(loads(body), provider=provider)
+                raise error_in(read_loosely(body), provider=provider)
             raise UpstreamBroke("The upstream's answer has neither choices nor data.", provider=provider)
         return WholeReply(body, read_usage(reply.usage), _text(reply.model), _finish_reason(reply.choices))
 
@@ -98,7 +98,7 @@ class OpenAIPassage:
         whole = self.read_reply(call, body, stamp, provider=provider)
         try:
             return replace(whole, body=stream_of(call.kind, whole.body, show_usage=call.include_usage))
-        except (ValueError, RecursionError) as error:  # strings that are not UTF-8: `read_reply` skips most of them
+        except UNREADABLE as error:  # strings that are not UTF-8: `read_reply` skips most of them
             raise UpstreamBroke("The upstream's answer is not a JSON object.", provider=provider) from error
 
 

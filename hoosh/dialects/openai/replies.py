@@ -12,7 +12,7 @@ from __future__ import annotations
 from typing import Any
 
 from hoosh.dialects.contract import Stamp
-from hoosh.dialects.openai.text import encode_safely
+from hoosh.dialects.loose_json import encode_safely
 from hoosh.dialects.openai.thoughts import details_of
 from hoosh.values import (
     Annotation,

@@ -14,7 +14,8 @@ from typing import Any
 
 import msgspec
 
-from hoosh.dialects.openai.chunks import UNREADABLE, loads, text_of
+from hoosh.dialects.loose_json import UNREADABLE, read_loosely
+from hoosh.dialects.openai.chunks import text_of
 from hoosh.values import ReasoningDelta, RefusalDelta, ReplyEvent, TextDelta
 
 __all__ = ["has_list", "told_chunks", "with_chunks", "without_chunks"]
@@ -49,7 +50,7 @@ def told_chunks(content: Iterable[Any]) -> Iterable[ReplyEvent]:
 
 def without_chunks(data: bytes) -> bytes:
     """A reply or chunk whose contents are texts.  What does not read comes back as it is."""
-    whole = loads(data)
+    whole = read_loosely(data)
     choices = whole.get("choices") if isinstance(whole, dict) else None
     for choice in choices if isinstance(choices, list) else ():
         for name in ("message", "delta"):

@@ -13,7 +13,7 @@ from typing import Any
 import msgspec
 
 from hoosh.dialects.contract import Stamp
-from hoosh.dialects.openai.text import encode_safely
+from hoosh.dialects.loose_json import encode_safely
 from hoosh.values import Call, EmbeddingEncoding, Embeddings
 
 __all__ = ["base64_of_vector", "encode_embeddings", "wanted_encoding"]

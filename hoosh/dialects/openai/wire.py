@@ -10,10 +10,10 @@ from __future__ import annotations
 
 from typing import Annotated, Any
 
-import msgspec
 from msgspec import Meta, Raw, Struct
 
 from hoosh.dialects.contract import ErrorFacts
+from hoosh.dialects.loose_json import TOKENS_MAX, encode_safely, read_count
 from hoosh.values import Usage
 
 __all__ = ["CHAT_PATH", "COMPLETION_PATH", "DONE", "EMBEDDING_PATH", "Choice", "Chunk", "PlainReply", "Reply"]
@@ -25,9 +25,6 @@ EMBEDDING_PATH = "/v1/embeddings"
 
 DONE = b"data: [DONE]\n\n"
 """The terminator of a stream: each side writes its own."""
-
-TOKENS_MAX = 2**53
-"""A count above this is not a count."""
 
 
 class Choice(Struct, gc=False):
@@ -96,11 +93,7 @@ class Reply(Struct):
 def error_json(facts: ErrorFacts) -> bytes:
     """The error body: all four keys, null where there is nothing to say."""
     error: dict[str, Any] = {"message": facts.message, "type": facts.kind, "param": facts.param, "code": facts.code}
-    try:
-        return msgspec.json.encode({"error": error})
-    except UnicodeEncodeError:  # a lone surrogate, from a path or an upstream's broken JSON
-        clean = {k: v.encode("utf-8", "replace").decode() if isinstance(v, str) else v for k, v in error.items()}
-        return msgspec.json.encode({"error": clean})
+    return encode_safely({"error": error})
 
 
 def plain_usage(usage: PlainUsage) -> Usage | None:
@@ -160,7 +153,4 @@ def _details(details: object) -> Details:
 
 
 def _count(counts: object, name: str) -> int:
-    value = counts.get(name) if isinstance(counts, dict) else None
-    if isinstance(value, float) and value.is_integer():
-        value = int(value)
-    return value if type(value) is int and 0 <= value <= TOKENS_MAX else 0
+    return read_count(counts.get(name)) if isinstance(counts, dict) else 0

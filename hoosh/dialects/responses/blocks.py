@@ -16,7 +16,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any, ClassVar
 
-from hoosh.dialects.responses.wire import dumps
+from hoosh.dialects.loose_json import encode_safely
 from hoosh.values import Annotation
 
 __all__ = ["Block", "CallBlock", "ImageBlock", "RefusalBlock", "TextBlock", "ThoughtBlock"]
@@ -39,7 +39,7 @@ class Block:
         self.id = identity
         self.pieces: list[str] = []
         name = self.delta.encode()
-        inner = dumps({"item_id": identity, "output_index": at, **self.inner})
+        inner = encode_safely({"item_id": identity, "output_index": at, **self.inner})
         self.lead = b'event: %b\ndata: {"type":"%b","delta":' % (name, name)
         self.tail = b"," + inner[1:-1] + b',"sequence_number":'
 

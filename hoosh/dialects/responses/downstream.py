@@ -28,12 +28,13 @@ from hoosh.dialects.bodies import (
     wrong_type,
 )
 from hoosh.dialects.contract import ErrorFacts, Stamp
+from hoosh.dialects.loose_json import UNREADABLE, encode_safely
 from hoosh.dialects.replies import unfold
 from hoosh.dialects.responses.encoder import Keep, ResponseEncoder
 from hoosh.dialects.responses.request import read_chat_request
 from hoosh.dialects.responses.shell import ExpandedCall
 from hoosh.dialects.responses.store import ResponseStore
-from hoosh.dialects.responses.wire import MARK, dumps, error_json, is_ours, response_id
+from hoosh.dialects.responses.wire import MARK, error_json, is_ours, response_id
 from hoosh.errors import InvalidRequest
 from hoosh.values import Call, CallKind, ChatReply, ChatRequest, EmbeddingRequest, Embeddings
 
@@ -110,7 +111,7 @@ class ResponsesDownstream:
         try:
             items = [bytes(item) for item in _decode_items(raw)]
             found = [self._resolved(item) for item in items]
-        except (ValueError, RecursionError):
+        except UNREADABLE:
             return  # whoever reads the input will say what is wrong with it
         if found != items:
             fields["input"] = Raw(b"[" + b",".join(found) + b"]")
@@ -171,7 +172,7 @@ class ResponsesDownstream:
         raise NotImplementedError
 
     def encode_token_count(self, tokens: int) -> bytes:
-        return dumps({"object": "response.input_tokens", "input_tokens": tokens})
+        return encode_safely({"object": "response.input_tokens", "input_tokens": tokens})
 
     def keep_alive(self, call: Call) -> bytes:
         return b": keep-alive\n\n"
@@ -182,7 +183,7 @@ class ResponsesDownstream:
         return facts.status
 
     def error_body(self, facts: ErrorFacts) -> bytes:
-        return dumps({"error": error_json(facts)})
+        return encode_safely({"error": error_json(facts)})
 
     def error_event(self, facts: ErrorFacts) -> bytes:
         """Twice, as OpenAI does: `error`, which SDKs raise (at the key `error`; the flat keys are the documented
@@ -191,10 +192,10 @@ class ResponsesDownstream:
         telling = self._telling
         first = 0 if telling is None else telling.sequence
         flat = {"code": facts.code, "message": facts.message, "param": facts.param}
-        error = dumps({"type": "error", "sequence_number": first, **flat, "error": said})
+        error = encode_safely({"type": "error", "sequence_number": first, **flat, "error": said})
         short = {"code": facts.code or "server_error", "message": facts.message}
         response = _unknown_response(facts, short) if telling is None else telling.failed(short)
-        failed = dumps({"type": "response.failed", "sequence_number": first + 1, "response": response})
+        failed = encode_safely({"type": "response.failed", "sequence_number": first + 1, "response": response})
         return b"event: error\ndata: %b\n\nevent: response.failed\ndata: %b\n\n" % (error, failed)
 
 

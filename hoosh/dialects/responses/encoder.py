@@ -18,6 +18,7 @@ from typing import Any
 from msgspec import Raw
 
 from hoosh.dialects.contract import Stamp
+from hoosh.dialects.loose_json import encode_safely, quote
 from hoosh.dialects.responses.blocks import (
     Block,
     CallBlock,
@@ -28,7 +29,7 @@ from hoosh.dialects.responses.blocks import (
     Told,
 )
 from hoosh.dialects.responses.shell import shell_of
-from hoosh.dialects.responses.wire import dumps, item_id, response_id, seal_thought, usage_json
+from hoosh.dialects.responses.wire import item_id, response_id, seal_thought, usage_json
 from hoosh.dialects.signatures import sign_id
 from hoosh.values import (
     Annotation,
@@ -109,7 +110,7 @@ class ResponseEncoder:
 
     def _grow(self, block: Block, text: str, out: list[bytes]) -> None:
         """The hot path: one delta."""
-        out.append(b"%b%b%b%d}\n\n" % (block.lead, dumps(text), block.tail, self.sequence))
+        out.append(b"%b%b%b%d}\n\n" % (block.lead, quote(text), block.tail, self.sequence))
         self.sequence += 1
         self.chunks += 1
         block.pieces.append(text)
@@ -219,11 +220,11 @@ class ResponseEncoder:
     def _end(self, block: Block, status: str, out: list[bytes]) -> None:
         for told in block.ending(status):
             self._tell(told, out)
-        self._output[block.at] = dumps(block.item(status))
+        self._output[block.at] = encode_safely(block.item(status))
 
     def _tell(self, told: Told, out: list[bytes]) -> None:
         name, fields = told
-        data = dumps({"type": name, **fields, "sequence_number": self.sequence})
+        data = encode_safely({"type": name, **fields, "sequence_number": self.sequence})
         out.append(b"event: %b\ndata: %b\n\n" % (name.encode(), data))
         self.sequence += 1
 
@@ -246,7 +247,7 @@ class ResponseEncoder:
             self._end_call(block, last if block.at == end else "completed", out)
         output = b"[" + b",".join(self._output) + b"]"
         response = self._response(last, why, output)
-        self.body = dumps(response)
+        self.body = encode_safely(response)
         self._tell((f"response.{last}", {"response": Raw(self.body)}), out)
         if self._keep is not None:
             self._keep(response_id(self._stamp.reply_id), self.body, output)

@@ -17,9 +17,10 @@ from msgspec.structs import replace
 
 from hoosh.dialects.contract import Outgoing, Stamp, WholeReply
 from hoosh.dialects.faults import error_in
-from hoosh.dialects.responses.tap import ResponsesTap, error_of, loads
+from hoosh.dialects.loose_json import UNREADABLE, encode_safely, read_loosely
+from hoosh.dialects.responses.tap import ResponsesTap, error_of
 from hoosh.dialects.responses.whole import stream_of
-from hoosh.dialects.responses.wire import MARK, RESPONSES_PATH, SEAL, TOKEN_COUNT_PATH, dumps, is_ours, read_usage
+from hoosh.dialects.responses.wire import MARK, RESPONSES_PATH, SEAL, TOKEN_COUNT_PATH, is_ours, read_usage
 from hoosh.dialects.signatures import read_id
 from hoosh.errors import UpstreamBroke
 from hoosh.values import Call, CallKind, FinishReason
@@ -78,12 +79,12 @@ class ResponsesPassage:
     def read_reply(self, call: Call, body: bytes, stamp: Stamp, *, provider: str) -> WholeReply:
         try:
             reply = _decode_reply(body)
-        except (ValueError, RecursionError) as error:
+        except UNREADABLE as error:
             raise UpstreamBroke("The upstream's answer is not a JSON object.", provider=provider) from error
         if call.kind is CallKind.TOKEN_COUNT and type(reply.input_tokens) is int:
             return WholeReply(body)
         if reply.error and (reply.status == "failed" or not isinstance(reply.output, list)):
-            whole = reply.error if isinstance(reply.error, dict) else loads(body)
+            whole = reply.error if isinstance(reply.error, dict) else read_loosely(body)
             raise error_of(whole, provider=provider)
         if reply.status == "failed":
             raise error_in({}, provider=provider)
@@ -99,7 +100,7 @@ class ResponsesPassage:
         whole = self.read_reply(call, body, stamp, provider=provider)
         try:
             return replace(whole, body=stream_of(body))
-        except (ValueError, RecursionError) as error:  # strings that are not UTF-8: `read_reply` skips most of them
+        except UNREADABLE as error:  # strings that are not UTF-8: `read_reply` skips most of them
             raise UpstreamBroke("The upstream's answer is not a JSON object.", provider=provider) from error
 
 
@@ -117,7 +118,7 @@ def _finish_reason(reply: Reply) -> str | None:
 def _without_ours(said: Raw) -> Raw:
     try:
         items = [_cleaned(bytes(item)) for item in _decode_items(said)]
-    except (ValueError, RecursionError):
+    except UNREADABLE:
         return said  # a string, or not items: the provider will say so
     return Raw(b"[" + b",".join([item for item in items if item]) + b"]")
 
@@ -128,7 +129,7 @@ def _cleaned(item: bytes) -> bytes:
         return item
     try:
         traces = _decode_traces(item)
-    except (ValueError, RecursionError):
+    except UNREADABLE:
         return item
     if traces.type == "reasoning":
         sealed = traces.encrypted_content or ""
@@ -146,5 +147,5 @@ def _with(item: bytes, **changed: str | None) -> bytes:
         if value is None:
             del fields[name]
         else:
-            fields[name] = Raw(dumps(value))
+            fields[name] = Raw(encode_safely(value))
     return _encode(fields)

@@ -22,7 +22,8 @@ from typing import Any
 import msgspec
 from msgspec import Raw, Struct
 
-from hoosh.dialects.responses.wire import MARK, dumps, loads, response_of_item
+from hoosh.dialects.loose_json import UNREADABLE, encode_safely
+from hoosh.dialects.responses.wire import MARK, response_of_item
 
 __all__ = ["Kept", "ResponseStore", "StoreStatistics"]
 
@@ -100,8 +101,8 @@ class ResponseStore:
     def item(self, caller: str, identity: str) -> bytes | None:
         """An output item by its id, as JSON."""
         kept = self.get(caller, response_of_item(identity))
-        items = [] if kept is None else loads(kept.output)
-        return next((dumps(item) for item in items if item.get("id") == identity), None)
+        items = [] if kept is None else msgspec.json.decode(kept.output)
+        return next((encode_safely(item) for item in items if item.get("id") == identity), None)
 
     def _is_over(self) -> bool:
         return self._size_bytes > self.max_bytes or len(self._kept) > self.max_responses
@@ -127,7 +128,7 @@ class ResponseStore:
         if self.get(caller, identity) is None:
             return None
         self._drop((caller, identity))
-        return dumps({"id": identity, "object": "response", "deleted": True})
+        return encode_safely({"id": identity, "object": "response", "deleted": True})
 
     def input_items(
         self, caller: str, identity: str, *, limit: int = PAGE, order: str = "desc", after: str | None = None
@@ -142,7 +143,7 @@ class ResponseStore:
         ids = [item[0] for item in items]
         start = ids.index(after) + 1 if after in ids else 0
         end = start + max(1, min(limit, PAGE_MAX))
-        return dumps(
+        return encode_safely(
             {
                 "object": "list",
                 "data": [item[1] for item in items[start:end]],
@@ -173,7 +174,7 @@ def _listed(items: bytes, reply_id: str) -> list[tuple[str, dict[str, Any]]]:
 
 def _word(raw: Raw | None) -> str:
     try:
-        value = loads(b"null" if raw is None else raw)
-    except (ValueError, RecursionError):
+        value = msgspec.json.decode(b"null" if raw is None else raw)
+    except UNREADABLE:
         return ""
     return value if isinstance(value, str) else ""

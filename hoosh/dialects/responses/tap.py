@@ -17,7 +17,6 @@ Source: wire notes 2.1, 2.7, 2.8.  Line ends: WHATWG HTML, section 9.2.6.
 
 from __future__ import annotations
 
-import json
 import re
 from typing import Any
 
@@ -27,11 +26,12 @@ from msgspec import Struct
 from hoosh.codec.sse import BOM, EventTooLarge
 from hoosh.dialects.contract import Ending
 from hoosh.dialects.faults import error_in
+from hoosh.dialects.loose_json import UNREADABLE, read_loosely
 from hoosh.dialects.responses.wire import read_usage
 from hoosh.errors import UpstreamError
 from hoosh.values import Usage
 
-__all__ = ["EVENT_BYTES_MAX", "ResponsesTap", "error_of", "loads"]
+__all__ = ["EVENT_BYTES_MAX", "ResponsesTap", "error_of"]
 
 EVENT_BYTES_MAX = 16 << 20
 """Larger than elsewhere: an image that a hosted tool made is one event, and is in the last one again."""
@@ -43,7 +43,6 @@ _blank_line = re.compile(rb"\n%b|\r(?:\n%b|\r(?:\n|(?=[^\n])))" % (_second, _sec
 UNWANTED = frozenset({b"id", b"retry"})
 ENDS = frozenset({"response.completed", "response.incomplete", "response.cancelled"})
 FAILS = frozenset({"error", "response.failed"})
-_UNREADABLE = (ValueError, RecursionError)
 
 
 class Event(Struct, gc=False):
@@ -155,8 +154,8 @@ class ResponsesTap:
         try:
             said = _decode(data)
             kind, error = said.type, said.error
-        except _UNREADABLE:
-            whole = loads(data)
+        except UNREADABLE:
+            whole = read_loosely(data)
             if not isinstance(whole, dict):
                 return self._pass_broken(name, data)
             kind, error = whole.get("type"), whole.get("error")
@@ -182,14 +181,14 @@ class ResponsesTap:
     def _end(self, event: bytes, data: bytes) -> None:
         self.terminated = True
         self._last = event
-        whole = loads(data)
+        whole = read_loosely(data)
         response = whole.get("response") if isinstance(whole, dict) else None
         if isinstance(response, dict):
             self.usage = read_usage(response.get("usage"))
             self.has_content = self.has_content or bool(response.get("output"))
 
     def _fail(self, data: bytes) -> None:
-        whole = loads(data)
+        whole = read_loosely(data)
         response = whole.get("response") if isinstance(whole, dict) else None
         if isinstance(response, dict):
             self.usage = read_usage(response.get("usage"))
@@ -209,13 +208,13 @@ def error_of(error: object, *, provider: str) -> UpstreamError:
 def _says_something(kind: str, data: bytes) -> bool:
     """Text, a thought, a call or the work of a hosted tool: anything but the announcement of an answer."""
     if kind.endswith(".delta"):
-        whole = loads(data)
+        whole = read_loosely(data)
         return bool(isinstance(whole, dict) and whole.get("delta"))
     if kind == "response.output_item.done":
         return True
     if kind != "response.output_item.added":
         return False
-    whole = loads(data)
+    whole = read_loosely(data)
     item = whole.get("item") if isinstance(whole, dict) else None
     return isinstance(item, dict) and item.get("type") not in (None, "message", "reasoning")
 
@@ -257,12 +256,3 @@ def _fields(event: bytes) -> tuple[bytes, bytes | None, bytes]:
 def _lines(lines: list[bytes]) -> bytes:
     kept = [line + b"\n" for line in lines if line]
     return b"".join([*kept, b"\n"]) if kept else b""
-
-
-def loads(data: bytes) -> object:
-    """JSON as Python's own reader takes it: lone surrogates and NaN pass.  Text where it is not JSON at all."""
-    text = data.decode("utf-8", "replace")
-    try:
-        return json.loads(text)
-    except _UNREADABLE:
-        return text

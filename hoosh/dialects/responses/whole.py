@@ -12,7 +12,7 @@ from typing import Any
 
 import msgspec
 
-from hoosh.dialects.responses.wire import dumps
+from hoosh.dialects.loose_json import encode_safely
 
 __all__ = ["stream_of"]
 
@@ -40,7 +40,10 @@ def stream_of(body: bytes) -> bytes:
 
 
 def _frame(name: str, fields: dict[str, Any], number: int) -> bytes:
-    return b"event: %b\ndata: %b\n\n" % (name.encode(), dumps({"type": name, **fields, "sequence_number": number}))
+    return b"event: %b\ndata: %b\n\n" % (
+        name.encode(),
+        encode_safely({"type": name, **fields, "sequence_number": number}),
+    )
 
 
 def _item(item: dict[str, Any], at: int) -> Iterator[Told]:

@@ -19,6 +19,7 @@ from typing import Any
 import msgspec
 
 from hoosh.dialects.contract import ErrorFacts
+from hoosh.dialects.loose_json import UNREADABLE, encode_safely, read_count
 from hoosh.dialects.signatures import seal, unseal
 from hoosh.values import ReasoningPart, Usage
 
@@ -28,11 +29,9 @@ __all__ = [
     "RESPONSES_PATH",
     "SEAL",
     "TOKEN_COUNT_PATH",
-    "dumps",
     "error_json",
     "is_ours",
     "item_id",
-    "loads",
 ]
 __all__ += ["read_usage", "response_id", "response_of_item", "seal_thought", "unseal_thought", "usage_json"]
 
@@ -42,11 +41,6 @@ HOME = "openai"
 MARK = "_hoosh_"
 SEAL = "hoosh:"
 
-TOKENS_MAX = 2**53
-"""A count above this is not a count."""
-
-_encode = msgspec.json.encode
-loads = msgspec.json.Decoder().decode
 _decode_triple = msgspec.json.Decoder(tuple[str, str, str]).decode
 
 
@@ -83,7 +77,7 @@ def seal_thought(origin: str, signature: str, data: str, identity: str = "") -> 
     if not (signature or data or identity):
         return None
     if identity or (signature and data):
-        return _sealed(origin, "j:" + dumps([signature, data, identity]).decode())
+        return _sealed(origin, "j:" + encode_safely([signature, data, identity]).decode())
     return _sealed(origin, f"s:{signature}" if signature else f"d:{data}")
 
 
@@ -105,7 +99,7 @@ def unseal_thought(text: str, sealed: str | None, identity: str) -> ReasoningPar
     if kind == "j:":
         try:
             signature, data, theirs = _decode_triple(payload[2:])
-        except (ValueError, RecursionError):
+        except UNREADABLE:
             return ReasoningPart(text, id=identity)
         return ReasoningPart(text, signature, data, origin, theirs)
     return ReasoningPart(text, "", sealed, HOME, identity)
@@ -145,29 +139,10 @@ def read_usage(usage: object) -> Usage | None:
 
 
 def _count(counts: object, name: str) -> int:
-    value = counts.get(name) if isinstance(counts, dict) else None
-    if isinstance(value, float) and value.is_integer():
-        value = int(value)
-    return value if type(value) is int and 0 <= value <= TOKENS_MAX else 0
+    return read_count(counts.get(name)) if isinstance(counts, dict) else 0
 
 
-# -- writing -----------------------------------------------------------------------------------------------------
-
-
-def dumps(value: object) -> bytes:
-    """JSON; halves of surrogate pairs become U+FFFD."""
-    try:
-        return _encode(value)
-    except UnicodeEncodeError:
-        return _encode(_clean(value))
-
-
-def _clean(value: Any) -> Any:
-    if isinstance(value, str):
-        return value.encode("utf-8", "replace").decode()
-    if isinstance(value, dict):
-        return {_clean(key): _clean(inner) for key, inner in value.items()}
-    return [_clean(inner) for inner in value] if isinstance(value, list) else value
+# -- errors ------------------------------------------------------------------------------------------------------
 
 
 def error_json(facts: ErrorFacts) -> dict[str, Any]:
