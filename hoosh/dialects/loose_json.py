@@ -15,7 +15,7 @@ from typing import Any
 import msgspec
 from msgspec import Raw
 
-__all__ = ["TOKENS_MAX", "UNREADABLE", "encode_safely", "mended", "quote", "read_count", "read_loosely"]
+__all__ = ["TOKENS_MAX", "UNREADABLE", "encode_safely", "mended", "mended_text", "quote", "read_count", "read_loosely"]
 
 UNREADABLE = (ValueError, RecursionError)
 """What reading raises: msgspec's errors and UnicodeError are ValueErrors; deep nesting is a RecursionError."""
@@ -46,7 +46,7 @@ def quote(text: str) -> bytes:
     try:
         return _encode(text)
     except UnicodeEncodeError:
-        return _encode(mended(text))
+        return _encode(mended_text(text))
 
 
 def encode_safely(value: object) -> bytes:
@@ -57,10 +57,14 @@ def encode_safely(value: object) -> bytes:
         return _encode(mended(msgspec.to_builtins(value, builtin_types=(Raw,))))
 
 
+def mended_text(text: str) -> str:
+    return text.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "replace")
+
+
 def mended(value: Any) -> Any:
     """`value`, of what JSON is made of, with U+FFFD for each half of a surrogate pair in its texts."""
     if isinstance(value, str):
-        return value.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "replace")
+        return mended_text(value)
     if isinstance(value, dict):
         return {mended(name): mended(inner) for name, inner in value.items()}
     return [mended(inner) for inner in value] if isinstance(value, list) else value

@@ -265,7 +265,7 @@ def test_lone_surrogates_and_numbers_that_are_none_do_no_harm():
     odd = b'event: content_block_delta\ndata: {"type":"content_block_delta","index":0,"x":NaN,'
     odd += b'"delta":{"type":"text_delta","text":"\\ud800!"}}\n\n'
     events, ending, _ = run(START, opened(0, type="text", text=""), odd, closed(0), ended(), OVER)
-    assert (ending, fold(events).text) == (Ending.COMPLETE, "?!")
+    assert (ending, fold(events).text) == (Ending.COMPLETE, "\ufffd!")
 
 
 # -- encoding ----------------------------------------------------------------------------------------------------

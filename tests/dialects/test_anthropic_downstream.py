@@ -337,7 +337,7 @@ def test_errors_are_told_in_anthropics_words(status: int, kind: str, told: int, 
     facts = ErrorFacts(status, "so \ud800", kind, request_id="r")
     assert DOWN.error_status(facts) == told
     error = json.loads(DOWN.error_body(facts))
-    assert error == {"type": "error", "error": {"type": expected, "message": "so ?"}, "request_id": "r"}
+    assert error == {"type": "error", "error": {"type": expected, "message": "so \ufffd"}, "request_id": "r"}
     assert DOWN.error_event(facts) == b"event: error\ndata: " + DOWN.error_body(facts) + b"\n\n"
 
 

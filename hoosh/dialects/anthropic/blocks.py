@@ -30,8 +30,8 @@ from hoosh.dialects.anthropic.wire import (
     ToolResultBlock,
     ToolUseBlock,
     UrlSource,
-    encode,
 )
+from hoosh.dialects.loose_json import UNREADABLE, encode_safely
 from hoosh.errors import InvalidRequest
 from hoosh.values import (
     AudioPart,
@@ -121,10 +121,10 @@ def _citations(raw: Raw) -> Raw:
         return raw
     try:
         citations = _decode_citations(raw)
-    except (ValueError, RecursionError):
+    except UNREADABLE:
         return raw
     own = [citation for citation in citations if citation.get("encrypted_index") != ""]
-    return raw if len(own) == len(citations) else Raw(encode(own)) if own else ABSENT
+    return raw if len(own) == len(citations) else Raw(encode_safely(own)) if own else ABSENT
 
 
 def _cache(mark: CacheMark | None) -> CacheControl | None:
@@ -151,7 +151,7 @@ def _arguments(part: ToolCallPart) -> Raw:
     try:
         raw = text.encode()
         _decode_object(raw)
-    except (ValueError, RecursionError) as error:
+    except UNREADABLE as error:
         message = f"The arguments of the call of `{part.name}` are not a JSON object, as Anthropic wants them."
         raise InvalidRequest(message, param="messages", code="invalid_value") from error
     return Raw(raw)
@@ -160,8 +160,8 @@ def _arguments(part: ToolCallPart) -> Raw:
 def _result(parts: Iterable[Part]) -> Raw:
     blocks = [block for part in parts if (block := block_of(part)) is not None]
     if len(blocks) == 1 and isinstance(blocks[0], TextBlock) and blocks[0].cache_control is None:
-        return Raw(encode(blocks[0].text))
-    return Raw(encode(blocks)) if blocks else ABSENT
+        return Raw(encode_safely(blocks[0].text))
+    return Raw(encode_safely(blocks)) if blocks else ABSENT
 
 
 # -- media -------------------------------------------------------------------------------------------------------

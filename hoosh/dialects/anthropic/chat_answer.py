@@ -8,10 +8,11 @@ import msgspec
 from msgspec import Raw, Struct
 
 from hoosh.dialects.anthropic.content import Content, word
-from hoosh.dialects.anthropic.decoder import UNREADABLE, loads
+from hoosh.dialects.anthropic.decoder import loads
 from hoosh.dialects.anthropic.errors import error_of
 from hoosh.dialects.anthropic.stops import finish_of
 from hoosh.dialects.anthropic.wire import read_usage
+from hoosh.dialects.loose_json import UNREADABLE
 from hoosh.dialects.replies import fold
 from hoosh.errors import UpstreamBroke
 from hoosh.values import ChatReply, RefusalDelta, ReplyEvent, ReplyStarted, UsageReported

@@ -36,9 +36,9 @@ from hoosh.dialects.anthropic.wire import (
     OutputFormat,
     ToolChoiceParam,
     ToolParam,
-    encode,
 )
 from hoosh.dialects.contract import HeaderList, Outgoing
+from hoosh.dialects.loose_json import encode_safely
 from hoosh.errors import InvalidRequest
 from hoosh.values import ChatRequest, JsonFormat, Sampling, SchemaFormat, Tool, ToolChoice, ToolMode
 
@@ -68,7 +68,7 @@ NOT_COUNTED = frozenset(
 def chat_body(request: ChatRequest, *, model: str) -> Outgoing:
     """Raises InvalidRequest."""
     body, headers = _written(request, model)
-    return Outgoing(MESSAGES_PATH, encode(body), headers=headers)
+    return Outgoing(MESSAGES_PATH, encode_safely(body), headers=headers)
 
 
 def count_body(request: ChatRequest, *, model: str) -> Outgoing:
@@ -76,7 +76,7 @@ def count_body(request: ChatRequest, *, model: str) -> Outgoing:
     body, headers = _written(request, model)
     defaults = dict(zip(Body.__struct_fields__[2:], Body.__struct_defaults__, strict=True))
     counted = replace(body, **{name: defaults[name] for name in NOT_COUNTED})
-    return Outgoing(COUNT_PATH, encode(counted), headers=headers)
+    return Outgoing(COUNT_PATH, encode_safely(counted), headers=headers)
 
 
 def _written(request: ChatRequest, model: str) -> tuple[Body, HeaderList]:

@@ -16,7 +16,7 @@ from typing import Any
 import msgspec
 from msgspec import Raw
 
-from hoosh.dialects.anthropic.wire import encode
+from hoosh.dialects.loose_json import UNREADABLE, encode_safely
 from hoosh.values import (
     Annotation,
     OpaqueOutput,
@@ -109,7 +109,7 @@ class OpaqueBlock(Block):
         if arguments := "".join(self.input):
             self.block["input"] = _json_or_text(arguments)
             self.raw = None
-        raw = Raw(encode(self.block)) if self.raw is None else self.raw
+        raw = Raw(encode_safely(self.block)) if self.raw is None else self.raw
         out.append(OpaqueOutput(ORIGIN, word(self.block.get("type")), raw))
 
 
@@ -199,7 +199,7 @@ def _arguments(given: object) -> str:
     if isinstance(given, Raw):
         text = bytes(given).decode("utf-8", "replace")
         return "" if text in ("{}", "null") else text
-    return encode(given).decode() if given else ""
+    return encode_safely(given).decode() if given else ""
 
 
 def _json_or_text(arguments: str) -> object:
@@ -207,5 +207,5 @@ def _json_or_text(arguments: str) -> object:
     try:
         msgspec.json.decode(arguments)
         return Raw(arguments.encode())
-    except (ValueError, RecursionError):
+    except UNREADABLE:
         return arguments

@@ -27,12 +27,13 @@ from hoosh.dialects.anthropic.content import Content, OpaqueBlock, word
 from hoosh.dialects.anthropic.errors import error_of
 from hoosh.dialects.anthropic.frames import EVENT_BYTES_MAX, Frames, deltas_in, events_of, kind_of
 from hoosh.dialects.anthropic.stops import finish_of
-from hoosh.dialects.anthropic.wire import mended, read_usage
+from hoosh.dialects.anthropic.wire import read_usage
 from hoosh.dialects.contract import Ending
+from hoosh.dialects.loose_json import UNREADABLE, mended
 from hoosh.errors import UpstreamBroke, UpstreamError
 from hoosh.values import RefusalDelta, ReplyEvent, ReplyStarted, Usage, UsageReported
 
-__all__ = ["UNREADABLE", "AnthropicDecoder", "loads"]
+__all__ = ["AnthropicDecoder", "loads"]
 
 
 class TextPiece(Struct, tag="text_delta", gc=False):
@@ -58,7 +59,6 @@ _decode_pieces = msgspec.json.Decoder(list[Piece]).decode
 BEFORE = -1
 """No index of a block of the stream: one that the message starts with."""
 
-UNREADABLE = (ValueError, RecursionError)
 """How msgspec and json refuse: their errors and UnicodeDecodeError are ValueErrors."""
 
 

@@ -26,6 +26,7 @@ from hoosh.dialects.anthropic.seals import sealed
 from hoosh.dialects.anthropic.stops import stop_reason_of
 from hoosh.dialects.anthropic.whole import event_of, told
 from hoosh.dialects.contract import Stamp
+from hoosh.dialects.loose_json import UNREADABLE, quote
 from hoosh.dialects.signatures import sign_id
 from hoosh.values import (
     Annotation,
@@ -69,7 +70,7 @@ class _OpenCall:
     def is_whole(self) -> bool:
         try:
             msgspec.json.decode("".join(self.fragments))
-        except (ValueError, RecursionError):
+        except UNREADABLE:
             return False
         return True
 
@@ -115,12 +116,12 @@ class AnthropicEncoder:
             if isinstance(event, TextDelta):
                 if self._kind != "text":
                     self._open_text(out)
-                out += (self._prefix, _json(event.text), END)
+                out += (self._prefix, quote(event.text), END)
                 self.chunks += 1
             elif isinstance(event, ReasoningDelta):
                 if self._kind != "thinking":
                     self._open_thinking(out)
-                out += (self._prefix, _json(event.text), END)
+                out += (self._prefix, quote(event.text), END)
                 self.chunks += 1
             else:
                 self._take(event, out)
@@ -149,7 +150,7 @@ class AnthropicEncoder:
                 self._refused = True
                 if self._kind != "text":
                     self._open_text(out)
-                out += (self._prefix, _json(event.text), END)
+                out += (self._prefix, quote(event.text), END)
                 self.chunks += 1
             case ReasoningSealed():
                 self._seal(event, out)
@@ -222,7 +223,7 @@ class AnthropicEncoder:
         if kept:
             if self._kind != "thinking":
                 self._open_thinking(out)
-            out += (DELTA % (self._block, b"signature_delta", b"signature"), _json(kept), END)
+            out += (DELTA % (self._block, b"signature_delta", b"signature"), quote(kept), END)
             self.chunks += 1
         if self._kind == "thinking":
             self._close(out)
@@ -243,7 +244,7 @@ class AnthropicEncoder:
         call = self._calls.get(event.index)
         if call is not None and event.arguments and (call.fragments or event.arguments != "null"):
             call.fragments.append(event.arguments)
-            out += (call.prefix, _json(event.arguments), END)
+            out += (call.prefix, quote(event.arguments), END)
             self.chunks += 1
 
     def _close_call(self, index: int, out: list[bytes]) -> None:
@@ -258,10 +259,3 @@ class AnthropicEncoder:
         out += [event_of("content_block_delta", index=at, delta=delta) for delta in deltas]
         self._stop(at, out)
         self.chunks += 1
-
-
-def _json(text: str) -> bytes:
-    try:
-        return _encode(text)
-    except UnicodeEncodeError:  # a lone surrogate, of an upstream's broken JSON
-        return _encode(text.encode("utf-8", "replace").decode())

@@ -7,9 +7,9 @@ Source: wire notes 2.2; Anthropic's page on errors.
 
 from __future__ import annotations
 
-from hoosh.dialects.anthropic.wire import encode
 from hoosh.dialects.contract import ErrorFacts
 from hoosh.dialects.faults import error_in
+from hoosh.dialects.loose_json import encode_safely
 from hoosh.errors import UpstreamError
 
 __all__ = ["THREAD_UNSUPPORTED", "error_json", "error_of", "status_for"]
@@ -68,4 +68,4 @@ def error_json(facts: ErrorFacts) -> bytes:
     error: dict[str, object] = {"type": kind, "message": facts.message}
     if facts.code == THREAD_UNSUPPORTED:
         error["details"] = {"error_code": facts.code, "unsupported": ["thread"]}
-    return encode({"type": "error", "error": error, "request_id": facts.request_id or None})
+    return encode_safely({"type": "error", "error": error, "request_id": facts.request_id or None})

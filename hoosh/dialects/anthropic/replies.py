@@ -14,8 +14,8 @@ from msgspec import Raw
 
 from hoosh.dialects.anthropic.seals import sealed
 from hoosh.dialects.anthropic.stops import stop_reason_of
-from hoosh.dialects.anthropic.wire import encode
 from hoosh.dialects.contract import Stamp
+from hoosh.dialects.loose_json import UNREADABLE, encode_safely
 from hoosh.dialects.signatures import sign_id
 from hoosh.values import (
     Annotation,
@@ -47,7 +47,7 @@ def message_json(reply: ChatReply, stamp: Stamp) -> bytes:
         "stop_details": None,
         "usage": usage_of(reply.usage),
     }
-    return encode(message)
+    return encode_safely(message)
 
 
 def _block(part: ReplyPart) -> Any:
@@ -75,7 +75,7 @@ def _input(arguments: str) -> Raw:
     try:
         raw = arguments.encode()
         _decode_object(raw)
-    except (ValueError, RecursionError):
+    except UNREADABLE:
         return Raw(b"{}")
     return Raw(raw)
 

@@ -27,7 +27,6 @@ from hoosh.dialects.anthropic.wire import (
     ThinkingConfig,
     ToolChoiceParam,
     ToolParam,
-    encode,
     given,
 )
 from hoosh.dialects.bodies import (
@@ -41,6 +40,7 @@ from hoosh.dialects.bodies import (
     take_name,
     wrong_type,
 )
+from hoosh.dialects.loose_json import encode_safely
 from hoosh.errors import InvalidRequest
 from hoosh.values import (
     Call,
@@ -114,7 +114,7 @@ def limited(fields: Mapping[str, Raw], limit: int) -> dict[str, Raw]:
     if thinking is not None and (thinking.budget_tokens or 0) >= limit:
         thinking.budget_tokens = max(BUDGET_TOKENS_MIN, limit // 2)
         fits = thinking.budget_tokens < limit
-        fields["thinking"] = Raw(encode(thinking if fits else ThinkingConfig("disabled")))
+        fields["thinking"] = Raw(encode_safely(thinking if fits else ThinkingConfig("disabled")))
     return fields
 
 

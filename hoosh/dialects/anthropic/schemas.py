@@ -10,6 +10,7 @@ from typing import Any
 import msgspec
 from msgspec import Raw
 
+from hoosh.dialects.loose_json import UNREADABLE
 from hoosh.errors import InvalidRequest
 
 __all__ = ["closed"]
@@ -24,7 +25,7 @@ def closed(schema: Raw, *, param: str) -> Raw:
     try:
         tree = msgspec.json.decode(schema)
         return Raw(msgspec.json.encode(tree)) if _close(tree) else schema
-    except (ValueError, RecursionError) as error:
+    except UNREADABLE as error:
         raise InvalidRequest(f"Invalid schema: {error}.", param=param, code="invalid_value") from error
 
 

@@ -20,11 +20,12 @@ from typing import Any
 import msgspec
 from msgspec import Struct
 
-from hoosh.dialects.anthropic.decoder import UNREADABLE, loads
+from hoosh.dialects.anthropic.decoder import loads
 from hoosh.dialects.anthropic.errors import error_of
 from hoosh.dialects.anthropic.frames import EVENT_BYTES_MAX, LEAD, Frames, deltas_in, events_of, kind_of
 from hoosh.dialects.anthropic.wire import read_usage
 from hoosh.dialects.contract import Ending
+from hoosh.dialects.loose_json import UNREADABLE
 from hoosh.errors import UpstreamError
 from hoosh.values import Usage
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
-from hoosh.dialects.anthropic.wire import encode
+from hoosh.dialects.loose_json import encode_safely
 
 __all__ = ["event_of", "stream_of", "told"]
 
@@ -18,7 +18,7 @@ ENDING = ("stop_reason", "stop_sequence", "stop_details", "container")
 
 
 def event_of(kind: str, **fields: Any) -> bytes:
-    return b"event: %b\ndata: %b\n\n" % (kind.encode(), encode({"type": kind, **fields}))
+    return b"event: %b\ndata: %b\n\n" % (kind.encode(), encode_safely({"type": kind, **fields}))
 
 
 def stream_of(message: dict[str, Any]) -> bytes:
@@ -69,4 +69,4 @@ def _deltas(block: dict[str, Any]) -> Iterator[dict[str, Any]]:
         case "tool_use" | "server_tool_use" | "mcp_tool_use":
             yield {"type": "input_json_delta", "partial_json": ""}
             if block.get("input"):
-                yield {"type": "input_json_delta", "partial_json": encode(block["input"]).decode()}
+                yield {"type": "input_json_delta", "partial_json": encode_safely(block["input"]).decode()}

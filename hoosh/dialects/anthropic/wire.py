@@ -10,16 +10,16 @@ from __future__ import annotations
 
 from typing import Any
 
-import msgspec
 from msgspec import Raw, Struct
 
+from hoosh.dialects.loose_json import TOKENS_MAX
 from hoosh.values import Usage
 
 __all__ = ["ABSENT", "COUNT_PATH", "MESSAGES_PATH", "MODELS_PATH", "SEALED_ABROAD", "STOP", "VERSION"]
 __all__ += ["Base64Source", "Body", "CacheControl", "ContentSource", "DocumentBlock", "FileIdSource", "ImageBlock"]
 __all__ += ["InputSource", "Metadata", "OutputConfig", "OutputFormat", "RedactedThinkingBlock", "TextBlock"]
 __all__ += ["TextSource", "ThinkingBlock", "ThinkingConfig", "ToolChoiceParam", "ToolParam", "ToolResultBlock"]
-__all__ += ["ToolUseBlock", "Turn", "UrlSource", "encode", "given", "mended", "read_usage"]
+__all__ += ["ToolUseBlock", "Turn", "UrlSource", "given", "read_usage"]
 
 MESSAGES_PATH = "/v1/messages"
 COUNT_PATH = "/v1/messages/count_tokens"
@@ -33,9 +33,6 @@ STOP = b'event: message_stop\ndata: {"type":"message_stop"}\n\n'
 
 SEALED_ABROAD = rb'"(?:signature|data)"\s*:\s*"hoosh:|"encrypted_index"\s*:\s*""'
 """Marks of what another provider thought or found, in a client's history: Anthropic would refuse them."""
-
-TOKENS_MAX = 2**53
-"""A count above this is not a count."""
 
 ABSENT = Raw()
 
@@ -251,19 +248,3 @@ def _sum(iterations: list[Any]) -> dict[str, int]:
 
 def _is_count(value: object) -> bool:
     return type(value) is int and 0 <= value <= TOKENS_MAX
-
-
-def encode(value: object) -> bytes:
-    """JSON.  A lone surrogate, which only broken JSON of an upstream can hold, becomes a question mark."""
-    try:
-        return msgspec.json.encode(value)
-    except UnicodeEncodeError:
-        return msgspec.json.encode(mended(msgspec.to_builtins(value)))
-
-
-def mended(value: Any) -> Any:
-    if isinstance(value, str):
-        return value.encode("utf-8", "replace").decode()
-    if isinstance(value, dict):
-        return {mended(name): mended(inner) for name, inner in value.items()}
-    return [mended(inner) for inner in value] if isinstance(value, list) else value

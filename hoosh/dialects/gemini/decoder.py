@@ -13,7 +13,8 @@ from hoosh.dialects.contract import Ending
 from hoosh.dialects.gemini.errors import error_of
 from hoosh.dialects.gemini.frames import EVENT_BYTES_MAX, Frames
 from hoosh.dialects.gemini.reader import AnswerReader
-from hoosh.dialects.gemini.wire import UNREADABLE, Answer, decode_answer, loads
+from hoosh.dialects.gemini.wire import Answer, decode_answer, loads
+from hoosh.dialects.loose_json import UNREADABLE
 from hoosh.dialects.replies import fold
 from hoosh.errors import UpstreamBroke, UpstreamError
 from hoosh.values import ChatReply, Finished, FinishReason, ReplyEvent, Usage

@@ -15,7 +15,8 @@ from hoosh.dialects.contract import Outgoing
 from hoosh.dialects.gemini.chat_body import encode_body
 from hoosh.dialects.gemini.errors import error_of
 from hoosh.dialects.gemini.naming import method_path, resource
-from hoosh.dialects.gemini.wire import UNREADABLE, loads, read_usage
+from hoosh.dialects.gemini.wire import loads, read_usage
+from hoosh.dialects.loose_json import UNREADABLE
 from hoosh.errors import InvalidRequest, UpstreamBroke
 from hoosh.values import EmbeddingRequest, Embeddings
 

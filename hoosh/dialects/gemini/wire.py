@@ -15,15 +15,12 @@ import msgspec
 from msgspec import Raw, Struct
 
 from hoosh.dialects.gemini.partial_calls import PartialArg
+from hoosh.dialects.loose_json import UNREADABLE, read_count
 from hoosh.values import FinishReason, Usage
 
-__all__ = ["BROKEN_WORDS", "OPAQUE_KINDS", "UNREADABLE", "Answer", "Candidate", "FunctionCall", "InlineData", "Part"]
+__all__ = ["BROKEN_WORDS", "OPAQUE_KINDS", "Answer", "Candidate", "FunctionCall", "InlineData", "Part"]
 __all__ += ["decode_answer", "finish_reason", "has", "loads", "read_usage"]
 
-UNREADABLE = (ValueError, RecursionError)
-"""msgspec's errors and UnicodeDecodeError are ValueErrors; RecursionError is how msgspec refuses deep nesting."""
-
-TOKENS_MAX = 2**53
 NOTHING = Raw(b"")
 
 OPAQUE_KINDS = ("executableCode", "codeExecutionResult", "toolCall", "toolResponse", "fileData")
@@ -165,17 +162,17 @@ def read_usage(raw: Raw | bytes) -> Usage | None:
         usages = _decode_usages(raw)
     except UNREADABLE:
         usages = _read_leniently(loads(raw))
-    prompt = _count(usages.promptTokenCount) + _count(usages.toolUsePromptTokenCount)
-    reasoning = _count(usages.thoughtsTokenCount)
-    candidates = _count(usages.candidatesTokenCount)
-    thought_within = reasoning <= candidates and prompt + candidates == _count(usages.totalTokenCount)
+    prompt = read_count(usages.promptTokenCount) + read_count(usages.toolUsePromptTokenCount)
+    reasoning = read_count(usages.thoughtsTokenCount)
+    candidates = read_count(usages.candidatesTokenCount)
+    thought_within = reasoning <= candidates and prompt + candidates == read_count(usages.totalTokenCount)
     completion = candidates if thought_within else candidates + reasoning
     if not prompt and not completion:
         return None
     return Usage(
         prompt_tokens=prompt,
         completion_tokens=completion,
-        cached_tokens=min(_count(usages.cachedContentTokenCount), prompt),
+        cached_tokens=min(read_count(usages.cachedContentTokenCount), prompt),
         reasoning_tokens=reasoning,
         audio_prompt_tokens=min(_audio(usages.promptTokensDetails), prompt),
         audio_completion_tokens=min(_audio(usages.candidatesTokensDetails), completion),
@@ -184,13 +181,9 @@ def read_usage(raw: Raw | bytes) -> Usage | None:
 
 def _read_leniently(usage: object) -> Usages:
     fields = usage if isinstance(usage, dict) else {}
-    prompt, candidates, thoughts, cached, tools, total = (_count(fields.get(name)) for name in COUNTS)
+    prompt, candidates, thoughts, cached, tools, total = (read_count(fields.get(name)) for name in COUNTS)
     return Usages(prompt, candidates, thoughts, cached, tools, total)
 
 
-def _count(value: object) -> int:
-    return value if type(value) is int and 0 <= value <= TOKENS_MAX else 0
-
-
 def _audio(details: list[dict[str, Any]] | None) -> int:
-    return sum(_count(detail.get("tokenCount")) for detail in details or () if detail.get("modality") == "AUDIO")
+    return sum(read_count(detail.get("tokenCount")) for detail in details or () if detail.get("modality") == "AUDIO")

@@ -13,7 +13,8 @@ import secrets
 import msgspec
 
 from hoosh.dialects.faults import error_in
-from hoosh.dialects.ollama.wire import UNREADABLE, Line, WireCall, clean_up, read_usage
+from hoosh.dialects.loose_json import UNREADABLE
+from hoosh.dialects.ollama.wire import Line, WireCall, clean_up, read_usage
 from hoosh.errors import UpstreamError
 from hoosh.values import (
     Finished,

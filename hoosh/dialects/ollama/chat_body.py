@@ -23,7 +23,8 @@ from msgspec import Raw, Struct
 from msgspec.structs import replace
 
 from hoosh.dialects.contract import Outgoing
-from hoosh.dialects.ollama.wire import CHAT_PATH, NO_OPTIONS, UNREADABLE, ModelOptions, OllamaExtension
+from hoosh.dialects.loose_json import UNREADABLE
+from hoosh.dialects.ollama.wire import CHAT_PATH, NO_OPTIONS, ModelOptions, OllamaExtension
 from hoosh.errors import InvalidRequest
 from hoosh.values import (
     ChatRequest,

@@ -23,7 +23,8 @@ from msgspec import Raw, Struct
 from msgspec.structs import replace
 
 from hoosh.dialects.bodies import raw_of
-from hoosh.dialects.ollama.wire import NO_OPTIONS, UNREADABLE, ModelOptions, OllamaExtension
+from hoosh.dialects.loose_json import UNREADABLE
+from hoosh.dialects.ollama.wire import NO_OPTIONS, ModelOptions, OllamaExtension
 from hoosh.dialects.signatures import read_id
 from hoosh.errors import InvalidRequest
 from hoosh.values import (

@@ -13,8 +13,9 @@ import msgspec
 
 from hoosh.codec.ndjson import LINE_BYTES_MAX, NdjsonBlocks, is_regular, split_lines
 from hoosh.dialects.contract import Ending
+from hoosh.dialects.loose_json import UNREADABLE
 from hoosh.dialects.ollama.chat_answer import Narrator, line_error
-from hoosh.dialects.ollama.wire import UNREADABLE, Line, read_line
+from hoosh.dialects.ollama.wire import Line, read_line
 from hoosh.dialects.replies import fold
 from hoosh.errors import UpstreamBroke, UpstreamError
 from hoosh.values import ChatReply, ReplyEvent, Usage

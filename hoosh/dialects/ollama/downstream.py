@@ -6,10 +6,10 @@ import time
 from collections.abc import Callable
 
 from hoosh.dialects.contract import ErrorFacts, Stamp
+from hoosh.dialects.loose_json import quote
 from hoosh.dialects.ollama import conversation, replies, request
 from hoosh.dialects.ollama.encoder import OllamaEncoder
 from hoosh.dialects.ollama.lines import Lines
-from hoosh.dialects.ollama.wire import json_text
 from hoosh.values import Call, CallKind, ChatReply, ChatRequest, EmbeddingRequest, Embeddings
 
 __all__ = ["OllamaDownstream"]
@@ -64,7 +64,7 @@ class OllamaDownstream:
         return facts.status
 
     def error_body(self, facts: ErrorFacts) -> bytes:
-        return b'{"error":%b}' % json_text(facts.message)
+        return b'{"error":%b}' % quote(facts.message)
 
     def error_event(self, facts: ErrorFacts) -> bytes:
         return self.error_body(facts) + b"\n"

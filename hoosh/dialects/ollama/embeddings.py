@@ -11,8 +11,9 @@ import msgspec
 from msgspec import Struct
 
 from hoosh.dialects.contract import Outgoing
+from hoosh.dialects.loose_json import UNREADABLE, read_count
 from hoosh.dialects.ollama.chat_answer import line_error
-from hoosh.dialects.ollama.wire import EMBED_PATH, UNREADABLE, clean_up, read_count
+from hoosh.dialects.ollama.wire import EMBED_PATH, clean_up
 from hoosh.errors import InvalidRequest, UpstreamBroke
 from hoosh.values import EmbeddingRequest, Embeddings, Usage
 

@@ -20,7 +20,8 @@ import msgspec
 from msgspec import Raw, Struct
 
 from hoosh.dialects.contract import Stamp
-from hoosh.dialects.ollama.wire import UNREADABLE, clean_text, json_text, timestamp
+from hoosh.dialects.loose_json import UNREADABLE, encode_safely, mended_text, quote
+from hoosh.dialects.ollama.wire import timestamp
 from hoosh.dialects.signatures import sign_id
 from hoosh.values import CallKind, CallSaid, Finished, FinishReason, Usage
 
@@ -60,7 +61,7 @@ class Lines:
     def __init__(self, kind: CallKind, model: str, stamp: Stamp) -> None:
         self._is_chat = kind is CallKind.CHAT
         self._head = b'{"model":%b,"created_at":"%b",' % (
-            json_text(model or stamp.model),
+            quote(model or stamp.model),
             timestamp(stamp.created_s).encode(),
         )
         opening = b'"message":{"role":"assistant","content":' if self._is_chat else b'"response":'
@@ -69,10 +70,10 @@ class Lines:
         self._tail = b'},"done":false}\n' if self._is_chat else b',"done":false}\n'
 
     def text(self, text: str) -> bytes:
-        return self._text + json_text(text) + self._tail
+        return self._text + quote(text) + self._tail
 
     def thought(self, text: str) -> bytes:
-        return self._thought + json_text(text) + self._tail
+        return self._thought + quote(text) + self._tail
 
     def content(self, content: Content) -> bytes:
         return self._head + _inside({**self._body(content), "done": False}) + b"}\n"
@@ -106,23 +107,12 @@ class Lines:
 
 def _inside(fields: dict[str, Any]) -> bytes:
     """The members of a JSON object, without its braces."""
-    try:
-        return _encode(fields)[1:-1]
-    except UnicodeEncodeError:
-        return _encode(_cleaned(fields))[1:-1]
-
-
-def _cleaned(value: Any) -> Any:
-    if isinstance(value, str):
-        return clean_text(value)
-    if isinstance(value, dict):
-        return {_cleaned(key): _cleaned(inner) for key, inner in value.items()}
-    return [_cleaned(inner) for inner in value] if isinstance(value, list) else value
+    return encode_safely(fields)[1:-1]
 
 
 def _arguments(text: str) -> Raw | None:
     """None where it is not a JSON object.  Line ends between tokens would end our line."""
-    raw = clean_text(text).strip().encode()
+    raw = mended_text(text).strip().encode()
     if raw in (b"", b"null"):
         return Raw(b"{}")
     try:
@@ -133,4 +123,4 @@ def _arguments(text: str) -> Raw | None:
 
 
 def _broken(call: CallSaid) -> str:
-    return f'{{"name": {json_text(call.name).decode()}, "arguments": {call.arguments}}}'
+    return f'{{"name": {quote(call.name).decode()}, "arguments": {call.arguments}}}'

@@ -13,7 +13,8 @@ import msgspec
 from msgspec import Struct
 
 from hoosh.dialects.contract import Outgoing
-from hoosh.dialects.ollama.wire import SHOW_PATH, UNREADABLE, clean_up
+from hoosh.dialects.loose_json import UNREADABLE
+from hoosh.dialects.ollama.wire import SHOW_PATH, clean_up
 from hoosh.values import Capability, ModelCard, ModelFacts
 
 __all__ = ["read_models", "read_show", "show_request"]

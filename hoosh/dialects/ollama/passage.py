@@ -12,6 +12,7 @@ from msgspec import Raw, Struct
 from msgspec.structs import replace
 
 from hoosh.dialects.contract import Outgoing, Stamp, WholeReply
+from hoosh.dialects.loose_json import UNREADABLE
 from hoosh.dialects.ollama.chat_answer import line_error
 from hoosh.dialects.ollama.tap import OllamaTap
 from hoosh.dialects.ollama.wire import (
@@ -19,7 +20,6 @@ from hoosh.dialects.ollama.wire import (
     EMBED_PATH,
     GENERATE_PATH,
     LEGACY_EMBED_PATH,
-    UNREADABLE,
     clean_up,
     is_legacy_embedding,
     usage_of,

@@ -7,9 +7,10 @@ from typing import Any
 import msgspec
 
 from hoosh.dialects.contract import Stamp
+from hoosh.dialects.loose_json import quote
 from hoosh.dialects.ollama.lines import Content, Lines
 from hoosh.dialects.ollama.request import asks_nothing, is_unload
-from hoosh.dialects.ollama.wire import is_legacy_embedding, json_text, timestamp
+from hoosh.dialects.ollama.wire import is_legacy_embedding, timestamp
 from hoosh.values import (
     Call,
     CallKind,
@@ -58,7 +59,7 @@ def immediate(call: Call, created_s: int) -> bytes | None:
     """What a request to load (or unload) a model is answered; None for a call that asks the model something."""
     if not asks_nothing(call):
         return None
-    model = json_text(call.model)
+    model = quote(call.model)
     if call.kind is CallKind.EMBEDDING:
         if is_legacy_embedding(call.fields):
             return b'{"embedding":[]}'

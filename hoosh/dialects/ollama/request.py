@@ -18,7 +18,7 @@ from msgspec import Raw
 from msgspec.structs import replace
 
 from hoosh.dialects.bodies import Fields, flag_of, raw_of, read_fields, take_model, take_name, wrong_type
-from hoosh.dialects.ollama.wire import UNREADABLE
+from hoosh.dialects.loose_json import UNREADABLE
 from hoosh.errors import InvalidRequest
 from hoosh.values import Call, CallKind
 

@@ -17,8 +17,9 @@ from msgspec import Struct
 
 from hoosh.codec.ndjson import LINE_BYTES_MAX, NdjsonBlocks, is_regular, split_lines
 from hoosh.dialects.contract import Ending
+from hoosh.dialects.loose_json import UNREADABLE
 from hoosh.dialects.ollama.chat_answer import line_error
-from hoosh.dialects.ollama.wire import UNREADABLE, Line, clean_up, read_line, read_usage
+from hoosh.dialects.ollama.wire import Line, clean_up, read_line, read_usage
 from hoosh.errors import UpstreamError
 from hoosh.values import Usage
 

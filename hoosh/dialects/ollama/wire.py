@@ -20,12 +20,13 @@ from typing import Any, ClassVar
 import msgspec
 from msgspec import Raw, Struct
 
+from hoosh.dialects.loose_json import UNREADABLE, mended_text, read_count
 from hoosh.values import Extension, Usage
 
 __all__ = ["CHAT_PATH", "EMBED_PATH", "GENERATE_PATH", "LEGACY_EMBED_PATH", "SHOW_PATH", "TAGS_PATH"]
-__all__ += ["UNREADABLE", "Line", "ModelOptions", "OllamaExtension", "Said", "WireCall"]
-__all__ += ["clean_text", "clean_up", "is_legacy_embedding", "json_text", "read_line", "read_usage", "timestamp"]
-__all__ += ["read_count", "usage_of"]
+__all__ += ["Line", "ModelOptions", "OllamaExtension", "Said", "WireCall"]
+__all__ += ["clean_up", "is_legacy_embedding", "read_line", "read_usage", "timestamp"]
+__all__ += ["usage_of"]
 
 CHAT_PATH = "/api/chat"
 GENERATE_PATH = "/api/generate"
@@ -33,12 +34,6 @@ EMBED_PATH = "/api/embed"
 LEGACY_EMBED_PATH = "/api/embeddings"
 TAGS_PATH = "/api/tags"
 SHOW_PATH = "/api/show"
-
-TOKENS_MAX = 2**53
-"""A count above this is not a count."""
-
-UNREADABLE = (ValueError, RecursionError)
-"""msgspec's errors and UnicodeDecodeError are ValueErrors; RecursionError is how msgspec refuses deep nesting."""
 
 
 # -- a line of a reply -------------------------------------------------------------------------------------------
@@ -102,20 +97,7 @@ def clean_up(data: bytes) -> bytes:
     """JSON as Python's own reader takes it, which is more than msgspec takes: NaN becomes null, what is not UTF-8 and
     half surrogate pairs become U+FFFD.  Raises one of UNREADABLE where it is no JSON for either."""
     value = json.loads(data.decode("utf-8", "replace"), parse_constant=lambda _: None)
-    return clean_text(json.dumps(value, ensure_ascii=False)).encode()
-
-
-def clean_text(text: str) -> str:
-    """`text` with half surrogate pairs replaced."""
-    return text.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "replace")
-
-
-def json_text(text: str) -> bytes:
-    """`text` as a JSON string."""
-    try:
-        return msgspec.json.encode(text)
-    except UnicodeEncodeError:  # half a surrogate pair, from another vendor's broken JSON
-        return msgspec.json.encode(clean_text(text))
+    return mended_text(json.dumps(value, ensure_ascii=False)).encode()
 
 
 def read_usage(line: Line) -> Usage | None:
@@ -130,12 +112,6 @@ def usage_of(prompt_eval: object, cached: object, evaluated: object) -> Usage | 
     if not (prompt or completion):
         return None
     return Usage(prompt, completion, cached_tokens=min(read_count(cached), prompt))
-
-
-def read_count(value: object) -> int:
-    if isinstance(value, float) and value.is_integer():
-        value = int(value)
-    return value if type(value) is int and 0 <= value <= TOKENS_MAX else 0
 
 
 def timestamp(created_s: int) -> str:

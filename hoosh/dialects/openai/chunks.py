@@ -18,7 +18,7 @@ from typing import Any
 import msgspec
 from msgspec import Struct
 
-from hoosh.dialects.loose_json import UNREADABLE, mended, read_loosely
+from hoosh.dialects.loose_json import UNREADABLE, mended_text, read_loosely
 from hoosh.dialects.openai.wire import PlainUsage, lenient_usage, plain_usage, read_usage
 from hoosh.values import Usage
 
@@ -189,10 +189,7 @@ def text_of(value: object) -> str | None:
     """Text that can be written as UTF-8; lone surrogates become U+FFFD."""
     if not isinstance(value, str):
         return None
-    if value.isascii():
-        return value
-    whole: str = mended(value)
-    return whole
+    return value if value.isascii() else mended_text(value)
 
 
 def _list(value: object) -> list[Any] | None:

@@ -19,6 +19,7 @@ import msgspec
 from msgspec import Raw, Struct
 
 from hoosh.dialects.bodies import missing
+from hoosh.dialects.loose_json import UNREADABLE
 from hoosh.dialects.openai_extension import OpenAIExtension
 from hoosh.dialects.responses.items import Item, read_items
 from hoosh.errors import InvalidRequest
@@ -179,7 +180,7 @@ def _decoded(decode: Callable[[bytes], T], raw: bytes) -> T:
         what = _place.sub("", text).replace("`", "")
         message = f"Invalid type for '{param}': {what[:1].lower()}{what[1:]}."
         raise InvalidRequest(message, param=param, code="invalid_type") from error
-    except (ValueError, RecursionError) as error:
+    except UNREADABLE as error:
         message = (
             "We could not parse the JSON body of your request. (a string in it is broken, or it is nested too deeply)"
         )
