@@ -34,7 +34,7 @@ from hoosh.values.chat import (
     UrlSource,
 )
 from hoosh.values.embedding import EmbeddingEncoding, EmbeddingRequest, Embeddings
-from hoosh.values.ids import new_request_id
+from hoosh.values.ids import new_call_id, new_request_id
 from hoosh.values.record import Outcome, Record
 from hoosh.values.reply import (
     Annotation,
@@ -129,5 +129,6 @@ __all__ = [
     "UrlSource",
     "Usage",
     "UsageReported",
+    "new_call_id",
     "new_request_id",
 ]

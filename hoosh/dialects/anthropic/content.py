@@ -9,7 +9,6 @@ anything else         OpaqueOutput at its end: the block with its deltas put in 
 
 from __future__ import annotations
 
-import uuid
 from collections.abc import Mapping
 from typing import Any
 
@@ -26,6 +25,7 @@ from hoosh.values import (
     TextDelta,
     ToolCallDelta,
     ToolCallStarted,
+    new_call_id,
 )
 
 __all__ = ["Block", "Content", "OpaqueBlock", "word"]
@@ -150,7 +150,7 @@ class Content:
 
     def _open_call(self, index: int, block: Mapping[str, Any], out: list[ReplyEvent]) -> None:
         self.has_content = True
-        call_id = word(block.get("id")) or f"call_{uuid.uuid4().hex[:24]}"
+        call_id = word(block.get("id")) or new_call_id()
         out.append(ToolCallStarted(self.calls, call_id, word(block.get("name"))))
         self.blocks[index] = CallBlock(self.calls, _arguments(block.get("input")))
         self.calls += 1

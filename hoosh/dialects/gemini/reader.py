@@ -14,9 +14,6 @@ Only candidate 0 is read; more were never asked for.
 
 from __future__ import annotations
 
-import secrets
-from collections.abc import Callable
-
 import msgspec
 from msgspec import Raw
 
@@ -50,16 +47,13 @@ from hoosh.values import (
     ToolCallStarted,
     Usage,
     UsageReported,
+    new_call_id,
 )
 
-__all__ = ["ORIGIN", "AnswerReader", "new_call_id"]
+__all__ = ["ORIGIN", "AnswerReader"]
 
 ORIGIN = "gemini"
 MESSAGE_CHARS_MAX = 500
-
-
-def new_call_id() -> str:
-    return f"call_{secrets.token_hex(12)}"
 
 
 class AnswerReader:
@@ -69,7 +63,6 @@ class AnswerReader:
         "_blocked",
         "_calls",
         "_cited",
-        "_new_id",
         "_partial",
         "_provider",
         "_started",
@@ -80,11 +73,10 @@ class AnswerReader:
         "usage",
     )
 
-    def __init__(self, *, provider: str, new_id: Callable[[], str] = new_call_id) -> None:
+    def __init__(self, *, provider: str) -> None:
         self.has_content = False
         self.usage: Usage | None = None
         self._provider = provider
-        self._new_id = new_id
         self._started = False
         self._calls = 0
         self._partial: PartialCall | None = None
@@ -170,7 +162,7 @@ class AnswerReader:
 
     def _start_call(self, call: FunctionCall, signature: str, events: list[ReplyEvent]) -> None:
         self.has_content = True
-        events.append(ToolCallStarted(self._calls, call.id or self._new_id(), call.name or "", signature))
+        events.append(ToolCallStarted(self._calls, call.id or new_call_id(), call.name or "", signature))
         self._calls += 1
 
     def _go_on(self, call: FunctionCall, events: list[ReplyEvent]) -> None:

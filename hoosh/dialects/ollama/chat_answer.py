@@ -8,8 +8,6 @@ Calls come whole, one or several in a message; they are numbered as they come, a
 
 from __future__ import annotations
 
-import secrets
-
 import msgspec
 
 from hoosh.dialects.faults import error_in
@@ -28,6 +26,7 @@ from hoosh.values import (
     ToolCallStarted,
     Usage,
     UsageReported,
+    new_call_id,
 )
 
 __all__ = ["Narrator", "line_error"]
@@ -99,7 +98,7 @@ class Narrator:
 
     def _call(self, calls: list[WireCall], events: list[ReplyEvent]) -> None:
         for call in calls:
-            call_id = call.id or f"call_{secrets.token_hex(12)}"
+            call_id = call.id or new_call_id()
             events.append(ToolCallStarted(self.calls, call_id, call.function.name))
             events.append(ToolCallDelta(self.calls, _arguments(call)))
             self.calls += 1

@@ -14,7 +14,6 @@ Source: wire notes 2.1, 2.4, 2.8 and 2.17; OpenRouter's reasoning tokens documen
 
 from __future__ import annotations
 
-import secrets
 from typing import Any
 
 from hoosh.dialects.openai.chunks import CallFunction, CallPiece, Piece, text_of
@@ -32,6 +31,7 @@ from hoosh.values import (
     TextDelta,
     ToolCallDelta,
     ToolCallStarted,
+    new_call_id,
 )
 
 __all__ = ["BROKEN_OFF", "Telling", "finished"]
@@ -170,7 +170,7 @@ class Telling:
 
     def _begin(self, call: _Pending, out: list[ReplyEvent]) -> None:
         call.number = len(self._calls)
-        call.id = call.id or "call_" + secrets.token_hex(12)
+        call.id = call.id or new_call_id()
         self._calls.append(call.id)
         out.append(ToolCallStarted(call.number, call.id, call.name, call.signature))
         if call.arguments:

@@ -12,7 +12,7 @@ import msgspec
 
 from hoosh.dialects.contract import HeaderList, Outgoing, Passage, StreamDecoder
 from hoosh.dialects.faults import decode_error
-from hoosh.dialects.openai.answer import read_chat_reply
+from hoosh.dialects.openai.chat_answer import read_chat_reply
 from hoosh.dialects.openai.chat_body import chat_body
 from hoosh.dialects.openai.decoder import OpenAIDecoder
 from hoosh.dialects.openai.embeddings import embedding_body, read_embeddings
