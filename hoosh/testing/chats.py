@@ -5,7 +5,9 @@
     openai_bodies()     the JSON object of a POST to /v1/chat/completions, the sloppy ways of writing it among them
 
 Conversations are well-formed: a call is of a tool that was offered, its result follows at once, ids are unique.  Texts
-are any Unicode that JSON can carry, and odd signs often.  For tests only: needs `hypothesis`.
+are any Unicode that JSON can carry, and odd signs often.
+
+For tests only: needs `hypothesis`, which the extra `dev` brings (`pip install "hoosh-trio[dev]"`).
 """
 
 from __future__ import annotations
