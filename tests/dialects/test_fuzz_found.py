@@ -133,3 +133,15 @@ def test_broken_utf8_in_geminis_stream_is_read_alike_in_one_line_and_in_several(
         decoder = GeminiUpstream().chat_decoder(provider="p")
         assert [said for said in decoder.feed(wire) if isinstance(said, TextDelta)] == [TextDelta("a\ufffd")]
         assert decoder.error is None
+
+
+@pytest.mark.parametrize("before", [b"", b"data: {}\r\r", b"data: {}\r\n\r\n", b"\n", b": hello\n\n"])
+def test_only_the_first_bytes_of_geminis_stream_may_be_a_byte_order_mark_wherever_it_is_cut(before: bytes):
+    """Later it belongs to the name of the field, which nobody knows then: the event has no data."""
+    event = b'\xef\xbb\xbfdata: {"candidates":[{"content":{"parts":[{"text":"a"}]}}]}\r\n\r\n'
+    wire = before + event + event.removeprefix(b"\xef\xbb\xbf")
+    for at in range(len(wire)):
+        decoder = GeminiUpstream().chat_decoder(provider="p")
+        events = [event for piece in (wire[:at], wire[at:]) for event in decoder.feed(piece)]
+        said = [event.text for event in events if isinstance(event, TextDelta)]
+        assert (said, decoder.error) == (["a"] if before else ["a", "a"], None)

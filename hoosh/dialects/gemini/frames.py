@@ -113,6 +113,7 @@ class _Events:
 
 def _decoded(event: bytes, limit: int) -> list[bytes]:
     decoder = SseDecoder(max_event_bytes=limit + 4)
+    decoder.feed(b"\n")  # past the start of the stream, where alone a byte order mark would be dropped
     return [found.data.encode() for found in (*decoder.feed(event), *decoder.close())]
 
 
