@@ -203,7 +203,8 @@ async def _start_tls(sock: socket.socket, context: ssl.SSLContext, host: str, pe
 
 def _handshake_failure(cause: BaseException | None) -> str:
     if isinstance(cause, ssl.SSLCertVerificationError):
-        return f"certificate verify failed: {cause.verify_message}"
+        reason = cause.verify_message.partition(", certificate is not valid for ")[0]  # what follows is the host
+        return f"certificate verify failed: {reason}"
     if isinstance(cause, ssl.SSLError) and cause.reason:
         return f"TLS handshake failed: {cause.reason.lower().replace('_', ' ')}"
     return "TLS handshake failed: connection closed"
