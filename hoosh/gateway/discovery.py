@@ -183,3 +183,4 @@ class Discovery:
         if fleet.members.get(name) is post.upstream:
             fleet.leave(name)
             self._gateway.remove_route(name)
+            self._gateway.reroute()  # at once: a request must not find a route to nobody

@@ -8,14 +8,15 @@ import pytest
 import trio
 from gateway_house import ASK, CHAT, FakeUpstream, config
 
-from hoosh.config import Config, Discovery, Logging, Provider
-from hoosh.gateway.discovery import EVERY_S, MISSES
+from hoosh.config import Config, Logging, Provider
+from hoosh.config import Discovery as DiscoverySettings
+from hoosh.gateway.discovery import EVERY_S, MISSES, Discovery
 from hoosh.gateway.models import AGAIN_S
 from hoosh.testing.house import MemoryHouse, memory_house
 from hoosh.testing.upstream import Body, End, Hang, Head, Step, error_reply, json_reply
 
 ANSWER = {"choices": [{"index": 0, "message": {"content": "salam"}, "finish_reason": "stop"}]}
-LOOKING = Config(discovery=Discovery(local=True, environment=False), logging=Logging(level="error"))
+LOOKING = Config(discovery=DiscoverySettings(local=True, environment=False), logging=Logging(level="error"))
 
 
 def engine(*models: str, owner: str = "library") -> FakeUpstream:
@@ -196,3 +197,38 @@ async def test_a_list_that_could_not_be_had_is_asked_for_again_soon_and_one_that
         house.network.stop("mock:80")
         await trio.sleep(100)
         assert await ids(house) == ["m", "echo"]
+
+
+async def test_an_engine_that_says_nothing_of_its_models_is_found_all_the_same(autojump_clock):
+    answered = ollama("own-model").script_for
+    upstream = FakeUpstream(lambda request: [Hang()] if request.target == "/api/show" else answered(request))
+    async with memory_house(LOOKING) as house:
+        house.network.listen("127.0.0.1:11434", upstream.serve_wire)
+        await trio.sleep(EVERY_S * 2)
+        assert await ids(house) == ["own-model", "echo"]
+        await trio.sleep(EVERY_S * (MISSES + 2))
+        assert await ids(house) == ["own-model", "echo"]
+
+
+async def test_no_route_is_left_to_an_engine_that_has_been_let_go(autojump_clock, monkeypatch):
+    watch, nobodys = Discovery._watch, []
+
+    async def look(self, port, kind, pools):  # where discovery waits, and requests get their turn
+        gateway = self._gateway
+        nobodys.extend(
+            route.name for route in gateway.snapshot.routes.routes if route.name not in gateway.fleet.members
+        )
+        return await watch(self, port, kind, pools)
+
+    monkeypatch.setattr(Discovery, "_watch", look)
+    async with memory_house(LOOKING) as house:
+        house.network.listen("127.0.0.1:5000", answering({"/voices": json_reply({"amy": {}})}).serve_wire)
+        await trio.sleep(EVERY_S * 2)
+        assert "piper" in await ids(house)
+        house.network.stop("127.0.0.1:5000")
+        for wire in house.network.open:
+            if wire.peer != "gateway:80":
+                wire.reset()
+        await trio.sleep(EVERY_S * (MISSES + 8))
+        assert await ids(house) == ["echo"]
+    assert nobodys == []
