@@ -67,11 +67,12 @@ class Dispatch:
 
     async def __aenter__(self) -> Reply:
         """Raises UpstreamError when no candidate gave a reply, whatever the reason."""
-        return await self._open(self._candidates[0])
+        target = self._candidates[0]
+        return await self._open(target, self._fleet[target.provider])
 
-    async def _open(self, target: Target) -> Reply:
+    async def _open(self, target: Target, upstream: Upstream) -> Reply:
         account = self._account
-        self._upstream = upstream = self._fleet[target.provider]
+        self._upstream = upstream
         account.provider, account.model = target.provider, target.model
         account.attempts += 1
         passage, outgoing = await self._way.to(upstream, target.model)
@@ -85,18 +86,18 @@ class Dispatch:
         refusal = await self._refusal(response)
         if not self._way.has_another(upstream, passage, refusal):
             raise refusal
-        return await self._open(target)
+        return await self._open(target, upstream)  # which may have left the fleet by now
 
     async def _refusal(self, response: Response) -> UpstreamError:
         """The upstream answered with an error: what it says.  The exchange is over then."""
         upstream = self._upstream
+        retry_after = response.headers.text(b"retry-after")
         try:
             body = await response.read(ERROR_BODY_BYTES)
+            error = upstream.dialect.decode_error(response.status, retry_after, body, provider=upstream.name)
         except BaseException as broken:
             await self.__aexit__(type(broken), broken, broken.__traceback__)
             raise
-        retry_after = response.headers.text(b"retry-after")
-        error = upstream.dialect.decode_error(response.status, retry_after, body, provider=upstream.name)
         await self.__aexit__(type(error), error, None)
         return error
 

@@ -75,11 +75,19 @@ class Way:
         return translation, self._with_headers(translation.outgoing(call, model=model), NONE)
 
     def has_another(self, upstream: Upstream, passage: Passage, error: UpstreamError) -> bool:
-        """An OpenAI-compatible upstream without the Responses API: that is remembered, and the call translated."""
+        """An OpenAI-compatible upstream without the Responses API: that is remembered, and the call translated.
+
+        Where the translation is not found either, it was the model that is missing, and nothing is known of the API:
+        not every upstream gives a code that would tell the one 404 from the other.
+        """
         call = self._call
         says_no_such_path = error.status in NO_SUCH_PATH and error.code in (None, "unknown_url") and error.param is None
-        is_native = call.language == "responses" and call.kind is CallKind.CHAT and not isinstance(passage, Translation)
-        if not (is_native and says_no_such_path):
+        is_responses = call.language == "responses" and call.kind is CallKind.CHAT
+        if not (is_responses and says_no_such_path):
+            return False
+        if isinstance(passage, Translation):
+            if self._account.attempts > 1:
+                upstream.lacks.discard(call.language)
             return False
         upstream.lacks.add(call.language)
         return True

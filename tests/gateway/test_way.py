@@ -11,7 +11,7 @@ from gateway_house import house_with
 
 from hoosh.config import Config, Discovery, Logging, Provider
 from hoosh.testing.house import MemoryHouse
-from hoosh.testing.upstream import FakeUpstream, Received, error_reply, json_reply
+from hoosh.testing.upstream import Body, End, FakeUpstream, Head, Received, error_reply, json_reply
 from hoosh.values.secret import Secret
 
 ANTHROPIC = Provider(
@@ -100,6 +100,56 @@ async def test_a_model_that_is_not_there_is_no_missing_path(autojump_clock: obje
     assert status == 404
     assert json.loads(body)["error"]["code"] == "model_not_found"
     assert len(upstream.requests) == 1
+
+
+async def test_an_engine_that_is_let_go_meanwhile_is_still_asked_again(autojump_clock: object):
+    def answer(request: Received) -> list[Any]:
+        if request.target == "/v1/chat/completions":
+            return json_reply({"id": "c", "model": "m", "choices": [CHOICE]})
+        house.gateway.fleet.leave("up")
+        return error_reply(404, "no such path")
+
+    async with house_of(OPENAI, FakeUpstream(answer)) as house:
+        status, _, body = await house.post("/v1/responses", {"model": "gpt-5", "input": "Salam"})
+        assert status == 200, body
+
+
+async def test_a_dialect_that_stumbles_over_an_error_keeps_no_connection(
+    monkeypatch: pytest.MonkeyPatch, autojump_clock: object
+):
+    def stumble(*_: object, **__: object) -> Any:
+        raise KeyError("a bug in a plugin")
+
+    endless = [Head(500, [(b"transfer-encoding", b"chunked")]), Body(b"no"), End()]
+    async with house_of(OPENAI, FakeUpstream(endless)) as house:
+        upstream = house.gateway.fleet["up"]
+        monkeypatch.setattr(type(upstream.dialect), "decode_error", stumble)
+        status, _, _ = await house.post("/v1/chat/completions", ASKED)
+        pool = upstream.statistics()
+    assert status == 500
+    assert pool is not None
+    assert pool.active == 0
+
+
+async def test_a_model_that_is_not_there_in_either_language_says_nothing_of_the_path(autojump_clock: object):
+    """vLLM and others give no code that would tell the one 404 from the other."""
+    there = {"id": "resp_1", "object": "response", "status": "completed", "model": "m", "output": []}
+
+    def answer(request: Received) -> list[Any]:
+        if json.loads(request.body)["model"] == "gpt-5-not-there":
+            return error_reply(404, "The model does not exist.")
+        return json_reply(there)
+
+    upstream = FakeUpstream(answer)
+    async with house_of(OPENAI, upstream) as house:
+        for model, expected in (("gpt-5-not-there", 404), ("gpt-5", 200)):
+            status, _, body = await house.post("/v1/responses", {"model": model, "input": "Salam"})
+            assert status == expected, body
+    assert [request.target for request in upstream.requests] == [
+        "/v1/responses",
+        "/v1/chat/completions",
+        "/v1/responses",
+    ]
 
 
 @pytest.mark.parametrize(("model", "effort"), [("gpt-5", "high"), ("gpt-4o", None)])
