@@ -9,6 +9,7 @@ longest wins.  Every group of entries says where it is from and as of when.
 This is the weakest of three sources: a provider knows its own models better, and the owner's configuration has the last
 word; `merge_facts` lays one over the other.  `cannot` is said only where it is sure for the weights or the service
 themselves: unknown is better than wrong, since what a model cannot do is refused before anybody is asked.
+Of files no chat model is said to be unable: some services (OpenRouter) read them for models that do not.
 
 Sources: reference appendix A, brought up to date from the vendors' pages named in the data.
 """

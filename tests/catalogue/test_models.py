@@ -77,6 +77,35 @@ def test_the_longest_name_wins():
     assert (model_facts("gemma3:1b").context_tokens, model_facts("gemma3:12b").context_tokens) == (32768, 131072)
 
 
+@pytest.mark.parametrize(
+    ("name", "able"),
+    [
+        ("us.meta.llama3-2-11b-instruct-v1:0", VISION),
+        ("nvidia/llama-3.1-nemotron-nano-vl-8b-v1", VISION),
+        ("llama-3.2-vision:11b", VISION),
+        ("Llama-3.2V-11B-cot", VISION),
+        ("microsoft/Phi-4-reasoning-vision-15B", VISION),
+        ("ibm-granite/granite-4.0-3b-vision", VISION),
+        ("ibm-granite/granite-4.0-1b-speech", Capability.AUDIO_INPUT),
+        ("qwen3-asr-flash", Capability.AUDIO_INPUT),
+        ("mistralai/Voxtral-Mini-3B-2507", TOOLS),
+        ("gpt-5-search-api", Capability.REASONING),
+    ],
+)
+def test_a_sibling_with_more_senses_is_not_refused_what_the_family_lacks(name, able):
+    assert able not in model_facts(name).cannot
+
+
+def test_no_chat_model_is_refused_files_that_its_service_may_read_for_it():
+    assert [m.id for m in catalogue_models() if CAN in m.facts.can and Capability.FILES in m.facts.cannot] == []
+
+
+def test_bedrocks_names_of_llamas_are_told_apart():
+    assert model_facts("meta.llama3-70b-instruct-v1:0").context_tokens == 8192
+    assert model_facts("meta.llama3-1-70b-instruct-v1:0").context_tokens == 131072
+    assert model_facts("us.meta.llama3-3-70b-instruct-v1:0") == model_facts("llama-3.3-70b")
+
+
 @pytest.mark.parametrize("model", catalogue_models(), ids=lambda model: model.id)
 def test_an_entry_hangs_together(model):
     facts = model.facts
