@@ -268,9 +268,15 @@ ELSEWHERE = {
     "openai/chat-stream-rig-openai-tool-lifecycle": [("alpha", {"value": "red"}), ("beta", {"value": "blue"})],
     "ollama/chat-stream-rig-ollama-streaming-grammar-same": [("add", {"x": 2, "y": 3}), ("add", {"x": 10, "y": 20})]
     * 2,
-    "mistral/chat-stream-rig-mistral-tool-lifecycle-matrix-streaming-ministral-3b-parallel": None,
-    "groq/chat-stream-rig-groq-agent-tool-sessions-parallel": None,
-    "deepseek/chat-stream-rubyllm-function-calling": None,
+    "mistral/chat-stream-rig-mistral-tool-lifecycle-matrix-streaming-ministral-3b-parallel": [
+        ("alpha", {"value": "red"}),
+        ("beta", {"value": "blue"}),
+    ],
+    "groq/chat-stream-rig-groq-agent-tool-sessions-parallel": [
+        ("lookup_harbor_label", {}),
+        ("lookup_orchard_label", {}),
+    ],
+    "deepseek/chat-stream-rubyllm-function-calling": [("best_language_to_learn", {})],
 }
 
 
@@ -284,7 +290,7 @@ def test_streamed_calls_of_other_providers_and_their_results(client: Any, replay
     assert message.stop_reason == "tool_use"
     uses = [block for block in message.content if block.type == "tool_use"]
     assert len({use.id for use in uses}) == len(uses) > 0
-    assert [(use.name, use.input) for use in uses] == (ELSEWHERE[name] or [(use.name, use.input) for use in uses])
+    assert [(use.name, use.input) for use in uses] == ELSEWHERE[name]
     turns = [{"role": "assistant", "content": message.content}, {"role": "user", "content": results_for(message)}]
     with client.messages.stream(messages=[*ASK, *turns], **asked) as stream:
         stream.until_done()

@@ -148,6 +148,18 @@ def test_a_whole_chat_says_what_was_recorded(client: OpenAI, replay: Replay, nam
     assert "some-model" in replay.asked.target + replay.asked.body.decode()
 
 
+def words_in(event: dict[str, Any]) -> str:
+    """The text of one recorded event, read naively."""
+    if "candidates" in event:
+        parts = event["candidates"][0]["content"].get("parts", [])
+        return "".join(part.get("text", "") for part in parts if not part.get("thought"))
+    if "choices" in event:
+        content = next((choice["delta"].get("content") for choice in event["choices"]), None) or ""
+        return content if isinstance(content, str) else "".join(part.get("text", "") for part in content)
+    said = event.get("message", {}) if "done" in event else event.get("delta", {})
+    return str(said.get("content") or said.get("text") or "")
+
+
 STREAMED = [
     "openai/chat-stream-envoy-streaming",
     "anthropic/messages-stream-rig-anthropic-turn-termination",
@@ -169,9 +181,8 @@ async def test_a_streamed_chat_arrives_whole_under_trio(async_client: AsyncOpenA
     heard = Heard()
     async for chunk in stream:
         heard.hear(chunk)
-    assert heard.text
+    assert heard.text == "".join(map(words_in, recording.events)) != ""
     assert heard.finish in ("stop", "length")
-    assert heard.text.split()[0][:4] in json.dumps(recording.events, ensure_ascii=False)
 
 
 # -- tools ---------------------------------------------------------------------------------------------------------
@@ -185,9 +196,15 @@ CALLED = {
     GEMINI_STREAM: [("best_language_to_learn", {})],
     "ollama/chat-stream-rig-ollama-streaming-grammar-same": [("add", {"x": 2, "y": 3}), ("add", {"x": 10, "y": 20})]
     * 2,
-    "mistral/chat-stream-rig-mistral-tool-lifecycle-matrix-streaming-ministral-3b-parallel": None,
-    "groq/chat-stream-rig-groq-agent-tool-sessions-parallel": None,
-    "deepseek/chat-stream-rubyllm-function-calling": None,
+    "mistral/chat-stream-rig-mistral-tool-lifecycle-matrix-streaming-ministral-3b-parallel": [
+        ("alpha", {"value": "red"}),
+        ("beta", {"value": "blue"}),
+    ],
+    "groq/chat-stream-rig-groq-agent-tool-sessions-parallel": [
+        ("lookup_harbor_label", None),
+        ("lookup_orchard_label", None),
+    ],
+    "deepseek/chat-stream-rubyllm-function-calling": [("best_language_to_learn", {})],
 }
 
 
@@ -202,7 +219,7 @@ def test_streamed_parallel_calls_add_up(client: OpenAI, replay: Replay, name: st
     calls = [(c["function"]["name"], json.loads(c["function"]["arguments"])) for c in heard.calls.values()]
     assert list(heard.calls) == list(range(len(calls)))
     assert len({call["id"] for call in heard.calls.values()}) == len(calls) > 0
-    assert calls == (CALLED[name] or calls)
+    assert calls == CALLED[name]
 
 
 def test_geminis_thought_signature_goes_there_and_back(client: OpenAI, replay: Replay) -> None:
@@ -287,7 +304,7 @@ def test_claudes_thinking_and_parallel_calls_go_there_and_back(client: OpenAI, r
     _, assistant, tools = replay.asked.json["messages"]
     assert assistant["content"][0] == thought
     assert [block["type"] for block in assistant["content"]] == ["thinking", "text", "tool_use", "tool_use"]
-    assert [block["input"] for block in assistant["content"][2:]] == [value for _, value in CALLED[CLAUDE_TOOLS] or ()]
+    assert [block["input"] for block in assistant["content"][2:]] == [value for _, value in CALLED[CLAUDE_TOOLS]]
     assert [block["tool_use_id"] for block in tools["content"]] == [call["id"] for call in heard.calls.values()]
 
 
