@@ -18,6 +18,7 @@ Pure.  Sources: product.md section 4; wire/README.md section 2.1; RFC 9110, sect
 from __future__ import annotations
 
 import math
+import re
 
 from hoosh.dialects.contract import DownstreamDialect, ErrorFacts
 from hoosh.dialects.openai import OpenAIDownstream
@@ -86,6 +87,12 @@ STATUS: dict[type[BaseException], int] = {
 
 ABOUT_US = frozenset({401, 402, 403, 405, 407})
 """Upstream statuses that speak of our key, account or configuration, not of the client's request."""
+ABOUT_OUR_KEY = re.compile(
+    r"(?:incorrect|invalid|expired|revoked) api[ _-]?key|api[ _-]?key (?:is |was |has )?(?:been )?"
+    r"(?:not valid|invalid|incorrect|expired|revoked)",
+    re.IGNORECASE,
+)
+"""In a message of whatever status: xAI says it with 400."""
 POLICY_CODES = frozenset({"content_policy_violation", "content_filter", "moderation_flagged"})
 """A verdict on the request whatever its status: some vendors send it as 403."""
 UPSTREAM_STATUS = {408: 504, 429: 429, 503: 503, 504: 504, 529: 503}
@@ -107,7 +114,7 @@ RETRY_AFTER_MAX_S = 24 * 3600.0
 def status_of(error: BaseException) -> int:
     """The nearest ancestor listed in STATUS wins; an upstream's verdict on the request keeps its own."""
     if isinstance(error, UpstreamError) and error.status is not None:
-        return _upstream_status(error.status, error.code)
+        return _upstream_status(error, error.status)
     return next(STATUS[kind] for kind in type(error).__mro__ if kind in STATUS)
 
 
@@ -182,20 +189,22 @@ def unwrap(error: BaseException) -> BaseException:
     return next((leaf for leaf in leaves if not isinstance(leaf, HooshError)), leaves[0])
 
 
-def _upstream_status(status: int, code: str | None) -> int:
+def _upstream_status(error: UpstreamError, status: int) -> int:
     if status in UPSTREAM_STATUS:
         return UPSTREAM_STATUS[status]
-    return status if 400 <= status < 500 and not _is_about_us(status, code) else 502
+    return status if 400 <= status < 500 and not _is_about_us(error) else 502
 
 
-def _is_about_us(status: int | None, code: str | None) -> bool:
-    return status in ABOUT_US and code not in POLICY_CODES
+def _is_about_us(error: UpstreamError) -> bool:
+    if error.status in ABOUT_US:
+        return error.code not in POLICY_CODES
+    return ABOUT_OUR_KEY.search(str(error)) is not None
 
 
 def _words(error: BaseException) -> tuple[str, str | None, str | None]:
     """Message, param and code as far as they may be shown."""
     match error:
-        case UpstreamError() if _is_about_us(error.status, error.code):
+        case UpstreamError() if _is_about_us(error):
             return f"Provider `{error.provider}` did not accept the gateway's request.", None, "upstream_refused"
         case TransportTimeout():
             return "The upstream took too long.", None, "upstream_timeout"
@@ -208,7 +217,7 @@ def _words(error: BaseException) -> tuple[str, str | None, str | None]:
 
 
 def _type_of(error: BaseException, status: int) -> str:
-    if isinstance(error, UpstreamError) and error.kind and not _is_about_us(error.status, error.code):
+    if isinstance(error, UpstreamError) and error.kind and not _is_about_us(error):
         return error.kind
     if isinstance(error, Refused) and error.code == "budget_exceeded":
         return "tokens"

@@ -118,6 +118,19 @@ def test_what_an_upstream_says_of_our_key_is_not_repeated() -> None:
     assert said(error)["type"] == "server_error"
 
 
+@pytest.mark.parametrize("status", [400, 422, 500, None])
+@pytest.mark.parametrize("words", ["Incorrect API key provided: sk-***bc.", "The api_key is not valid (sk-***bc)."])
+def test_nor_is_it_where_the_status_does_not_say_so(words: str, status: int | None) -> None:
+    error = UpstreamError(words, provider="p", status=status, code="invalid-argument", kind="bad")
+    assert (status_of(error), said(error)["code"], said(error)["type"]) == (502, "upstream_refused", "server_error")
+    assert b"sk-" not in error_body(error)
+    assert "sk-" not in log_words(error)[1]
+
+
+def test_a_clients_own_words_of_keys_are_no_word_of_ours() -> None:
+    assert status_of(UpstreamError("Unknown parameter: 'api_key'.", provider="p", status=400)) == 400
+
+
 def test_a_policy_verdict_is_relayed_even_when_it_comes_as_403() -> None:
     error = UpstreamError("flagged", provider="p", status=403, code="content_policy_violation")
     assert status_of(error) == 403
