@@ -15,10 +15,14 @@ from typing import Any
 import msgspec
 from msgspec import Raw
 
-__all__ = ["TOKENS_MAX", "UNREADABLE", "encode_safely", "mended", "mended_text", "quote", "read_count", "read_loosely"]
+__all__ = ["JSON_SPACE", "TOKENS_MAX", "UNREADABLE", "encode_safely", "mended", "mended_text", "quote", "read_count"]
+__all__ += ["read_loosely"]
 
 UNREADABLE = (ValueError, RecursionError)
 """What reading raises: msgspec's errors and UnicodeError are ValueErrors; deep nesting is a RecursionError."""
+
+JSON_SPACE = b" \t\r\n"
+"""White space to JSON: `strip` alone takes \\v and \\f too, which would stay in what a tap passes on."""
 
 TOKENS_MAX = 2**53
 """A count above this is not a count."""

@@ -13,6 +13,7 @@ from hoosh.dialects.gemini import GeminiUpstream
 from hoosh.dialects.openai import OpenAITap, OpenAIUpstream
 from hoosh.dialects.replies import unfold
 from hoosh.dialects.responses import ResponsesPassage
+from hoosh.dialects.responses.tap import ResponsesTap
 from hoosh.errors import UpstreamBroke, UpstreamError
 from hoosh.values import Call, CallKind, TextDelta
 
@@ -145,3 +146,11 @@ def test_only_the_first_bytes_of_geminis_stream_may_be_a_byte_order_mark_whereve
         events = [event for piece in (wire[:at], wire[at:]) for event in decoder.feed(piece)]
         said = [event.text for event in events if isinstance(event, TextDelta)]
         assert (said, decoder.error) == (["a"] if before else ["a", "a"], None)
+
+
+@pytest.mark.parametrize("name", ["", "event: ping\n"])
+@pytest.mark.parametrize("odd", ["\v", "\f"])
+def test_a_tap_does_not_pass_on_white_space_that_json_does_not_know(odd: str, name: str):
+    event = f'{name}data:{odd}{{"type":"ping","choices":[]}}\n\n'.encode()
+    for tap in (OpenAITap(provider="p", show_usage=True), AnthropicTap(provider="p"), ResponsesTap(provider="p")):
+        assert (tap.feed(event), tap.malformed) == (b"", 1)

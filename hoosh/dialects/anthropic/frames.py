@@ -14,6 +14,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from hoosh.codec.sse import BOM, EventTooLarge
+from hoosh.dialects.loose_json import JSON_SPACE
 
 __all__ = ["EVENT_BYTES_MAX", "LEAD", "Frames", "deltas_in", "events_of", "kind_of"]
 
@@ -138,4 +139,4 @@ def _fields(event: bytes) -> tuple[bytes, bytes]:
             data.append(value.removeprefix(b" "))
         elif field == b"event":
             name = value.removeprefix(b" ")
-    return name, b"\n".join(data).strip()
+    return name, b"\n".join(data).strip(JSON_SPACE)

@@ -11,6 +11,7 @@ from __future__ import annotations
 import re
 
 from hoosh.codec.sse import BOM, EventTooLarge
+from hoosh.dialects.loose_json import JSON_SPACE
 
 __all__ = ["EVENT_BYTES_MAX", "Blocks", "blank_line", "cut_events", "last_blank_line", "read_event"]
 
@@ -87,7 +88,7 @@ def cut_events(block: bytes) -> list[bytes]:
 def read_event(event: bytes) -> tuple[bytes, bytes | None]:
     """Name and data of an event; None for no data."""
     if event.startswith(b"data:") and event.find(b"\n") < 0 and event.find(b"\r") < 0:
-        return b"", event[5:].strip() or None  # one line: nearly always
+        return b"", event[5:].strip(JSON_SPACE) or None  # one line: nearly always
     name, data = b"", []
     for line in event.splitlines():
         field, _, value = line.partition(b":")
@@ -95,4 +96,4 @@ def read_event(event: bytes) -> tuple[bytes, bytes | None]:
             data.append(value.removeprefix(b" "))
         elif field == b"event":
             name = value.strip()
-    return name, b"\n".join(data).strip() or None
+    return name, b"\n".join(data).strip(JSON_SPACE) or None

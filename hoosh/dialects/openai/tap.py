@@ -31,6 +31,7 @@ import msgspec
 from hoosh.codec.sse import EventTooLarge
 from hoosh.dialects.contract import Ending
 from hoosh.dialects.faults import error_in
+from hoosh.dialects.loose_json import JSON_SPACE
 from hoosh.dialects.openai.frames import EVENT_BYTES_MAX, Blocks, blank_line
 from hoosh.dialects.openai.thought_chunks import has_list, without_chunks
 from hoosh.dialects.openai.wire import Choice, Chunk, read_usage
@@ -294,7 +295,7 @@ def _halves(block: bytes) -> list[bytes]:
 def _fields(event: bytes) -> tuple[bytes, bytes | None, bytes]:
     """Name and data of an event, None for no data, and the event without what clients choke on."""
     if event.startswith(b"data:") and event.count(b"\n") == 2 and event.endswith(b"\n\n") and b"\r" not in event:
-        text = event[5:].strip()  # one line: nearly always
+        text = event[5:].strip(JSON_SPACE)  # one line: nearly always
         return (b"", text, event) if text else (b"", None, b"")
     lines = event.splitlines()
     name, data, unwanted = b"", [], False
@@ -306,7 +307,7 @@ def _fields(event: bytes) -> tuple[bytes, bytes | None, bytes]:
             name = value.removeprefix(b" ")
         elif field in UNWANTED:
             unwanted = True
-    text = b"\n".join(data).strip()
+    text = b"\n".join(data).strip(JSON_SPACE)
     if text:
         return name, text, _without(lines, UNWANTED) if unwanted else event
     if unwanted or name or data:

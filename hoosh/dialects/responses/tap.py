@@ -26,7 +26,7 @@ from msgspec import Struct
 from hoosh.codec.sse import BOM, EventTooLarge
 from hoosh.dialects.contract import Ending
 from hoosh.dialects.faults import error_in
-from hoosh.dialects.loose_json import UNREADABLE, read_loosely
+from hoosh.dialects.loose_json import JSON_SPACE, UNREADABLE, read_loosely
 from hoosh.dialects.responses.wire import read_usage
 from hoosh.errors import UpstreamError
 from hoosh.values import Usage
@@ -245,7 +245,7 @@ def _fields(event: bytes) -> tuple[bytes, bytes | None, bytes]:
         elif field == b"event":
             name = value.removeprefix(b" ")
         kept.append(line)
-    text = b"\n".join(data).strip()
+    text = b"\n".join(data).strip(JSON_SPACE)
     if text:
         return name, text, event if is_clean else _lines(kept)
     comments = [line for line in kept if line[:1] == b":"]
