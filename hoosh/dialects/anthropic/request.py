@@ -32,15 +32,15 @@ from hoosh.dialects.anthropic.wire import (
 from hoosh.dialects.bodies import (
     Fields,
     flag_of,
+    kind_of,
     limit_of,
-    missing,
     raw_of,
     read_fields,
     take_model,
     take_name,
-    wrong_type,
 )
 from hoosh.dialects.loose_json import encode_safely
+from hoosh.dialects.mistakes import missing, wrong_type
 from hoosh.errors import InvalidRequest
 from hoosh.values import (
     Call,
@@ -92,7 +92,7 @@ def read(kind: CallKind, body: bytes) -> Call:
     if messages is None:
         raise missing("messages")
     if messages[:1] != b"[":
-        raise wrong_type("messages", "an array", messages)
+        raise wrong_type("messages", "an array", kind_of(messages))
     if _empty_list.fullmatch(messages):
         raise InvalidRequest("messages: at least one message is required", param="messages", code="empty_array")
     return Call(

@@ -16,14 +16,14 @@ from hoosh.codec.multipart import FIELDS, boundary_of, parse_form
 from hoosh.dialects.bodies import (
     MODEL_CHARS_MAX,
     Fields,
-    missing,
+    kind_of,
     raw_of,
     read_fields,
     string_of,
     take_model,
     take_name,
-    wrong_type,
 )
+from hoosh.dialects.mistakes import missing, wrong_type
 from hoosh.errors import InvalidRequest, UnsupportedMedia
 from hoosh.values import CallKind, FormPart, SpeechRequest, TranscriptionRequest
 
@@ -145,7 +145,7 @@ def _speed(fields: Fields) -> float | None:
     try:
         speed = msgspec.json.decode(raw, type=float)
     except msgspec.DecodeError:
-        raise wrong_type("speed", "a number", raw) from None
+        raise wrong_type("speed", "a number", kind_of(raw)) from None
     if not 0.01 <= speed <= 100:
         raise InvalidRequest("Invalid 'speed': expected a number from 0.01 to 100.", param="speed")
     return speed

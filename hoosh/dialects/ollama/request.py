@@ -17,8 +17,9 @@ import msgspec
 from msgspec import Raw
 from msgspec.structs import replace
 
-from hoosh.dialects.bodies import Fields, flag_of, raw_of, read_fields, take_model, take_name, wrong_type
+from hoosh.dialects.bodies import Fields, flag_of, kind_of, raw_of, read_fields, take_model, take_name
 from hoosh.dialects.loose_json import UNREADABLE
+from hoosh.dialects.mistakes import wrong_type
 from hoosh.errors import InvalidRequest
 from hoosh.values import Call, CallKind
 
@@ -43,7 +44,7 @@ def read(kind: CallKind, body: bytes) -> Call:
     model = take_model(fields)
     messages = raw_of(fields, "messages")
     if kind is CallKind.CHAT and messages is not None and messages[:1] != b"[":
-        raise wrong_type("messages", "an array", messages)
+        raise wrong_type("messages", "an array", kind_of(messages))
     limit = _num_predict(fields)
     return Call(
         kind,
@@ -96,7 +97,7 @@ def _options(fields: Mapping[str, Raw]) -> Fields:
     if raw is None:
         return {}
     if raw[:1] != b"{":
-        raise wrong_type("options", "an object", raw)
+        raise wrong_type("options", "an object", kind_of(raw))
     try:
         return _decode_options(raw)
     except UNREADABLE as error:

@@ -17,11 +17,10 @@ import msgspec
 from msgspec import Raw
 from msgspec.structs import replace
 
+from hoosh.dialects.mistakes import empty_array, invalid_value, missing, only_openai, wrong_type
 from hoosh.dialects.openai.body import CacheControl, FunctionCall, Piece, Said, SaidCall
-from hoosh.dialects.openai.mistakes import invalid_value, missing, only_openai, wrong_type
 from hoosh.dialects.openai.sources import audio_format, base64_of, document_of, document_source, image_source
 from hoosh.dialects.openai.thoughts import thought_of, thoughts_of
-from hoosh.errors import InvalidRequest
 from hoosh.values import (
     AudioPart,
     CacheMark,
@@ -47,8 +46,7 @@ Content = str | list[Piece | str] | None
 
 def read_conversation(messages: Sequence[Said]) -> tuple[Message, ...]:
     if not messages:
-        message = "Invalid 'messages': empty array. Expected an array with minimum length 1, but got an empty array"
-        raise InvalidRequest(f"{message} instead.", param="messages", code="empty_array")
+        raise empty_array("messages")
     called: dict[str, str] = {}  # name of a function -> id of its latest call
     return tuple([_message(said, at, called) for at, said in enumerate(messages)])
 
@@ -74,8 +72,7 @@ def _spoken(role: Role, content: Content, path: str) -> list[Part]:
         return [TextPart("")]
     parts = _parts(content, path)
     if not parts:
-        message = f"Invalid '{path}.content': empty array. Expected an array with minimum length 1."
-        raise InvalidRequest(message, param=f"{path}.content", code="empty_array")
+        raise empty_array(f"{path}.content")
     return parts
 
 

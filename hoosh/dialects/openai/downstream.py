@@ -23,15 +23,15 @@ from hoosh.dialects.bodies import (
     MODEL_CHARS_MAX,
     Fields,
     flag_of,
+    kind_of,
     limit_of,
-    missing,
     raw_of,
     read_fields,
     take_model,
     take_name,
-    wrong_type,
 )
 from hoosh.dialects.contract import ErrorFacts, Stamp, StreamEncoder
+from hoosh.dialects.mistakes import empty_array, missing, wrong_type
 from hoosh.dialects.openai.encoder import ChatEncoder, CompletionEncoder
 from hoosh.dialects.openai.replies import encode_completion, encode_reply
 from hoosh.dialects.openai.request import chat_request, completion_request, embedding_request, hides_reasoning
@@ -196,10 +196,9 @@ def _require_list(fields: Fields, name: str) -> None:
     if raw is None:
         raise missing(name)
     if raw[:1] != b"[":
-        raise wrong_type(name, "an array", raw)
+        raise wrong_type(name, "an array", kind_of(raw))
     if _empty_list.fullmatch(raw):
-        message = f"Invalid '{name}': empty array. Expected an array with minimum length 1, but got an empty array"
-        raise InvalidRequest(f"{message} instead.", param=name, code="empty_array")
+        raise empty_array(name)
 
 
 def _asks_usage(fields: Fields) -> bool:
@@ -207,7 +206,7 @@ def _asks_usage(fields: Fields) -> bool:
     if raw is None:
         return False
     if raw[:1] != b"{":
-        raise wrong_type("stream_options", "an object", raw)
+        raise wrong_type("stream_options", "an object", kind_of(raw))
     try:
         return bool(_decode_stream_options(raw).include_usage)
     except msgspec.DecodeError as error:

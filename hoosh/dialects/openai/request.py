@@ -1,7 +1,7 @@
 """A chat, completion or embedding call in OpenAI's language, as a request in our own words.
 
-The fields of the call are decoded as one typed body (they are still JSON: joining them again is a copy), so what is
-read is what `read` has decided on: a key given twice counts once, our own fields are gone, a limit is in force.
+The fields of the call are decoded as one typed body, so what is read is what `read` has decided on: a key given twice
+counts once, our own fields are gone, a limit is in force.
 
 A completion is a chat of one user message.  What only a completion can do (several prompts, tokens, `suffix`, `echo`,
 `best_of`) is refused here, since only a provider of OpenAI's own language could do it.
@@ -11,32 +11,25 @@ Source: `openai-openapi.trimmed.json`; wire notes 2.1.
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import TypeVar
-
 import msgspec
 from msgspec import Struct
 
-from hoosh.dialects.bodies import raw_of
-from hoosh.dialects.openai.body import ChatBody, CompletionBody
-from hoosh.dialects.openai.conversation import read_conversation
-from hoosh.dialects.openai.extension import extensions_of
-from hoosh.dialects.openai.mistakes import (
+from hoosh.dialects.bodies import decode_fields, raw_of
+from hoosh.dialects.mistakes import (
     below_minimum,
-    explain,
+    empty_array,
     invalid_value,
     missing,
     only_openai,
-    unreadable,
     wrong_type,
 )
+from hoosh.dialects.openai.body import ChatBody, CompletionBody
+from hoosh.dialects.openai.conversation import read_conversation
+from hoosh.dialects.openai.extension import extensions_of
 from hoosh.dialects.openai.settings import read_choice, read_format, read_reasoning, read_sampling, read_tools
-from hoosh.errors import InvalidRequest
 from hoosh.values import Call, ChatRequest, EmbeddingEncoding, EmbeddingRequest, Message, Role, TextPart
 
 __all__ = ["chat_request", "completion_request", "embedding_request", "hides_reasoning"]
-
-Body = TypeVar("Body", bound=Struct)
 
 
 class EmbeddingBody(Struct, gc=False):
@@ -52,7 +45,6 @@ class Display(Struct, gc=False):
     exclude: bool | None = None
 
 
-_encode = msgspec.json.encode
 _decode_chat = msgspec.json.Decoder(ChatBody).decode
 _decode_completion = msgspec.json.Decoder(CompletionBody).decode
 _decode_embedding = msgspec.json.Decoder(EmbeddingBody).decode
@@ -60,7 +52,7 @@ _decode_display = msgspec.json.Decoder(Display).decode
 
 
 def chat_request(call: Call) -> ChatRequest:
-    body = _read(call, _decode_chat)
+    body = decode_fields(call.fields, _decode_chat)
     tools = read_tools(body)
     return ChatRequest(
         model=call.model,
@@ -83,7 +75,7 @@ def chat_request(call: Call) -> ChatRequest:
 
 
 def completion_request(call: Call) -> ChatRequest:
-    body = _read(call, _decode_completion)
+    body = decode_fields(call.fields, _decode_completion)
     if body.suffix:
         raise only_openai("suffix", "A 'suffix'")
     if body.echo:
@@ -106,7 +98,7 @@ def completion_request(call: Call) -> ChatRequest:
 
 
 def embedding_request(call: Call) -> EmbeddingRequest:
-    body = _read(call, _decode_embedding)
+    body = decode_fields(call.fields, _decode_embedding)
     if body.dimensions is not None and body.dimensions < 1:
         raise below_minimum("dimensions", body.dimensions, 1)
     try:
@@ -128,17 +120,6 @@ def hides_reasoning(call: Call) -> bool:
         return False
 
 
-def _read(call: Call, decode: Callable[[bytes], Body]) -> Body:
-    try:
-        return decode(_encode(call.fields))
-    except msgspec.ValidationError as error:
-        raise explain(error) from error
-    except RecursionError as error:
-        raise unreadable("it is nested too deeply") from error
-    except ValueError as error:  # the syntax has been checked, so it is inside a string
-        raise unreadable("a string holds half of a surrogate pair") from error
-
-
 def _prompt(body: CompletionBody) -> str:
     prompt = body.prompt
     if prompt is None:
@@ -157,10 +138,7 @@ def _inputs(given: str | list[str | int | list[int]]) -> tuple[str | tuple[int, 
     if isinstance(given, str):
         return (given,)
     if not given:
-        message = (
-            "Invalid 'input': empty array. Expected an array with minimum length 1, but got an empty array instead."
-        )
-        raise InvalidRequest(message, param="input", code="empty_array")
+        raise empty_array("input")
     tokens = [item for item in given if isinstance(item, int)]
     if tokens:
         if len(tokens) != len(given):

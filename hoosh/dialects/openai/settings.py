@@ -12,8 +12,8 @@ from collections.abc import Sequence
 
 from msgspec import Raw
 
+from hoosh.dialects.mistakes import below_minimum, invalid_value, missing, only_openai, wrong_type
 from hoosh.dialects.openai.body import ChatBody, Choice, Function, ReplyFormat, Settings, ToolBody
-from hoosh.dialects.openai.mistakes import below_minimum, invalid_value, missing, only_openai, wrong_type
 from hoosh.errors import InvalidRequest
 from hoosh.values import (
     CacheMark,

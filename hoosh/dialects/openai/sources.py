@@ -10,8 +10,8 @@ import binascii
 from base64 import b64encode
 from urllib.parse import unquote_to_bytes
 
+from hoosh.dialects.mistakes import missing
 from hoosh.dialects.openai.body import FileBody, ImageUrl
-from hoosh.dialects.openai.mistakes import missing
 from hoosh.errors import InvalidRequest
 from hoosh.values import DataSource, FilePart, FileSource, Source, UrlSource
 

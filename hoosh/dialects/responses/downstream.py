@@ -18,17 +18,17 @@ from msgspec.structs import replace
 from hoosh.dialects.bodies import (
     Fields,
     flag_of,
+    kind_of,
     limit_of,
-    missing,
     raw_of,
     read_fields,
     string_of,
     take_model,
     take_name,
-    wrong_type,
 )
 from hoosh.dialects.contract import ErrorFacts, Stamp
 from hoosh.dialects.loose_json import UNREADABLE, encode_safely
+from hoosh.dialects.mistakes import missing, wrong_type
 from hoosh.dialects.replies import unfold
 from hoosh.dialects.responses.encoder import Keep, ResponseEncoder
 from hoosh.dialects.responses.request import read_chat_request
@@ -211,7 +211,7 @@ def _require_input(fields: Fields) -> None:
         if all(raw_of(fields, name) is None for name in STANDS_FOR_INPUT):
             raise missing("input")
     elif raw[:1] not in (b'"', b"["):
-        raise wrong_type("input", "a string or an array", raw)
+        raise wrong_type("input", "a string or an array", kind_of(raw))
 
 
 def _as_list(raw: Raw | None) -> bytes:

@@ -17,7 +17,7 @@ from collections.abc import Sequence
 
 from msgspec import Struct
 
-from hoosh.dialects.bodies import missing
+from hoosh.dialects.mistakes import invalid_value, missing
 from hoosh.dialects.responses.wire import unseal_thought
 from hoosh.dialects.signatures import read_id
 from hoosh.errors import InvalidRequest
@@ -76,6 +76,7 @@ class Item(Struct):
     encrypted_content: str | None = None
 
 
+CONTENT = ("input_text", "output_text", "refusal", "input_image", "input_file", "input_audio")
 ROLES = {role.value: role for role in (Role.SYSTEM, Role.DEVELOPER, Role.USER, Role.ASSISTANT)}
 THOUGHTS_JOINED_BY = "\n\n"
 
@@ -123,8 +124,7 @@ def _message(item: Item, param: str) -> tuple[Role, list[Part]]:
     if item.role is None:
         raise missing(f"{param}.role")
     if role is None:
-        message = f"Invalid value: '{item.role[:64]}'. Supported values are: {', '.join(map(repr, ROLES))}."
-        raise InvalidRequest(message, param=f"{param}.role", code="invalid_value")
+        raise invalid_value(f"{param}.role", item.role, ROLES)
     if item.content is None:
         raise missing(f"{param}.content")
     return role, _parts(item.content, f"{param}.content")
@@ -149,8 +149,7 @@ def _part(part: Content, param: str) -> Part:
             return FilePart(_file_source(part, param), part.filename)
         case "input_audio" if part.input_audio is not None:
             return AudioPart(part.input_audio.data, part.input_audio.format)
-    message = f"Invalid value: '{part.type[:64]}' is not a type of content that can be read here."
-    raise InvalidRequest(message, param=f"{param}.type", code="invalid_value")
+    raise invalid_value(f"{param}.type", part.type, CONTENT)
 
 
 def _given(text: str | None, param: str) -> str:

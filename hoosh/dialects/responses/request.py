@@ -11,15 +11,11 @@ Source: `openai-openapi.trimmed.json`, schema CreateResponse.
 
 from __future__ import annotations
 
-import re
-from collections.abc import Callable
-from typing import Any, TypeVar
-
 import msgspec
 from msgspec import Raw, Struct
 
-from hoosh.dialects.bodies import missing
-from hoosh.dialects.loose_json import UNREADABLE
+from hoosh.dialects.bodies import decode_fields, kind_of
+from hoosh.dialects.mistakes import empty_array, invalid_value, missing, wrong_type
 from hoosh.dialects.openai_extension import OpenAIExtension
 from hoosh.dialects.responses.items import Item, read_items
 from hoosh.errors import InvalidRequest
@@ -111,17 +107,13 @@ MODES = {"auto": ToolMode.AUTO, "required": ToolMode.REQUIRED, "none": ToolMode.
 EFFORTS = {effort.value: effort for effort in Effort}
 SUMMARIES = frozenset({"auto", "concise", "detailed"})
 
-_encode = msgspec.json.encode
 _decode_settings = msgspec.json.Decoder(Settings).decode
-_place = re.compile(r" - at `\$\.?(.*)`$", re.DOTALL)
-
-T = TypeVar("T")
 
 
 def read_chat_request(call: Call) -> ChatRequest:
     """Raises InvalidRequest."""
     _refuse_hosted(call)
-    settings = _decoded(_decode_settings, _encode(call.fields))
+    settings = decode_fields(call.fields, _decode_settings)
     if settings.background:
         raise _unsupported("background")
     if settings.input is None:
@@ -170,31 +162,13 @@ def _refuse_hosted(call: Call) -> None:
             raise _unsupported(name)
 
 
-def _decoded(decode: Callable[[bytes], T], raw: bytes) -> T:
-    try:
-        return decode(raw)
-    except msgspec.ValidationError as error:
-        text = str(error)
-        found = _place.search(text)
-        param = found[1][:200] if found else None
-        what = _place.sub("", text).replace("`", "")
-        message = f"Invalid type for '{param}': {what[:1].lower()}{what[1:]}."
-        raise InvalidRequest(message, param=param, code="invalid_type") from error
-    except UNREADABLE as error:
-        message = (
-            "We could not parse the JSON body of your request. (a string in it is broken, or it is nested too deeply)"
-        )
-        raise InvalidRequest(message, code="invalid_json") from error
-
-
 def _messages(settings: Settings) -> tuple[Message, ...]:
     said = settings.input
     messages = (Message(Role.USER, (TextPart(said),)),) if isinstance(said, str) else read_items(said or [])
     if settings.instructions:
         return (Message(Role.SYSTEM, (TextPart(settings.instructions),)), *messages)
     if not messages:
-        message = "Invalid 'input': empty array. Expected an array with minimum length 1."
-        raise InvalidRequest(message, param="input", code="empty_array")
+        raise empty_array("input")
     return messages
 
 
@@ -214,7 +188,7 @@ def _object(raw: Raw, param: str) -> Raw | None:
     if value == b"null":
         return None
     if value[:1] != b"{":
-        raise InvalidRequest(f"Invalid type for '{param}': expected an object.", param=param, code="invalid_type")
+        raise wrong_type(param, "an object", kind_of(value))
     return Raw(value)
 
 
@@ -232,7 +206,7 @@ def _tool_choice(spec: str | ChoiceSpec | None) -> ToolChoice | None:
 def _mode(word: str, param: str) -> ToolMode:
     mode = MODES.get(word)
     if mode is None:
-        raise _invalid_value(param, word, MODES)
+        raise invalid_value(param, word, MODES)
     return mode
 
 
@@ -251,7 +225,7 @@ def _reply_format(text: TextSpec | None) -> JsonFormat | SchemaFormat | None:
     if spec.type == "json_object":
         return JsonFormat()
     if spec.type != "json_schema":
-        raise _invalid_value("text.format.type", spec.type or "", ("text", "json_object", "json_schema"))
+        raise invalid_value("text.format.type", spec.type or "", ("text", "json_object", "json_schema"))
     schema = _object(spec.schema, "text.format.schema")
     if schema is None:
         raise missing("text.format.schema")
@@ -264,10 +238,10 @@ def _reasoning(spec: ReasoningSpec | None) -> Reasoning | None:
     if spec is None:
         return None
     if spec.effort is not None and spec.effort not in EFFORTS:
-        raise _invalid_value("reasoning.effort", spec.effort, EFFORTS)
+        raise invalid_value("reasoning.effort", spec.effort, EFFORTS)
     summary = spec.summary or spec.generate_summary
     if summary is not None and summary not in SUMMARIES:
-        raise _invalid_value("reasoning.summary", summary, sorted(SUMMARIES))
+        raise invalid_value("reasoning.summary", summary, sorted(SUMMARIES))
     effort = EFFORTS.get(spec.effort or "")
     return Reasoning(effort, summary=summary) if effort or summary else None
 
@@ -275,9 +249,3 @@ def _reasoning(spec: ReasoningSpec | None) -> Reasoning | None:
 def _unsupported(name: str) -> InvalidRequest:
     message = f"Unsupported parameter: '{name}' is not available with this model."
     return InvalidRequest(message, param=name, code="unsupported_parameter")
-
-
-def _invalid_value(param: str, got: str, expected: Any) -> InvalidRequest:
-    words = ", ".join(f"'{word}'" for word in expected)
-    message = f"Invalid value: '{got[:64]}'. Supported values are: {words}."
-    return InvalidRequest(message, param=param, code="invalid_value")

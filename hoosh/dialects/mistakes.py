@@ -9,13 +9,14 @@ Source: the error bodies in wire notes 2.1.
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable
 
 import msgspec
 
 from hoosh.errors import InvalidRequest
 
-__all__ = ["below_minimum", "explain", "invalid_value", "missing", "only_openai", "unreadable", "wrong_type"]
+__all__ = ["below_minimum", "empty_array", "explain", "invalid_value", "missing", "only_openai", "unreadable"]
+__all__ += ["wrong_type"]
 
 SHOWN_CHARS_MAX = 64
 
@@ -44,12 +45,17 @@ def wrong_type(path: str, expected: str, got: str) -> InvalidRequest:
     return InvalidRequest(message, param=path, code="invalid_type")
 
 
-def invalid_value(path: str, value: str, supported: Sequence[str] = ()) -> InvalidRequest:
+def invalid_value(path: str, value: str, supported: Iterable[str] = ()) -> InvalidRequest:
     shown = value if len(value) <= SHOWN_CHARS_MAX else value[:SHOWN_CHARS_MAX] + "…"
     message = f"Invalid value: '{shown}'."
-    if supported:
-        message += f" Supported values are: {', '.join(repr(word) for word in supported)}."
+    if words := ", ".join(map(repr, supported)):
+        message += f" Supported values are: {words}."
     return InvalidRequest(message, param=path, code="invalid_value")
+
+
+def empty_array(path: str) -> InvalidRequest:
+    wanted = "Expected an array with minimum length 1, but got an empty array instead."
+    return InvalidRequest(f"Invalid '{path}': empty array. {wanted}", param=path, code="empty_array")
 
 
 def below_minimum(path: str, value: int, least: int) -> InvalidRequest:
