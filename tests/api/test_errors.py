@@ -216,7 +216,7 @@ def test_an_event_is_one_line_whatever_the_message_holds() -> None:
 
 
 def test_a_lone_surrogate_is_no_reason_to_fail() -> None:
-    assert said(NoSuchPath("GET", "/\udcff"))["message"] == "Unknown request URL: GET /?."
+    assert said(NoSuchPath("GET", "/\udcff"))["message"] == "Unknown request URL: GET /\ufffd."
 
 
 def test_a_group_stands_for_its_bug_if_there_is_one() -> None:
