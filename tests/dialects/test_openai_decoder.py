@@ -348,8 +348,8 @@ def test_citations_pictures_sound_and_refusals_are_told():
     )
     picture = {"type": "image_url", "image_url": {"url": "data:image/png;base64,AAAA"}}
     assert whole(chunk({"images": [picture]}), STOP).parts == (MediaOutput("image/png", "AAAA"),)
-    spoken = message({"content": None, "audio": {"data": "UklGRg==", "transcript": "beep"}})
-    assert spoken.parts == (TextSaid("beep"), MediaOutput("audio/wav", "UklGRg=="))
+    spoken = message({"content": None, "audio": {"data": "UklGRgAAAABXQVZF", "transcript": "beep"}})
+    assert spoken.parts == (TextSaid("beep"), MediaOutput("audio/wav", "UklGRgAAAABXQVZF"))
     assert whole(chunk({"refusal": "No"}), chunk({"refusal": "."}), STOP).refusal == "No."
 
 

@@ -120,7 +120,7 @@ def document(media_type: str, base64: str, name: str | None = None) -> FilePart:
         (image({"url": "data:;base64,_-8=\n"}), picture("", "/+8=")),
         (image({"url": "data:image/svg+xml,%3Csvg/%3E"}), picture("image/svg+xml", "PHN2Zy8+")),
         ({"type": "input_audio", "input_audio": {"data": "AAAA", "format": "wav"}}, AudioPart("AAAA", "wav")),
-        ({"type": "input_audio", "input_audio": "UklGRg=="}, AudioPart("UklGRg==", "wav")),
+        ({"type": "input_audio", "input_audio": "UklGRgAAAABXQVZF"}, AudioPart("UklGRgAAAABXQVZF", "wav")),
         (file(file_id="f-1"), FilePart(FileSource("f-1"))),
         (file(file_data="data:text/plain;base64,aGk=", filename="a"), document("text/plain", "aGk=", "a")),
         (file(file_data="JVBERi0x"), document("application/pdf", "JVBERi0x")),

@@ -181,6 +181,16 @@ def test_formats_of_the_text():
             FilePart(DataSource("application/pdf", "QUJD"), "a.pdf"),
         ),
         ({"type": "input_file", "file_data": "QUJD"}, FilePart(DataSource("", "QUJD"))),
+        (
+            {"type": "input_image", "image_url": "DATA:image/jpg;base64,QUI"},
+            ImagePart(DataSource("image/jpeg", "QUI=")),
+        ),
+        ({"type": "input_file", "file_data": "data:text/plain,a%20b"}, FilePart(DataSource("text/plain", "YSBi"))),
+        ({"type": "input_file", "file_data": "JVBERi0x"}, FilePart(DataSource("application/pdf", "JVBERi0x"))),
+        (
+            {"type": "input_file", "file_data": "QUJD", "filename": "a.TXT"},
+            FilePart(DataSource("text/plain", "QUJD"), "a.TXT"),
+        ),
         ({"type": "input_file", "file_url": "https://h/a.pdf"}, FilePart(UrlSource("https://h/a.pdf"))),
         ({"type": "input_audio", "input_audio": {"data": "QUJD", "format": "wav"}}, AudioPart("QUJD", "wav")),
     ],
@@ -295,6 +305,16 @@ def test_a_sealed_thought_comes_back_as_it_was(origin: str, signature: str, data
         ({"input": user({"type": "input_video"})}, "input[0].content[0].type"),
         ({"input": user({"type": "input_image"})}, "input[0].content[0].image_url"),
         ({"input": user({"type": "input_image", "image_url": "ftp://x"})}, "input[0].content[0].image_url"),
+        (
+            {"input": user({"type": "input_image", "image_url": "data:image/png;base64,?"})},
+            "input[0].content[0].image_url",
+        ),
+        ({"input": user({"type": "input_file", "file_data": "?"})}, "input[0].content[0].file_data"),
+        ({"input": user({"type": "input_audio"})}, "input[0].content[0].input_audio"),
+        (
+            {"input": user({"type": "input_audio", "input_audio": {"data": "?"}})},
+            "input[0].content[0].input_audio.data",
+        ),
         ({"input": user({"type": "input_text", "text": 7})}, "input[0].content[0].text"),
     ],
 )

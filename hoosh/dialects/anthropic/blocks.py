@@ -32,6 +32,7 @@ from hoosh.dialects.anthropic.wire import (
     UrlSource,
 )
 from hoosh.dialects.loose_json import UNREADABLE, encode_safely
+from hoosh.dialects.sniffing import media_type_in
 from hoosh.errors import InvalidRequest
 from hoosh.values import (
     AudioPart,
@@ -58,15 +59,6 @@ ORIGIN = "anthropic"
 _bad_in_id = re.compile(r"[^a-zA-Z0-9_-]")
 _decode_object = msgspec.json.Decoder(dict[str, Raw]).decode
 _decode_citations = msgspec.json.Decoder(list[dict[str, Any]]).decode
-
-MAGIC = {
-    "JVBERi0": "application/pdf",
-    "iVBORw0": "image/png",
-    "/9j/": "image/jpeg",
-    "R0lGOD": "image/gif",
-    "UklGR": "image/webp",
-}
-"""How base64 of a known format begins."""
 
 TEXTUAL = frozenset({"application/json", "application/xml", "application/x-yaml", "application/javascript"})
 
@@ -172,7 +164,7 @@ def _image_source(source: Source) -> Base64Source | UrlSource | FileIdSource:
         case UrlOf():
             return UrlSource(source.url)
         case DataSource():
-            return Base64Source(source.media_type or _sniffed(source.base64) or "image/jpeg", source.base64)
+            return Base64Source(source.media_type or media_type_in(source.base64) or "image/jpeg", source.base64)
         case FileSource():
             return _file_id(source)
 
@@ -184,7 +176,7 @@ def _document(part: FilePart) -> DocumentBlock | ImageBlock:
     if isinstance(source, DataSource):
         media_type = source.media_type.partition(";")[0].strip().lower()
         if media_type in ("", "application/octet-stream"):
-            media_type = _sniffed(source.base64) or _by_name(part.filename)
+            media_type = media_type_in(source.base64) or _by_name(part.filename)
         if media_type.startswith("image/"):
             return ImageBlock(Base64Source(media_type, source.base64), cache)
         wire: Any = _document_source(media_type, source.base64)
@@ -208,10 +200,6 @@ def _file_id(source: FileSource) -> FileIdSource:
     if not source.file_id.startswith("file_"):
         raise unsupported("A file that is kept at another provider", "messages")
     return FileIdSource(source.file_id)
-
-
-def _sniffed(data: str) -> str:
-    return next((media_type for magic, media_type in MAGIC.items() if data.startswith(magic)), "")
 
 
 def _by_name(filename: str | None) -> str:

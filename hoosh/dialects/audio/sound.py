@@ -8,6 +8,8 @@ from __future__ import annotations
 
 from msgspec import Struct
 
+from hoosh.dialects.sniffing import media_type_of
+
 __all__ = ["MEDIA_TYPES", "WavFormat", "is_page", "sound_type", "speech_type", "wav_format"]
 
 MEDIA_TYPES = {
@@ -18,27 +20,12 @@ MEDIA_TYPES = {
     "wav": "audio/wav",
     "pcm": "audio/pcm",
 }
-_MAGIC = (
-    (b"ID3", "audio/mpeg"),
-    (b"OggS", "audio/ogg"),
-    (b"fLaC", "audio/flac"),
-    (b"\xff\xf1", "audio/aac"),
-    (b"\xff\xf9", "audio/aac"),
-    (b"\xff\xfb", "audio/mpeg"),
-    (b"\xff\xf3", "audio/mpeg"),
-    (b"\xff\xf2", "audio/mpeg"),
-    (b"\xff\xfa", "audio/mpeg"),
-    (b"\x1aE\xdf\xa3", "audio/webm"),
-)
 
 
 def sound_type(data: bytes) -> str | None:
     """The media type that the first bytes show, or None."""
-    if data[:4] in (b"RIFF", b"RF64") and data[8:12] == b"WAVE":
-        return "audio/wav"
-    if data[4:8] == b"ftyp":
-        return "audio/mp4"
-    return next((media_type for magic, media_type in _MAGIC if data.startswith(magic)), None)
+    media_type = "audio/mp4" if data[4:8] == b"ftyp" else media_type_of(data)
+    return media_type if media_type.startswith("audio/") else None
 
 
 def is_page(data: bytes) -> bool:

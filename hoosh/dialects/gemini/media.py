@@ -12,6 +12,7 @@ from __future__ import annotations
 import re
 from typing import Any
 
+from hoosh.dialects.sniffing import media_type_in
 from hoosh.errors import InvalidRequest
 from hoosh.values import AudioPart, DataSource, FileSource, Source, UrlSource
 
@@ -25,15 +26,6 @@ _google = re.compile(
     r"|https://(?:www\.|m\.)?youtube\.com/(?:watch\?|shorts/|live/|embed/)"
     r"|https://youtu\.be/"
 )
-
-MAGIC = {
-    "iVBORw0KGgo": "image/png",
-    "/9j/": "image/jpeg",
-    "R0lGOD": "image/gif",
-    "UklGR": "image/webp",
-    "JVBERi0": "application/pdf",
-}
-"""How the base64 of a file begins, for clients who do not say its type."""
 
 ENDINGS = {
     "png": "image/png",
@@ -99,7 +91,6 @@ def audio_part(part: AudioPart) -> dict[str, Any]:
 
 
 def _sniffed(base64: str) -> str:
-    for start, media_type in MAGIC.items():
-        if base64.startswith(start):
-            return media_type
+    if media_type := media_type_in(base64):
+        return media_type
     raise InvalidRequest("The request holds a file without a media type.", param="messages")

@@ -13,6 +13,7 @@ import msgspec
 from hoosh.dialects.faults import error_in
 from hoosh.dialects.loose_json import UNREADABLE
 from hoosh.dialects.ollama.wire import Line, WireCall, clean_up, read_usage
+from hoosh.dialects.sniffing import media_type_in
 from hoosh.errors import UpstreamError
 from hoosh.values import (
     Finished,
@@ -39,9 +40,6 @@ FINISH = {
     "tool_calls": FinishReason.TOOL_CALLS,
     "content_filter": FinishReason.CONTENT_FILTER,
 }
-
-MAGIC = {"iVBORw0KGgo": "image/png", "/9j/": "image/jpeg", "R0lGOD": "image/gif", "UklGR": "image/webp"}
-"""How images begin in base64."""
 
 
 class Narrator:
@@ -117,8 +115,7 @@ def _arguments(call: WireCall) -> str:
 
 
 def _media(image: str) -> MediaOutput:
-    media_type = next((kind for start, kind in MAGIC.items() if image.startswith(start)), "image/png")
-    return MediaOutput(media_type, image)
+    return MediaOutput(media_type_in(image) or "image/png", image)
 
 
 def line_error(error: object, *, provider: str) -> UpstreamError:

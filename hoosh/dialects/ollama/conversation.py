@@ -26,6 +26,7 @@ from hoosh.dialects.bodies import raw_of
 from hoosh.dialects.loose_json import UNREADABLE
 from hoosh.dialects.ollama.wire import NO_OPTIONS, ModelOptions, OllamaExtension
 from hoosh.dialects.signatures import read_id
+from hoosh.dialects.sniffing import media_type_of
 from hoosh.errors import InvalidRequest
 from hoosh.values import (
     Call,
@@ -114,13 +115,6 @@ ROLES = {role.value: role for role in Role}
 EFFORTS = {effort.value: effort for effort in Effort}
 ONLY_HERE = ("suffix", "template", "raw", "context", "width", "height", "steps")
 UNSAID = frozenset({b"null", b'""', b"[]", b"false", b"0"})
-
-MAGIC = (
-    (b"\x89PNG\r\n\x1a\n", "image/png"),
-    (b"\xff\xd8\xff", "image/jpeg"),
-    (b"GIF8", "image/gif"),
-    (b"BM", "image/bmp"),
-)
 
 # Options come as floats where integers are meant, from clients in JavaScript.
 _decode_chat = msgspec.json.Decoder(InChat, strict=False).decode
@@ -250,13 +244,7 @@ def _image(text: str, param: str) -> ImagePart:
         data = binascii.a2b_base64(text.encode("ascii"), strict_mode=True)
     except ValueError as error:  # not ASCII, or not base64
         raise InvalidRequest("illegal base64 data in images", param=param, code="invalid_value") from error
-    return ImagePart(DataSource(_media_type(data), text))
-
-
-def _media_type(data: bytes) -> str:
-    if data[:4] == b"RIFF" and data[8:12] == b"WEBP":
-        return "image/webp"
-    return next((kind for start, kind in MAGIC if data.startswith(start)), "")
+    return ImagePart(DataSource(media_type_of(data), text))
 
 
 # -- settings ----------------------------------------------------------------------------------------------------

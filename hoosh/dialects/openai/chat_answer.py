@@ -10,13 +10,11 @@ from hoosh.dialects.loose_json import read_loosely
 from hoosh.dialects.openai.chunks import Answer, ChoicePiece, Piece, decode_chunk, text_of, usage_of
 from hoosh.dialects.openai.telling import BROKEN_OFF, Telling, finished
 from hoosh.dialects.replies import fold
+from hoosh.dialects.sniffing import media_type_in
 from hoosh.errors import UpstreamBroke
 from hoosh.values import ChatReply, MediaOutput, ReplyEvent, ReplyStarted, UsageReported
 
 __all__ = ["read_chat_reply"]
-
-_SOUNDS = {"UklGR": "audio/wav", "ZkxhQ": "audio/flac", "T2dnU": "audio/ogg"}
-"""By the first five characters of the base64.  No reply says which it is; anything else is MP3."""
 
 
 def read_chat_reply(body: bytes, *, provider: str) -> ChatReply:
@@ -31,7 +29,7 @@ def read_chat_reply(body: bytes, *, provider: str) -> ChatReply:
     telling.end(events)
     audio = None if choice.message is None else choice.message.audio
     if isinstance(audio, dict) and (sound := text_of(audio.get("data"))):
-        events.append(MediaOutput(_SOUNDS.get(sound[:5], "audio/mpeg"), sound))
+        events.append(MediaOutput(media_type_in(sound) or "audio/mpeg", sound))  # no reply says which it is
     usage = usage_of(answer)
     if usage is not None:
         events.append(UsageReported(usage))

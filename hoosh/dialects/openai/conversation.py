@@ -19,12 +19,14 @@ from msgspec.structs import replace
 
 from hoosh.dialects.mistakes import empty_array, invalid_value, missing, only_openai, wrong_type
 from hoosh.dialects.openai.body import CacheControl, FunctionCall, Piece, Said, SaidCall
-from hoosh.dialects.openai.sources import audio_format, base64_of, document_of, document_source, image_source
 from hoosh.dialects.openai.thoughts import thought_of, thoughts_of
+from hoosh.dialects.sniffing import media_type_in
+from hoosh.dialects.sources import base64_of, document_source, url_source
 from hoosh.values import (
     AudioPart,
     CacheMark,
     FilePart,
+    FileSource,
     ImagePart,
     Message,
     OpaquePart,
@@ -41,6 +43,8 @@ __all__ = ["read_conversation"]
 
 ROLES = ("system", "developer", "user", "assistant", "tool", "function")
 PLAIN_ROLES = {role.value: role for role in (Role.SYSTEM, Role.DEVELOPER, Role.USER)}
+SOUNDS = {"audio/wav": "wav", "audio/ogg": "ogg", "audio/flac": "flac"}
+"""OpenAI's words for a sound whose format nobody has named.  What shows none is most likely MP3."""
 Content = str | list[Piece | str] | None
 
 
@@ -173,10 +177,12 @@ def _part(piece: Piece | str, path: str) -> Part:
 
 
 def _image(piece: Piece, path: str) -> Part:
-    if piece.image_url is None:
+    image = piece.image_url
+    if image is None:
         raise missing(f"{path}.image_url")
-    detail = piece.image_url.detail if not isinstance(piece.image_url, str) else None
-    return ImagePart(image_source(piece.image_url, path), detail, _mark_of(piece))
+    if isinstance(image, str):
+        return ImagePart(url_source(image, f"{path}.image_url"), None, _mark_of(piece))
+    return ImagePart(url_source(image.url, f"{path}.image_url.url"), image.detail, _mark_of(piece))
 
 
 def _audio(piece: Piece, path: str) -> Part:
@@ -184,19 +190,29 @@ def _audio(piece: Piece, path: str) -> Part:
         raise missing(f"{path}.input_audio")
     audio = piece.input_audio
     if isinstance(audio, str):
-        return AudioPart(base64_of(audio, f"{path}.input_audio"), audio_format(audio))
+        data = base64_of(audio, f"{path}.input_audio")
+        return AudioPart(data, SOUNDS.get(media_type_in(data), "mp3"))
     return AudioPart(base64_of(audio.data, f"{path}.input_audio.data"), audio.format)
 
 
 def _file(piece: Piece, path: str) -> Part:
-    return replace(document_of(piece.file, path), cache=_mark_of(piece))
+    file = piece.file
+    if file is None:
+        raise missing(f"{path}.file")
+    if not file.file_data and not file.file_id:
+        raise missing(f"{path}.file.file_data")
+    if file.file_data:
+        source = document_source(file.file_data, file.filename, f"{path}.file.file_data")
+    else:
+        source = FileSource(file.file_id or "")
+    return FilePart(source, file.filename, _mark_of(piece))
 
 
 def _document(piece: Piece, path: str) -> Part:
     """Mistral's own form of a document."""
     if piece.document_url is None:
         raise missing(f"{path}.document_url")
-    source = document_source(piece.document_url, f"{path}.document_url")
+    source = url_source(piece.document_url, f"{path}.document_url")
     return FilePart(source, piece.document_name, _mark_of(piece))
 
 

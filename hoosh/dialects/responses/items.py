@@ -20,10 +20,10 @@ from msgspec import Struct
 from hoosh.dialects.mistakes import invalid_value, missing
 from hoosh.dialects.responses.wire import unseal_thought
 from hoosh.dialects.signatures import read_id
+from hoosh.dialects.sources import base64_of, document_source, url_source
 from hoosh.errors import InvalidRequest
 from hoosh.values import (
     AudioPart,
-    DataSource,
     FilePart,
     FileSource,
     ImagePart,
@@ -35,7 +35,6 @@ from hoosh.values import (
     TextPart,
     ToolCallPart,
     ToolResultPart,
-    UrlSource,
 )
 
 __all__ = ["Item", "read_items"]
@@ -147,9 +146,15 @@ def _part(part: Content, param: str) -> Part:
             return ImagePart(source, part.detail)
         case "input_file":
             return FilePart(_file_source(part, param), part.filename)
-        case "input_audio" if part.input_audio is not None:
-            return AudioPart(part.input_audio.data, part.input_audio.format)
+        case "input_audio":
+            return _sound(part.input_audio, f"{param}.input_audio")
     raise invalid_value(f"{param}.type", part.type, CONTENT)
+
+
+def _sound(sound: Sound | None, param: str) -> AudioPart:
+    if sound is None:
+        raise missing(param)
+    return AudioPart(base64_of(sound.data, f"{param}.data"), sound.format)
 
 
 def _given(text: str | None, param: str) -> str:
@@ -160,32 +165,16 @@ def _given(text: str | None, param: str) -> str:
 
 def _source(url: str | None, file_id: str | None, param: str) -> Source:
     if url:
-        return _url(url, param)
+        return url_source(url, param)
     if file_id:
         return FileSource(file_id)
     raise missing(param)
 
 
 def _file_source(part: Content, param: str) -> Source:
-    if part.file_data is None:
+    if not part.file_data:
         return _source(part.file_url, part.file_id, f"{param}.file_data")
-    if part.file_data[:5].lower() == "data:":
-        return _url(part.file_data, f"{param}.file_data")
-    return DataSource("", part.file_data)
-
-
-def _url(url: str, param: str) -> Source:
-    scheme, _, rest = url.partition(":")
-    match scheme.lower():
-        case "http" | "https":
-            return UrlSource(url)
-        case "data":
-            kind, comma, data = rest.partition(",")
-            media_type, *settings = kind.split(";")
-            if comma and "base64" in [setting.strip().lower() for setting in settings]:
-                return DataSource(media_type.strip().lower(), data)
-    message = f"Invalid '{param}': expected an http(s) URL, or a data: URL in base64."
-    raise InvalidRequest(message, param=param, code="invalid_value")
+    return document_source(part.file_data, part.filename, f"{param}.file_data")
 
 
 def _call(item: Item, param: str) -> ToolCallPart:
