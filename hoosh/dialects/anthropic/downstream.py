@@ -54,7 +54,7 @@ class AnthropicDownstream:
         return AnthropicEncoder(stamp)
 
     def encode_embeddings(self, call: Call, embeddings: Embeddings, stamp: Stamp) -> bytes:
-        raise InvalidRequest("Anthropic's language has no embeddings.", code="unsupported_operation")
+        raise NotImplementedError("Anthropic's language has no embeddings.")
 
     def encode_token_count(self, tokens: int) -> bytes:
         return b'{"input_tokens":%d}' % tokens

@@ -16,8 +16,7 @@ from hoosh.values import Capability, Effort
 
 __all__ = ["FAMILY", "Quirks", "in_their_words"]
 
-E = Effort
-_LOW_TO_HIGH = (E.LOW, E.MEDIUM, E.HIGH)
+_LOW_TO_HIGH = (Effort.LOW, Effort.MEDIUM, Effort.HIGH)
 _HEARING = frozenset({Capability.AUDIO_INPUT, Capability.FILES})
 _SIGHTLESS = _HEARING | {Capability.VISION}
 _ONE_LIMIT = (("max_completion_tokens", "max_tokens"),)
@@ -108,7 +107,7 @@ FAMILY: Mapping[str, Quirks] = {
         limit_field="max_completion_tokens",
         knows=_OPENAIS,
         developer=True,
-        efforts=(E.NONE, E.MINIMAL, E.LOW, E.MEDIUM, E.HIGH, E.XHIGH),
+        efforts=(Effort.NONE, Effort.MINIMAL, Effort.LOW, Effort.MEDIUM, Effort.HIGH, Effort.XHIGH),
         allowed_tools=True,
         refusals=True,
         responses=True,
@@ -160,7 +159,7 @@ FAMILY: Mapping[str, Quirks] = {
     "ollama": Quirks(renames=_ONE_LIMIT, efforts=_LOW_TO_HIGH),  # its /v1 surface
     "deepseek": Quirks(
         renames=_ONE_LIMIT,
-        efforts=(E.LOW, E.MEDIUM, E.HIGH, E.MAX),
+        efforts=(Effort.LOW, Effort.MEDIUM, Effort.HIGH, Effort.MAX),
         thinking_switch="thinking",
         thoughts=("reasoning_content",),
         thoughts_in_loops_only=True,
@@ -177,7 +176,7 @@ FAMILY: Mapping[str, Quirks] = {
             ("dimensions", "output_dimension"),
         ),
         drops=frozenset({"stream_options", "user"}),
-        efforts=(E.NONE, E.HIGH),
+        efforts=(Effort.NONE, Effort.HIGH),
         short_ids=True,
         thought_chunks=True,
         prefix=True,
@@ -185,11 +184,11 @@ FAMILY: Mapping[str, Quirks] = {
         document_urls=True,
     ),
     "groq": Quirks(
-        efforts=(E.NONE, *_LOW_TO_HIGH),
+        efforts=(Effort.NONE, *_LOW_TO_HIGH),
         cannot=_HEARING | {Capability.EMBEDDINGS},
     ),
     "grok": Quirks(
-        efforts=(E.NONE, *_LOW_TO_HIGH),
+        efforts=(Effort.NONE, *_LOW_TO_HIGH),
         cannot=_HEARING | {Capability.EMBEDDINGS},
         responses=True,
     ),
@@ -197,7 +196,7 @@ FAMILY: Mapping[str, Quirks] = {
         knows=frozenset({"metadata", "prediction", "service_tier", "verbosity"}),
         developer=True,
         extras=frozenset({"top_k", "min_p"}),
-        efforts=(E.NONE, E.MINIMAL, E.LOW, E.MEDIUM, E.HIGH, E.XHIGH),
+        efforts=(Effort.NONE, Effort.MINIMAL, Effort.LOW, Effort.MEDIUM, Effort.HIGH, Effort.XHIGH),
         effort_object=True,
         cache_marks=True,
         thought_details=True,

@@ -1,11 +1,7 @@
-"""Reasoning in OpenAI's language, which has no word for it: OpenRouter's `reasoning_details`, both ways.
+"""Reasoning in OpenAI's language, which has no word for it: OpenRouter's `reasoning_details` (reasoning.py), both ways.
 
-    {"type": "reasoning.text", "text", "signature", "format", "index"}
-    {"type": "reasoning.encrypted", "data", "format", "index"}
-    {"type": "reasoning.summary", "summary", "format", "index"}
-
-`format` names who signed or encrypted it, which we call its origin.  Details of one `index` that follow each other are
-one thought: a stream brings them in fragments, and OpenAI's items have a summary beside their encrypted text.
+Details of one `index` that follow each other are one thought: a stream brings them in fragments, and OpenAI's items
+have a summary beside their encrypted text.
 
 In a history `reasoning_details` count before LiteLLM's `thinking_blocks`, and both before the plain text in
 `reasoning_content` (DeepSeek and others) or `reasoning` (OpenRouter, Groq, vLLM), which nobody has signed.

@@ -142,7 +142,7 @@ class ResponsesDownstream:
         return read_chat_request(call)
 
     def embedding_request(self, call: Call) -> EmbeddingRequest:
-        raise InvalidRequest("The Responses API has no embeddings.")
+        raise InvalidRequest("The Responses API has no embeddings.", code="unsupported_operation")
 
     # -- answers -------------------------------------------------------------------------------------------------
 
@@ -169,7 +169,7 @@ class ResponsesDownstream:
         return keep
 
     def encode_embeddings(self, call: Call, embeddings: Embeddings, stamp: Stamp) -> bytes:
-        raise NotImplementedError
+        raise NotImplementedError("The Responses API has no embeddings.")
 
     def encode_token_count(self, tokens: int) -> bytes:
         return encode_safely({"object": "response.input_tokens", "input_tokens": tokens})
