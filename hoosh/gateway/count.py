@@ -47,10 +47,10 @@ async def count_tokens(gateway: Gateway, exchange: Exchange, account: Account) -
     """Answer with a number of tokens.  Raises HooshError."""
     call, candidates = await take_call(gateway, exchange, account)
     target = candidates[0]
-    dialect = gateway.fleet[target.provider].dialect
-    if dialect.passage(call) is None:
+    upstream = gateway.fleet[target.provider]
+    if call.language in upstream.lacks or upstream.dialect.passage(call) is None:
         request = account.downstream.chat_request(call)
-        if dialect.encode_token_count(request, model=target.model) is None:
+        if upstream.dialect.encode_token_count(request, model=target.model) is None:
             account.provider, account.model = target.provider, target.model
             body = account.downstream.encode_token_count(estimated_tokens(request))
             headers = [

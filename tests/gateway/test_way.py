@@ -162,3 +162,20 @@ async def test_a_model_that_cannot_think_is_not_told_how_hard_it_may(
         status, _, body = await house.post("/v1/messages", {**ASKED, "model": model, **wish})
     assert status == 200, body
     assert json.loads(upstream.requests[0].body).get("reasoning_effort") == effort
+
+
+async def test_a_prompt_is_still_counted_for_an_upstream_that_turned_out_to_lack_the_responses_api(
+    autojump_clock: object,
+):
+    def answer(request: Received) -> list[Any]:
+        if request.target == "/v1/chat/completions":
+            return json_reply({"id": "c", "model": "m", "choices": [CHOICE]})
+        return error_reply(404, "no such path")
+
+    asked = {"model": "gpt-5", "input": "Salam"}
+    async with house_of(OPENAI, FakeUpstream(answer)) as house:
+        assert (await house.post("/v1/responses", asked))[0] == 200
+        status, headers, body = await house.post("/v1/responses/input_tokens", asked)
+    assert status == 200, body
+    assert headers.get(b"x-hoosh-estimated") == b"true"
+    assert json.loads(body)["input_tokens"] > 0
