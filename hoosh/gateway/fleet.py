@@ -131,7 +131,7 @@ class HttpUpstream:
         self.lacks: set[str] = set()
         self._facts: dict[str, ModelFacts] = {}
         self._headers = tuple(headers)
-        self._heads: dict[tuple[str, bool], RequestHead] = {}
+        self._heads: dict[tuple[str, str, bool], RequestHead] = {}
 
     def attempt(self, outgoing: Outgoing) -> UpstreamExchange:
         return self.pool.exchange(self._request(outgoing), self.timeouts)
@@ -144,12 +144,12 @@ class HttpUpstream:
         return HttpRequest(self._head(outgoing.method, outgoing.path, is_json), outgoing.body, outgoing.headers)
 
     def _head(self, method: str, path: str, is_json: bool) -> RequestHead:
-        head = self._heads.get((path, is_json))
+        head = self._heads.get((method, path, is_json))
         if head is None:
             headers = (*self._headers, (b"content-type", b"application/json")) if is_json else self._headers
             head = RequestHead(self.origin, method, join_base(self.base_path, path), headers)
             if len(self._heads) < HEADS_KEPT:  # Gemini has the model in the path
-                self._heads[path, is_json] = head
+                self._heads[method, path, is_json] = head
         return head
 
     async def list_models(self) -> list[ModelCard]:
