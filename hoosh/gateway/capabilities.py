@@ -99,6 +99,8 @@ class FactBook:
         self._lists = lists
         self._aliases = aliases
         self._remembered: dict[tuple[str, str, str], ModelFacts] = {}
+        self._unlimited: dict[str, Sequence[Target]] = {}
+        """By the name asked for: candidates of whom no lack is known."""
         self._version = -1
 
     def of(self, asked: str, target: Target) -> ModelFacts:
@@ -106,21 +108,28 @@ class FactBook:
         if self._version != self._lists.version:
             self._version = self._lists.version
             self._remembered.clear()
+            self._unlimited.clear()
         key = (asked, target.provider, target.model)
         facts = self._remembered.get(key)
         if facts is None:
             if len(self._remembered) >= REMEMBERED:
                 del self._remembered[next(iter(self._remembered))]
+                self._unlimited.clear()
             facts = self._remembered[key] = self._merged(asked, target)
         return facts
 
     def able(self, call: Call, candidates: Sequence[Target]) -> Sequence[Target]:
         """Those who are not known to lack what `call` needs.  Raises InvalidRequest where that is nobody."""
+        if self._unlimited.get(call.model) is candidates and self._version == self._lists.version:
+            return candidates  # one look, on every request's way; the route table gives the same tuple again
         needs = needs_of(call)
-        for target in candidates:
-            if not needs.isdisjoint(self.of(call.model, target).cannot):
-                return able(candidates, needs, self.for_call(call.model), model=call.model, language=call.language)
-        return candidates  # nearly always
+        facts_of = self.for_call(call.model)
+        limits = [facts_of(target).cannot for target in candidates]
+        if not any(limits):
+            self._unlimited[call.model] = candidates
+        elif not all(map(needs.isdisjoint, limits)):
+            return able(candidates, needs, facts_of, model=call.model, language=call.language)
+        return candidates
 
     def for_call(self, asked: str) -> Callable[[Target], ModelFacts]:
         """For `able`."""

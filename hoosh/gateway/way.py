@@ -113,7 +113,7 @@ class Way:
 
     def _with_headers(self, outgoing: Outgoing, of_the_language: frozenset[bytes]) -> Outgoing:
         headers = relayed_headers(self._account, of_the_language)
-        if outgoing.headers:
+        if outgoing.headers:  # of the dialect itself: they stand in for those that the client has not sent
             said = {name for name, _ in headers}
             headers += [header for header in outgoing.headers if header[0] not in said]
         return replace(outgoing, headers=headers)

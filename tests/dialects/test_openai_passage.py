@@ -58,7 +58,15 @@ def test_mistral_takes_dimensions_by_another_name():
     assert json.loads(passage("mistral").outgoing(call, model="m").body)["output_dimension"] == 5
 
 
-@pytest.mark.parametrize(("vendor", "role"), [("openai", "developer"), ("openrouter", "developer"), ("vllm", "system")])
+@pytest.mark.parametrize(
+    ("vendor", "role"),
+    [
+        ("openai", "developer"),
+        ("openrouter", "developer"),
+        ("openai-compatible", "developer"),  # whoever that is
+        ("vllm", "system"),
+    ],
+)
 def test_a_developer_is_system_to_most(vendor: str, role: str):
     messages = [{"role": "developer", "content": "be kind", "x": 1}]
     assert sent(vendor, messages)["messages"] == [{"role": role, "content": "be kind", "x": 1}]

@@ -1,6 +1,6 @@
 """What of an OpenAI client's own messages must be said otherwise to one vendor, and nothing but that.
 
-    role `developer`           `system`, for all but OpenAI
+    role `developer`           `system`, for all that are known and are not OpenAI
     ids of tool calls          nine letters and digits, for Mistral
     reasoning in history       chunks of the content, for Mistral
 
@@ -41,7 +41,7 @@ class MessageAdapter:
         self._marks = [
             mark
             for mark, is_at_issue in (
-                (b'"developer"', not quirks.developer),
+                (b'"developer"', not (quirks.developer or quirks.is_anybody)),
                 (b'"tool_call', quirks.short_ids),
                 (b'"reasoning', quirks.thought_chunks),
             )

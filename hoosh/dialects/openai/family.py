@@ -47,6 +47,8 @@ class Quirks(Struct, frozen=True):
     limit_field: str = "max_tokens"
     developer: bool = False
     """Knows the role `developer`."""
+    is_anybody: bool = False
+    """Nobody knows who answers: a client's own bytes go to it as they are."""
     knows: frozenset[str] = frozenset()
     """Of OpenAI's own fields that change no more than manner or price (`OpenAIExtension`), those that it takes."""
     extras: frozenset[str] = frozenset()
@@ -113,6 +115,7 @@ FAMILY: Mapping[str, Quirks] = {
         responses=True,
     ),
     "openai-compatible": Quirks(
+        is_anybody=True,
         efforts=_LOW_TO_HIGH,
         thoughts=("reasoning_content",),
         signs_calls=True,
