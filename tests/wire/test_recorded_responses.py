@@ -143,7 +143,7 @@ def test_a_stream_passes_through_byte_for_byte(stream: Exchange, line_end: bytes
 
 def fork(tap: ResponsesTap) -> ResponsesTap:
     other = copy.copy(tap)
-    other._held = list(tap._held)
+    other._blocks = copy.deepcopy(tap._blocks)
     return other
 
 

@@ -23,9 +23,10 @@ from typing import Any
 import msgspec
 from msgspec import Struct
 
+from hoosh.codec.sse_blocks import EVENT_BYTES_MAX, SseBlocks
 from hoosh.dialects.anthropic.content import Content, OpaqueBlock, word
 from hoosh.dialects.anthropic.errors import error_of
-from hoosh.dialects.anthropic.frames import EVENT_BYTES_MAX, Frames, deltas_in, events_of, kind_of
+from hoosh.dialects.anthropic.frames import deltas_in, events_of, kind_of
 from hoosh.dialects.anthropic.stops import finish_of
 from hoosh.dialects.anthropic.wire import read_usage
 from hoosh.dialects.contract import Ending
@@ -59,20 +60,18 @@ _decode_pieces = msgspec.json.Decoder(list[Piece]).decode
 BEFORE = -1
 """No index of a block of the stream: one that the message starts with."""
 
-"""How msgspec and json refuse: their errors and UnicodeDecodeError are ValueErrors."""
-
 
 class AnthropicDecoder:
     """A `StreamDecoder`."""
 
-    __slots__ = ("_content", "_frames", "_provider", "_started", "_stop", "_usages", "error", "terminated", "usage")
+    __slots__ = ("_blocks", "_content", "_provider", "_started", "_stop", "_usages", "error", "terminated", "usage")
 
     def __init__(self, *, provider: str, max_event_bytes: int = EVENT_BYTES_MAX) -> None:
         self.usage: Usage | None = None
         self.terminated = False
         self.error: UpstreamError | None = None
         self._provider = provider
-        self._frames = Frames(max_event_bytes)
+        self._blocks = SseBlocks(max_event_bytes)
         self._content = Content()
         self._started = False
         self._stop: Mapping[str, Any] | None = None  # what `message_delta` has said of the end
@@ -84,15 +83,15 @@ class AnthropicDecoder:
 
     def feed(self, data: bytes) -> list[ReplyEvent]:
         out: list[ReplyEvent] = []
-        if not self.terminated and self.error is None and (block := self._frames.feed(data)):
+        if not self.terminated and self.error is None and (block := self._blocks.feed(data)):
             self._take_block(block, out)
         return out
 
     def close(self) -> tuple[list[ReplyEvent], Ending]:
         out: list[ReplyEvent] = []
         if not self.terminated and self.error is None:
-            rest = self._frames.close()
-            if _is_whole(rest, self._frames.max_bytes):
+            rest = self._blocks.close().rstrip(b"\r\n") + b"\n\n"
+            if _is_whole(rest, self._blocks.max_event_bytes):
                 self._take_block(rest, out)
         if self.error is not None:
             return out, Ending.FAILED
@@ -101,7 +100,7 @@ class AnthropicDecoder:
         return out, Ending.COMPLETE if self.terminated else Ending.CUT
 
     def _take_block(self, block: bytes, out: list[ReplyEvent]) -> None:
-        deltas = deltas_in(block) if len(block) <= self._frames.max_bytes else None
+        deltas = deltas_in(block) if len(block) <= self._blocks.max_event_bytes else None
         if deltas is not None:
             try:
                 pieces = _decode_pieces(deltas[0])
@@ -109,7 +108,7 @@ class AnthropicDecoder:
                 pieces = []
             if len(pieces) == deltas[1] and self._take_pieces(pieces, out):
                 return
-        for _, name, data in events_of(block, self._frames.max_bytes):
+        for _, name, data in events_of(block, self._blocks.max_event_bytes):
             if name == b"content_block_delta" and self._is_piece(data, out):
                 continue
             if data:

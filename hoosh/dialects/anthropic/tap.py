@@ -1,6 +1,6 @@
 """The tap on an Anthropic stream that goes to a client of the same language: events pass as they came, and are counted.
 
-    Frames ── block of whole events ──┬── deltas and nothing else ──▶ out, as it came
+    SseBlocks ── block of whole events ──┬── deltas and nothing else ──▶ out, as it came
                                       └── otherwise ──▶ event by event: kept, mended, hidden, ended
 
 A block of deltas becomes one JSON list and is decoded in one call, which checks every event's syntax.  (Decoding one by
@@ -20,9 +20,10 @@ from typing import Any
 import msgspec
 from msgspec import Struct
 
+from hoosh.codec.sse_blocks import EVENT_BYTES_MAX, SseBlocks
 from hoosh.dialects.anthropic.decoder import loads
 from hoosh.dialects.anthropic.errors import error_of
-from hoosh.dialects.anthropic.frames import EVENT_BYTES_MAX, LEAD, Frames, deltas_in, events_of, kind_of
+from hoosh.dialects.anthropic.frames import LEAD, deltas_in, events_of, kind_of
 from hoosh.dialects.anthropic.wire import read_usage
 from hoosh.dialects.contract import Ending
 from hoosh.dialects.loose_json import UNREADABLE
@@ -43,8 +44,8 @@ class AnthropicTap:
     """A `StreamTap`.  `malformed` counts the events left out."""
 
     __slots__ = (
+        "_blocks",
         "_ended",
-        "_frames",
         "_provider",
         "_usages",
         "chunks",
@@ -63,7 +64,7 @@ class AnthropicTap:
         self.error: UpstreamError | None = None
         self.malformed = 0
         self._provider = provider
-        self._frames = Frames(max_event_bytes)
+        self._blocks = SseBlocks(max_event_bytes)
         self._usages: list[object] = []
         self._ended = False  # a stop reason has been said
 
@@ -71,7 +72,7 @@ class AnthropicTap:
         """What may go on to the client of what has come.  Raises ProtocolViolation on an event over the limit."""
         if self.terminated or self.error is not None:
             return b""
-        block = self._frames.feed(data)
+        block = self._blocks.feed(data)
         if not block:
             return b""
         return block if self._is_plain(block) else self._sift(block)
@@ -80,16 +81,16 @@ class AnthropicTap:
         """The stream is over.  An event that lacks only its blank line counts; half an event does not."""
         rest = b""
         if not self.terminated and self.error is None:
-            event = self._frames.close()
+            event = self._blocks.close().rstrip(b"\r\n")
             if event.rstrip().endswith(b"}"):
-                rest = self._sift(event)
+                rest = self._sift(event + b"\n\n")
         if self.error is not None:
             return rest, Ending.FAILED
         return rest, Ending.COMPLETE if self.terminated or self._ended else Ending.CUT
 
     def _is_plain(self, block: bytes) -> bool:
         """Every event of the block is a delta to be passed on; then it is counted.  False changes nothing."""
-        deltas = deltas_in(block) if len(block) <= self._frames.max_bytes else None
+        deltas = deltas_in(block) if len(block) <= self._blocks.max_event_bytes else None
         if deltas is None:
             return False
         text, count = deltas
@@ -111,7 +112,7 @@ class AnthropicTap:
     def _sift(self, block: bytes) -> bytes:
         kept = []
         run: list[bytes] = []  # deltas in a row: decoded together
-        for event, name, data in events_of(block, self._frames.max_bytes):
+        for event, name, data in events_of(block, self._blocks.max_event_bytes):
             if event.startswith(LEAD):
                 run.append(event)
                 continue
@@ -134,7 +135,7 @@ class AnthropicTap:
         passed = []
         for event in run:
             if not self._is_over():
-                ((_, name, data),) = events_of(event, self._frames.max_bytes)
+                ((_, name, data),) = events_of(event, self._blocks.max_event_bytes)
                 passed.append(self._pass(event, name, data))
         return b"".join(passed)
 

@@ -9,9 +9,10 @@ A stream has no terminator with `alt=sse`: it is whole when Google closes it aft
 
 from __future__ import annotations
 
+from hoosh.codec.sse_blocks import EVENT_BYTES_MAX
 from hoosh.dialects.contract import Ending
 from hoosh.dialects.gemini.errors import error_of
-from hoosh.dialects.gemini.frames import EVENT_BYTES_MAX, Frames
+from hoosh.dialects.gemini.frames import Frames
 from hoosh.dialects.gemini.reader import AnswerReader
 from hoosh.dialects.gemini.wire import Answer, decode_answer, loads
 from hoosh.dialects.loose_json import UNREADABLE

@@ -13,10 +13,10 @@ from __future__ import annotations
 import re
 
 from hoosh.codec.sse import BOM, EventTooLarge, SseDecoder
+from hoosh.codec.sse_blocks import EVENT_BYTES_MAX, SseBlocks
 
-__all__ = ["EVENT_BYTES_MAX", "Frames"]
+__all__ = ["Frames"]
 
-EVENT_BYTES_MAX = 1 << 20
 WHITE_SPACE_MAX = 4096
 """More than that before anything else is an odd stream of events."""
 
@@ -47,9 +47,12 @@ class Frames:
             if (not first or BOM.startswith(data)) and len(data) <= WHITE_SPACE_MAX:
                 self._start = data
                 return []
-            data = data.removeprefix(BOM)
             self._start = b""
-            self._framing = _Objects(self._max) if first in (b"[", b"{") else _Events(self._max)
+            if first in (b"[", b"{"):
+                data = data.removeprefix(BOM)
+                self._framing = _Objects(self._max)
+            else:
+                self._framing = _Events(self._max)
         return self._framing.feed(data)
 
     def close(self) -> list[bytes]:
@@ -60,38 +63,18 @@ class Frames:
 class _Events:
     """Server-sent events."""
 
-    __slots__ = ("_edge", "_held", "_held_bytes", "_max")
+    __slots__ = ("_blocks", "_max")
 
     def __init__(self, max_event_bytes: int) -> None:
         self._max = max_event_bytes
-        self._held: list[bytes] = []  # an event that is not whole yet, in pieces: joined once
-        self._held_bytes = 0
-        self._edge = b""  # its last bytes: half of a blank line, perhaps
+        self._blocks = SseBlocks(max_event_bytes)
 
     def feed(self, data: bytes) -> list[bytes]:
-        if self._held:
-            if not _blank_line_end(self._edge + data):
-                self._hold(data)
-                return []
-            data = b"".join((*self._held, data))
-            self._held.clear()
-            self._held_bytes = 0
-        end = _blank_line_end(data)
-        if end < len(data):
-            self._hold(data[end:])
-        return self._split(data[:end]) if end else []
+        block = self._blocks.feed(data)
+        return self._split(block) if block else []
 
     def close(self) -> list[bytes]:
-        rest = b"".join(self._held)
-        self._held.clear()
-        return _decoded(rest, self._max)
-
-    def _hold(self, data: bytes) -> None:
-        self._held_bytes += len(data)
-        if self._held_bytes > self._max:
-            raise EventTooLarge(self._max)
-        self._edge = (self._edge + data if self._held else data)[-2:]
-        self._held.append(data)
+        return _decoded(self._blocks.close(), self._max)
 
     def _split(self, block: bytes) -> list[bytes]:
         if not block.isascii():
@@ -115,14 +98,6 @@ def _decoded(event: bytes, limit: int) -> list[bytes]:
     decoder = SseDecoder(max_event_bytes=limit + 4)
     decoder.feed(b"\n")  # past the start of the stream, where alone a byte order mark would be dropped
     return [found.data.encode() for found in (*decoder.feed(event), *decoder.close())]
-
-
-def _blank_line_end(data: bytes) -> int:
-    """The end of the last blank line, 0 where there is none."""
-    if data.endswith((b"\n\r\n", b"\n\n")):  # nearly always: whole events come in one piece
-        return len(data)
-    end = max(data.rfind(b"\n\n") + 2, data.rfind(b"\n\r\n") + 3, data.rfind(b"\r\r") + 2)
-    return end if end > 2 or data[:2] in (b"\n\n", b"\r\r") else 0
 
 
 class _Objects:

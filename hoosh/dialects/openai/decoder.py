@@ -1,6 +1,6 @@
 """An OpenAI-family stream as events of a reply.
 
-    bytes ─Blocks─▶ whole events ─┬─ all plain: one JSON list, decoded in one call ─┬─▶ Telling ─▶ events
+    bytes ─SseBlocks─▶ whole events ─┬─ all plain: one JSON list, decoded in one call ─┬─▶ Telling ─▶ events
                                   └─ otherwise one by one: [DONE], errors, oddities ┘
 
 This is the hot path of a translated stream; the tap does the same to bytes that only pass.
@@ -15,6 +15,7 @@ Whose vendor does what: wire notes 2.1, 2.4 to 2.14, 2.17.
 from __future__ import annotations
 
 from hoosh.codec.sse import EventTooLarge
+from hoosh.codec.sse_blocks import EVENT_BYTES_MAX, SseBlocks
 from hoosh.dialects.contract import Ending
 from hoosh.dialects.faults import error_in
 from hoosh.dialects.loose_json import UNREADABLE, read_loosely
@@ -27,7 +28,7 @@ from hoosh.dialects.openai.chunks import (
     decode_chunks,
     usage_of,
 )
-from hoosh.dialects.openai.frames import EVENT_BYTES_MAX, Blocks, cut_events, read_event
+from hoosh.dialects.openai.frames import cut_events, read_event
 from hoosh.dialects.openai.telling import BROKEN_OFF, Telling, finished
 from hoosh.errors import UpstreamBroke, UpstreamError
 from hoosh.values import ReplyEvent, ReplyStarted, Usage, UsageReported
@@ -61,7 +62,7 @@ class OpenAIDecoder:
         self._provider = provider
         self._needs_reason = needs_reason
         self._max = max_event_bytes
-        self._blocks = Blocks(max_event_bytes)
+        self._blocks = SseBlocks(max_event_bytes)
         self._telling = Telling()
         self._started = False
         self._finish = ""

@@ -29,19 +29,17 @@ from typing import Any
 import msgspec
 
 from hoosh.codec.sse import EventTooLarge
+from hoosh.codec.sse_blocks import EVENT_BYTES_MAX, SseBlocks, blank_line
+from hoosh.dialects.clean_events import read_event
 from hoosh.dialects.contract import Ending
 from hoosh.dialects.faults import error_in
 from hoosh.dialects.loose_json import JSON_SPACE
-from hoosh.dialects.openai.frames import EVENT_BYTES_MAX, Blocks, blank_line
 from hoosh.dialects.openai.thought_chunks import has_list, without_chunks
 from hoosh.dialects.openai.wire import Choice, Chunk, read_usage
 from hoosh.errors import UpstreamError
 from hoosh.values import Usage
 
 __all__ = ["EVENT_BYTES_MAX", "OpenAITap"]
-
-UNWANTED = frozenset({b"id", b"retry"})
-UNWANTED_WITHOUT_DATA = UNWANTED | {b"event", b"data"}
 
 SILENT = frozenset({"role", "name", "index", "channel"})
 """What a delta may hold without saying anything."""
@@ -110,7 +108,7 @@ class OpenAITap:
         self._show_usage = show_usage
         self._thought_chunks = thought_chunks
         self._max = max_event_bytes
-        self._blocks = Blocks(max_event_bytes)
+        self._blocks = SseBlocks(max_event_bytes)
         self._seen: set[object] = set()
         self._finished: set[object] = set()
         self._speak(b"data: ")
@@ -297,27 +295,7 @@ def _fields(event: bytes) -> tuple[bytes, bytes | None, bytes]:
     if event.startswith(b"data:") and event.count(b"\n") == 2 and event.endswith(b"\n\n") and b"\r" not in event:
         text = event[5:].strip(JSON_SPACE)  # one line: nearly always
         return (b"", text, event) if text else (b"", None, b"")
-    lines = event.splitlines()
-    name, data, unwanted = b"", [], False
-    for line in lines:
-        field, _, value = line.partition(b":")
-        if field == b"data":
-            data.append(value.removeprefix(b" "))
-        elif field == b"event":
-            name = value.removeprefix(b" ")
-        elif field in UNWANTED:
-            unwanted = True
-    text = b"\n".join(data).strip(JSON_SPACE)
-    if text:
-        return name, text, _without(lines, UNWANTED) if unwanted else event
-    if unwanted or name or data:
-        return b"", None, _without(lines, UNWANTED_WITHOUT_DATA)
-    return b"", None, event  # comments alone
-
-
-def _without(lines: list[bytes], unwanted: frozenset[bytes]) -> bytes:
-    kept = [line + b"\n" for line in lines if line and line.partition(b":")[0] not in unwanted]
-    return b"".join([*kept, b"\n"]) if kept else b""
+    return read_event(event)
 
 
 def _is_error(chunk: Chunk, data: bytes) -> bool:

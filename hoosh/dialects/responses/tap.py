@@ -17,16 +17,17 @@ Source: wire notes 2.1, 2.7, 2.8.  Line ends: WHATWG HTML, section 9.2.6.
 
 from __future__ import annotations
 
-import re
 from typing import Any
 
 import msgspec
 from msgspec import Struct
 
-from hoosh.codec.sse import BOM, EventTooLarge
+from hoosh.codec.sse import EventTooLarge
+from hoosh.codec.sse_blocks import SseBlocks, events_in
+from hoosh.dialects.clean_events import read_event
 from hoosh.dialects.contract import Ending
 from hoosh.dialects.faults import error_in
-from hoosh.dialects.loose_json import JSON_SPACE, UNREADABLE, read_loosely
+from hoosh.dialects.loose_json import UNREADABLE, read_loosely
 from hoosh.dialects.responses.wire import read_usage
 from hoosh.errors import UpstreamError
 from hoosh.values import Usage
@@ -36,11 +37,6 @@ __all__ = ["EVENT_BYTES_MAX", "ResponsesTap", "error_of"]
 EVENT_BYTES_MAX = 16 << 20
 """Larger than elsewhere: an image that a hosted tool made is one event, and is in the last one again."""
 
-# A CR that ends the buffer is undecided: LF may follow.
-_second = rb"(?:\n|\r\n|\r(?=[^\n]))"
-_blank_line = re.compile(rb"\n%b|\r(?:\n%b|\r(?:\n|(?=[^\n])))" % (_second, _second))
-
-UNWANTED = frozenset({b"id", b"retry"})
 ENDS = frozenset({"response.completed", "response.incomplete", "response.cancelled"})
 FAILS = frozenset({"error", "response.failed"})
 
@@ -59,10 +55,7 @@ class ResponsesTap:
     """A `StreamTap`."""
 
     __slots__ = (
-        "_edge",
-        "_fresh",
-        "_held",
-        "_held_bytes",
+        "_blocks",
         "_last",
         "_max",
         "_provider",
@@ -83,48 +76,27 @@ class ResponsesTap:
         self.malformed = 0
         self._provider = provider
         self._max = max_event_bytes
-        self._held: list[bytes] = []  # an event that is not whole yet, in pieces: joined once
-        self._held_bytes = 0
-        self._edge = b""  # its last bytes: half of a blank line, perhaps
-        self._fresh = True
+        self._blocks = SseBlocks(max_event_bytes)
         self._last = b""  # the event that ended the stream
 
     def feed(self, data: bytes) -> bytes:
         """What may go on to the client of what has come.  Raises ProtocolViolation on an event over the limit."""
         if self.terminated or self.error is not None:
             return b""
-        if self._held:
-            if _blank_line.search(self._edge + data) is None:
-                return self._hold(data)
-            data = b"".join((*self._held, data))
-            self._held.clear()
-            self._held_bytes = 0
-        events, rest = _events(data)
-        if rest:
-            self._hold(rest)
-        return b"".join([passed for event in events if (passed := self._pass(event))])
+        return b"".join([passed for event in events_in(self._blocks.feed(data)) if (passed := self._pass(event))])
 
     def close(self) -> tuple[bytes, Ending]:
         """The stream is over.  An event that lacks only its blank line counts; half an event does not."""
         rest = b""
         if not self.terminated and self.error is None:
-            event = b"".join(self._held).rstrip(b"\r\n")
+            event = self._blocks.close().rstrip(b"\r\n")
             malformed = self.malformed
             rest = self._pass(event + b"\n\n") if event else b""
             if not event.endswith(b"}"):
                 self.malformed = malformed  # cut off, not malformed
-        self._held.clear()
         if self.error is not None:
             return rest, Ending.FAILED
         return rest + self._last, Ending.COMPLETE if self.terminated else Ending.CUT
-
-    def _hold(self, data: bytes) -> bytes:
-        self._held_bytes += len(data)
-        if self._held_bytes > self._max:
-            raise EventTooLarge(self._max)
-        self._held.append(data)
-        self._edge = (self._edge + data)[-3:] if len(self._held) > 1 else data[-3:]
-        return b""
 
     def _pass(self, event: bytes) -> bytes:
         """What may pass of one event, which ends with its blank line and may begin with further ones."""
@@ -132,9 +104,9 @@ class ResponsesTap:
             return b""
         if len(event) > self._max:
             raise EventTooLarge(self._max)
-        if self._fresh:
-            self._fresh = False
-            event = event.removeprefix(BOM)
+        if event[:1] in (b"\n", b"\r"):  # they pass whatever becomes of the event: a cut may have parted them from it
+            body = event.lstrip(b"\r\n")
+            return event[: len(event) - len(body)] + (self._pass(body) if body else b"")
         at = event.find(b"data: {")
         if at == 0 or (at > 7 and event.startswith(b"event: ") and event.find(b"\n", 0, at) == at - 1):
             data = event[at + 6 : -2]
@@ -143,7 +115,7 @@ class ResponsesTap:
         return self._pass_odd(event)
 
     def _pass_odd(self, event: bytes) -> bytes:
-        name, data, clean = _fields(event)
+        name, data, clean = read_event(event)
         if data is None:
             return clean
         if data.startswith(b"[DONE]"):
@@ -217,42 +189,3 @@ def _says_something(kind: str, data: bytes) -> bool:
     whole = read_loosely(data)
     item = whole.get("item") if isinstance(whole, dict) else None
     return isinstance(item, dict) and item.get("type") not in (None, "message", "reasoning")
-
-
-def _events(data: bytes) -> tuple[list[bytes], bytes]:
-    """The whole events, each with its blank line, and what is left."""
-    if data.find(b"\r") < 0:
-        *events, rest = data.split(b"\n\n")
-        return [event + b"\n\n" for event in events], rest
-    events, start = [], 0
-    for match in _blank_line.finditer(data):
-        events.append(data[start : match.end()])
-        start = match.end()
-    return events, data[start:]
-
-
-def _fields(event: bytes) -> tuple[bytes, bytes | None, bytes]:
-    """Name and data of an event, None for no data, and the event without what clients choke on."""
-    name, data, kept, is_clean = b"", [], [], True
-    lines = event.splitlines()
-    for line in lines:
-        field, _, value = line.partition(b":")
-        if field in UNWANTED:
-            is_clean = False
-            continue
-        if field == b"data":
-            data.append(value.removeprefix(b" "))
-        elif field == b"event":
-            name = value.removeprefix(b" ")
-        kept.append(line)
-    text = b"\n".join(data).strip(JSON_SPACE)
-    if text:
-        return name, text, event if is_clean else _lines(kept)
-    comments = [line for line in kept if line[:1] == b":"]
-    is_clean = is_clean and not data and not name
-    return b"", None, event if is_clean else _lines(comments)
-
-
-def _lines(lines: list[bytes]) -> bytes:
-    kept = [line + b"\n" for line in lines if line]
-    return b"".join([*kept, b"\n"]) if kept else b""
