@@ -1,4 +1,4 @@
-"""The answers of an upstream that chats and does nothing else: a plugin's dialect begins with these.
+"""The answers of an upstream that chats and does nothing else: every dialect begins with these, a plugin's too.
 
 What is left to write: `encode_chat`, `decode_chat`, `chat_decoder`, and whatever else the upstream can do.
 """
@@ -6,6 +6,7 @@ What is left to write: `encode_chat`, `decode_chat`, `chat_decoder`, and whateve
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
 
 from hoosh.dialects.contract import HeaderList, Outgoing, Passage
 from hoosh.dialects.faults import decode_error
@@ -21,6 +22,10 @@ class SimpleUpstream:
     name = ""
     capabilities: frozenset[Capability] = frozenset({Capability.CHAT, Capability.STREAMING})
     fetches_media = False
+
+    def __init__(self, *, now: Callable[[], float] = time.time) -> None:
+        self.now = now
+        """The one clock: for a Retry-After that is a date."""
 
     def passage(self, call: Call) -> Passage | None:
         return None
@@ -41,7 +46,7 @@ class SimpleUpstream:
         raise UpstreamBroke("The upstream's answer holds no count of tokens.", provider=provider)
 
     def decode_error(self, status: int, retry_after: str | None, body: bytes, *, provider: str) -> UpstreamError:
-        return decode_error(status, retry_after, body, provider=provider, now_s=time.time())
+        return decode_error(status, retry_after, body, provider=provider, now_s=self.now())
 
     def models_request(self) -> Outgoing | None:
         return None

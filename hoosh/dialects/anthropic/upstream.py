@@ -16,8 +16,8 @@ from hoosh.dialects.anthropic.models import read_models
 from hoosh.dialects.anthropic.passage import AnthropicPassage
 from hoosh.dialects.anthropic.wire import MODELS_PATH, SEALED_ABROAD, VERSION
 from hoosh.dialects.contract import HeaderList, Outgoing
-from hoosh.dialects.faults import decode_error
-from hoosh.errors import InvalidRequest, UpstreamBroke, UpstreamError
+from hoosh.dialects.simple import SimpleUpstream
+from hoosh.errors import InvalidRequest, UpstreamBroke
 from hoosh.values import (
     Call,
     CallKind,
@@ -27,7 +27,6 @@ from hoosh.values import (
     EmbeddingRequest,
     Embeddings,
     ModelCard,
-    ModelFacts,
 )
 
 __all__ = ["AnthropicUpstream"]
@@ -48,7 +47,7 @@ CAPABILITIES = frozenset(
 _sealed_abroad = re.compile(SEALED_ABROAD)
 
 
-class AnthropicUpstream:
+class AnthropicUpstream(SimpleUpstream):
     """An `UpstreamDialect`."""
 
     name = "anthropic"
@@ -56,7 +55,7 @@ class AnthropicUpstream:
     fetches_media = True
 
     def __init__(self, *, now: Callable[[], float] = time.time) -> None:
-        self._now = now
+        super().__init__(now=now)
         self._passage = AnthropicPassage()
 
     def passage(self, call: Call) -> AnthropicPassage | None:
@@ -93,17 +92,8 @@ class AnthropicUpstream:
     def decode_token_count(self, body: bytes, *, provider: str) -> int:
         return read_token_count(body, provider=provider)
 
-    def decode_error(self, status: int, retry_after: str | None, body: bytes, *, provider: str) -> UpstreamError:
-        return decode_error(status, retry_after, body, provider=provider, now_s=self._now())
-
     def models_request(self) -> Outgoing | None:
         return Outgoing(MODELS_PATH, method="GET", headers=((b"anthropic-version", VERSION),))
 
     def read_models(self, body: bytes, *, default_owner: str) -> list[ModelCard]:
         return read_models(body, default_owner=default_owner)
-
-    def facts_request(self, card: ModelCard) -> Outgoing | None:
-        return None
-
-    def read_facts(self, body: bytes) -> ModelFacts:
-        return ModelFacts()

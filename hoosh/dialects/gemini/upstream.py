@@ -5,15 +5,13 @@ Pure: the one clock, for a Retry-After that is a date, comes in with the constru
 
 from __future__ import annotations
 
-import time
-from collections.abc import Callable
-
-from hoosh.dialects.contract import HeaderList, Outgoing, Passage, StreamDecoder
+from hoosh.dialects.contract import HeaderList, Outgoing, StreamDecoder
 from hoosh.dialects.gemini import chat_body, decoder, embeddings, errors
 from hoosh.dialects.gemini.models import MODELS, read_models
 from hoosh.dialects.gemini.wire import loads
+from hoosh.dialects.simple import SimpleUpstream
 from hoosh.errors import UpstreamBroke, UpstreamError
-from hoosh.values import Call, Capability, ChatReply, ChatRequest, EmbeddingRequest, Embeddings, ModelCard, ModelFacts
+from hoosh.values import Capability, ChatReply, ChatRequest, EmbeddingRequest, Embeddings, ModelCard
 
 __all__ = ["GeminiUpstream"]
 
@@ -32,18 +30,12 @@ CAPABILITIES = frozenset(
 )
 
 
-class GeminiUpstream:
+class GeminiUpstream(SimpleUpstream):
     """An `UpstreamDialect`.  Nobody speaks it to us, so every call is translated."""
 
     name = "gemini"
     capabilities: frozenset[Capability] = CAPABILITIES
     fetches_media = False
-
-    def __init__(self, *, now: Callable[[], float] = time.time) -> None:
-        self._now = now
-
-    def passage(self, call: Call) -> Passage | None:
-        return None
 
     def auth(self, key: str) -> HeaderList:
         return [(b"x-goog-api-key", key.encode("latin-1"))]
@@ -78,16 +70,10 @@ class GeminiUpstream:
         return total
 
     def decode_error(self, status: int, retry_after: str | None, body: bytes, *, provider: str) -> UpstreamError:
-        return errors.decode_error(status, retry_after, body, provider=provider, now_s=self._now())
+        return errors.decode_error(status, retry_after, body, provider=provider, now_s=self.now())
 
     def models_request(self) -> Outgoing:
         return MODELS
 
     def read_models(self, body: bytes, *, default_owner: str) -> list[ModelCard]:
         return read_models(body)
-
-    def facts_request(self, card: ModelCard) -> Outgoing | None:
-        return None
-
-    def read_facts(self, body: bytes) -> ModelFacts:
-        return ModelFacts()

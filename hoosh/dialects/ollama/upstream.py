@@ -5,22 +5,21 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 
-from hoosh.dialects.contract import HeaderList, Outgoing
-from hoosh.dialects.faults import decode_error
+from hoosh.dialects.contract import Outgoing
 from hoosh.dialects.ollama.chat_body import encode_chat
 from hoosh.dialects.ollama.decoder import OllamaDecoder, decode_chat
 from hoosh.dialects.ollama.embeddings import decode_embeddings, encode_embeddings
 from hoosh.dialects.ollama.models import read_models, read_show, show_request
 from hoosh.dialects.ollama.passage import PATHS, OllamaPassage
 from hoosh.dialects.ollama.wire import TAGS_PATH
-from hoosh.errors import UpstreamBroke, UpstreamError
+from hoosh.dialects.simple import SimpleUpstream
 from hoosh.values import Call, Capability, ChatReply, ChatRequest, EmbeddingRequest, Embeddings, ModelCard, ModelFacts
 
 __all__ = ["OllamaUpstream"]
 
 
-class OllamaUpstream:
-    """An `UpstreamDialect`.  The one clock, for a Retry-After that is a date, comes in with the constructor."""
+class OllamaUpstream(SimpleUpstream):
+    """An `UpstreamDialect`.  Its key is asked for by Ollama's cloud and by proxies; a local server does not look."""
 
     name = "ollama"
     capabilities = frozenset(
@@ -37,15 +36,11 @@ class OllamaUpstream:
     fetches_media = False
 
     def __init__(self, *, now: Callable[[], float] = time.time) -> None:
-        self._now = now
+        super().__init__(now=now)
         self._passage = OllamaPassage()
 
     def passage(self, call: Call) -> OllamaPassage | None:
         return self._passage if call.language == "ollama" and call.kind in PATHS else None
-
-    def auth(self, key: str) -> HeaderList:
-        """Asked for by Ollama's cloud and by proxies; a local server does not look."""
-        return [(b"authorization", b"Bearer " + key.encode("latin-1"))]
 
     def encode_chat(self, request: ChatRequest, *, model: str) -> Outgoing:
         return encode_chat(request, model=model)
@@ -61,15 +56,6 @@ class OllamaUpstream:
 
     def decode_embeddings(self, body: bytes, *, provider: str) -> Embeddings:
         return decode_embeddings(body, provider=provider)
-
-    def encode_token_count(self, request: ChatRequest, *, model: str) -> Outgoing | None:
-        return None
-
-    def decode_token_count(self, body: bytes, *, provider: str) -> int:
-        raise UpstreamBroke("Ollama does not count tokens.", provider=provider)
-
-    def decode_error(self, status: int, retry_after: str | None, body: bytes, *, provider: str) -> UpstreamError:
-        return decode_error(status, retry_after, body, provider=provider, now_s=self._now())
 
     def models_request(self) -> Outgoing | None:
         return Outgoing(TAGS_PATH, method="GET")

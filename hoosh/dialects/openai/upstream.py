@@ -10,8 +10,7 @@ from collections.abc import Callable
 
 import msgspec
 
-from hoosh.dialects.contract import HeaderList, Outgoing, Passage, StreamDecoder
-from hoosh.dialects.faults import decode_error
+from hoosh.dialects.contract import Outgoing, Passage, StreamDecoder
 from hoosh.dialects.openai.chat_answer import read_chat_reply
 from hoosh.dialects.openai.chat_body import chat_body
 from hoosh.dialects.openai.decoder import OpenAIDecoder
@@ -21,7 +20,7 @@ from hoosh.dialects.openai.history import lacking
 from hoosh.dialects.openai.models import read_model_list
 from hoosh.dialects.openai.passage import OpenAIPassage
 from hoosh.dialects.openai.wire import CHAT_PATH, EMBEDDING_PATH
-from hoosh.errors import UpstreamBroke, UpstreamError
+from hoosh.dialects.simple import SimpleUpstream
 from hoosh.values import (
     Call,
     Capability,
@@ -30,13 +29,12 @@ from hoosh.values import (
     EmbeddingRequest,
     Embeddings,
     ModelCard,
-    ModelFacts,
 )
 
 __all__ = ["OpenAIUpstream"]
 
 
-class OpenAIUpstream:
+class OpenAIUpstream(SimpleUpstream):
     """An `UpstreamDialect` for OpenAI and every vendor that differs from it by `quirks` only.
 
     `responses` makes the passage for clients of the Responses API: another dialect's, so it is handed in.
@@ -52,9 +50,9 @@ class OpenAIUpstream:
         responses: Callable[[], Passage] | None = None,
         now: Callable[[], float] = time.time,
     ) -> None:
+        super().__init__(now=now)
         self.quirks = quirks
         self.capabilities: frozenset[Capability] = frozenset(Capability) - quirks.cannot
-        self._now = now
         self._passage = OpenAIPassage(quirks)
         self._make_responses = responses if quirks.responses else None
 
@@ -64,9 +62,6 @@ class OpenAIUpstream:
         if call.language == "responses" and self._make_responses is not None:
             return self._make_responses()
         return None
-
-    def auth(self, key: str) -> HeaderList:
-        return [(b"authorization", b"Bearer " + key.encode("latin-1"))]
 
     def encode_chat(self, request: ChatRequest, *, model: str) -> Outgoing:
         body = chat_body(request, model=model, quirks=self.quirks)
@@ -87,23 +82,8 @@ class OpenAIUpstream:
     def decode_embeddings(self, body: bytes, *, provider: str) -> Embeddings:
         return read_embeddings(body, provider=provider)
 
-    def encode_token_count(self, request: ChatRequest, *, model: str) -> Outgoing | None:
-        return None
-
-    def decode_token_count(self, body: bytes, *, provider: str) -> int:
-        raise UpstreamBroke("This upstream counts no tokens.", provider=provider)
-
-    def decode_error(self, status: int, retry_after: str | None, body: bytes, *, provider: str) -> UpstreamError:
-        return decode_error(status, retry_after, body, provider=provider, now_s=self._now())
-
     def models_request(self) -> Outgoing | None:
         return Outgoing("/v1/models", method="GET")
 
     def read_models(self, body: bytes, *, default_owner: str) -> list[ModelCard]:
         return read_model_list(body, default_owner=default_owner)
-
-    def facts_request(self, card: ModelCard) -> Outgoing | None:
-        return None
-
-    def read_facts(self, body: bytes) -> ModelFacts:
-        return ModelFacts()
