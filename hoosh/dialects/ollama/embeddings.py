@@ -11,9 +11,9 @@ import msgspec
 from msgspec import Struct
 
 from hoosh.dialects.contract import Outgoing
-from hoosh.dialects.loose_json import UNREADABLE, read_count
+from hoosh.dialects.loose_json import read_count
 from hoosh.dialects.ollama.chat_answer import line_error
-from hoosh.dialects.ollama.wire import EMBED_PATH, clean_up
+from hoosh.dialects.ollama.wire import EMBED_PATH, read_as
 from hoosh.errors import InvalidRequest, UpstreamBroke
 from hoosh.values import EmbeddingRequest, Embeddings, Usage
 
@@ -47,7 +47,7 @@ def encode_embeddings(request: EmbeddingRequest, *, model: str) -> Outgoing:
 
 def decode_embeddings(body: bytes, *, provider: str) -> Embeddings:
     """Raises UpstreamError where a 200 holds an error, UpstreamBroke where it holds no vectors."""
-    told = _read(body)
+    told = read_as(_decode, body)
     if told is not None and told.error:
         raise line_error(told.error, provider=provider)
     if told is None or (told.embeddings is None and told.embedding is None):
@@ -57,14 +57,3 @@ def decode_embeddings(body: bytes, *, provider: str) -> Embeddings:
     tokens = read_count(told.prompt_eval_count)
     model = told.model if isinstance(told.model, str) else ""
     return Embeddings(vectors, model, Usage(tokens) if tokens else None)
-
-
-def _read(body: bytes) -> Embedded | None:
-    try:
-        return _decode(body)
-    except UNREADABLE:
-        pass
-    try:
-        return _decode(clean_up(body))
-    except UNREADABLE:
-        return None

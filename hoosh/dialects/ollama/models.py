@@ -13,8 +13,7 @@ import msgspec
 from msgspec import Struct
 
 from hoosh.dialects.contract import Outgoing
-from hoosh.dialects.loose_json import UNREADABLE
-from hoosh.dialects.ollama.wire import SHOW_PATH, clean_up
+from hoosh.dialects.ollama.wire import SHOW_PATH, read_as
 from hoosh.values import Capability, ModelCard, ModelFacts
 
 __all__ = ["read_models", "read_show", "show_request"]
@@ -56,25 +55,14 @@ def read_show(body: bytes) -> ModelFacts:
 
     `context_tokens` is what the model was made for; a server with a smaller `num_ctx` cuts the prompt sooner.
     """
-    try:
-        shown = _decode_shown(body)
-    except UNREADABLE:
-        try:
-            shown = _decode_shown(clean_up(body))
-        except UNREADABLE:
-            return ModelFacts()
-    return _facts(shown.capabilities, _context_tokens(shown.model_info))
+    shown = read_as(_decode_shown, body)
+    return ModelFacts() if shown is None else _facts(shown.capabilities, _context_tokens(shown.model_info))
 
 
 def read_models(body: bytes, *, default_owner: str) -> list[ModelCard]:
     """What does not read as a list is an empty one.  A model is owned by its namespace."""
-    try:
-        listed = _decode_tags(body).models
-    except UNREADABLE:
-        try:
-            listed = _decode_tags(clean_up(body)).models
-        except UNREADABLE:
-            listed = None
+    tags = read_as(_decode_tags, body)
+    listed = None if tags is None else tags.models
     cards = [_card(model, default_owner) for model in listed or () if isinstance(model, dict)]
     return [card for card in cards if card.id]
 

@@ -12,7 +12,6 @@ from msgspec import Raw, Struct
 from msgspec.structs import replace
 
 from hoosh.dialects.contract import Outgoing, Stamp, WholeReply
-from hoosh.dialects.loose_json import UNREADABLE
 from hoosh.dialects.ollama.chat_answer import line_error
 from hoosh.dialects.ollama.tap import OllamaTap
 from hoosh.dialects.ollama.wire import (
@@ -20,8 +19,8 @@ from hoosh.dialects.ollama.wire import (
     EMBED_PATH,
     GENERATE_PATH,
     LEGACY_EMBED_PATH,
-    clean_up,
     is_legacy_embedding,
+    read_as,
     usage_of,
 )
 from hoosh.errors import UpstreamBroke
@@ -73,7 +72,7 @@ class OllamaPassage:
         return Outgoing(path, msgspec.json.encode(fields))
 
     def read_reply(self, call: Call, body: bytes, stamp: Stamp, *, provider: str) -> WholeReply:
-        reply = _read(body)
+        reply = read_as(_decode, body)
         if reply is None:
             raise UpstreamBroke("The upstream's answer is not a JSON object.", provider=provider)
         if reply.error:
@@ -93,17 +92,6 @@ class OllamaPassage:
         if b"\n" in line:
             line = msgspec.json.format(line, indent=-1)
         return replace(whole, body=line + b"\n")
-
-
-def _read(body: bytes) -> Whole | None:
-    try:
-        return _decode(body)
-    except UNREADABLE:
-        pass
-    try:
-        return _decode(clean_up(body))
-    except UNREADABLE:
-        return None
 
 
 def _word(value: object) -> str | None:

@@ -13,9 +13,9 @@ Source: wire notes 2.9 and 2.17; Ollama's API documentation and Modelfile refere
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
-from typing import Any, ClassVar
+from typing import Any, ClassVar, TypeVar
 
 import msgspec
 from msgspec import Raw, Struct
@@ -25,8 +25,10 @@ from hoosh.values import Extension, Usage
 
 __all__ = ["CHAT_PATH", "EMBED_PATH", "GENERATE_PATH", "LEGACY_EMBED_PATH", "SHOW_PATH", "TAGS_PATH"]
 __all__ += ["Line", "ModelOptions", "OllamaExtension", "Said", "WireCall"]
-__all__ += ["clean_up", "is_legacy_embedding", "read_line", "read_usage", "timestamp"]
+__all__ += ["clean_up", "is_legacy_embedding", "read_as", "read_line", "read_usage", "timestamp"]
 __all__ += ["usage_of"]
+
+T = TypeVar("T")
 
 CHAT_PATH = "/api/chat"
 GENERATE_PATH = "/api/generate"
@@ -83,12 +85,17 @@ _decode_line = msgspec.json.Decoder(Line).decode
 
 def read_line(line: bytes) -> Line | None:
     """One line; None when it is not an object of this dialect."""
+    return read_as(_decode_line, line)
+
+
+def read_as(decode: Callable[[bytes], T], data: bytes) -> T | None:
+    """What `decode` makes of `data`, as it is or cleaned up; None where it makes nothing of either."""
     try:
-        return _decode_line(line)
+        return decode(data)
     except UNREADABLE:
         pass
     try:
-        return _decode_line(clean_up(line))
+        return decode(clean_up(data))
     except UNREADABLE:
         return None
 
