@@ -99,17 +99,22 @@ async def test_engines_that_share_a_port_are_told_apart(autojump_clock, port, up
         assert [provider.name for provider in house.gateway.providers()] == ["echo", *([name] if name else [])]
 
 
+async def go_away(house: MemoryHouse, address: str) -> None:
+    """The engine at `address` ends, and so many rounds pass that it is forgotten."""
+    house.network.stop(address)
+    for wire in house.network.open:
+        if wire.peer != "gateway:80":
+            wire.reset()
+    await trio.sleep(EVERY_S * (MISSES + 8))
+
+
 async def test_another_engine_may_come_to_the_port_of_one_that_has_gone(autojump_clock):
     piper = answering({"/voices": json_reply({"amy": {}})})
     async with memory_house(LOOKING) as house:
         house.network.listen("127.0.0.1:5000", piper.serve_wire)
         await trio.sleep(EVERY_S * 2)
         assert "piper" in await ids(house)
-        house.network.stop("127.0.0.1:5000")
-        for wire in house.network.open:
-            if wire.peer != "gateway:80":
-                wire.reset()
-        await trio.sleep(EVERY_S * (MISSES + 8))
+        await go_away(house, "127.0.0.1:5000")
         assert await ids(house) == ["echo"]
         house.network.listen("127.0.0.1:5000", engine("llama-3").serve_wire)
         await trio.sleep(EVERY_S * 2)
@@ -122,11 +127,7 @@ async def test_an_engine_that_is_gone_is_forgotten_after_a_few_rounds_and_found_
         house.network.listen("127.0.0.1:1234", lmstudio.serve_wire)
         await trio.sleep(EVERY_S * 2)
         assert "gemma3" in await ids(house)
-        house.network.stop("127.0.0.1:1234")
-        for wire in house.network.open:
-            if wire.peer != "gateway:80":
-                wire.reset()
-        await trio.sleep(EVERY_S * (MISSES + 8))
+        await go_away(house, "127.0.0.1:1234")
         assert "gemma3" not in await ids(house)
         assert (await house.post(CHAT, {**ASK, "model": "gemma3"}))[0] == 404
         house.network.listen("127.0.0.1:1234", lmstudio.serve_wire)
@@ -225,10 +226,6 @@ async def test_no_route_is_left_to_an_engine_that_has_been_let_go(autojump_clock
         house.network.listen("127.0.0.1:5000", answering({"/voices": json_reply({"amy": {}})}).serve_wire)
         await trio.sleep(EVERY_S * 2)
         assert "piper" in await ids(house)
-        house.network.stop("127.0.0.1:5000")
-        for wire in house.network.open:
-            if wire.peer != "gateway:80":
-                wire.reset()
-        await trio.sleep(EVERY_S * (MISSES + 8))
+        await go_away(house, "127.0.0.1:5000")
         assert await ids(house) == ["echo"]
     assert nobodys == []
