@@ -259,18 +259,21 @@ async def _run_until_signal(config: Config, config_path: Path | None) -> int:
 
 
 async def _greet(house: House, config_path: Path | None) -> None:
-    """Print the start screen once it is known what is there."""
+    """Print the start screen once it is known what is there.  A house that cannot be introduced serves all the same."""
     gateway = house.gateway
-    models = await gateway.models()
-    screen = start_screen(
-        house.config,
-        version=gateway.version,
-        address=house.address,
-        config_path=config_path,
-        providers=gateway.providers(),
-        models=models,
-    )
-    print(screen, flush=True)
+    try:
+        models = await gateway.models()
+        screen = start_screen(
+            house.config,
+            version=gateway.version,
+            address=house.address,
+            config_path=config_path,
+            providers=gateway.providers(),
+            models=models,
+        )
+        print(screen, flush=True)
+    except Exception as bug:
+        gateway.log.error("start screen not shown", error=f"{type(bug).__name__}: {bug}")
 
 
 async def _freeze_what_stays(house: House) -> None:

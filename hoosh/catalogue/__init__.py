@@ -1,6 +1,13 @@
 """What is known by name: provider types and models; prices and devices later.  Data and look-up, no waiting."""
 
-from hoosh.catalogue.models import CATALOGUE_FILE, CatalogueModel, catalogue_models, merge_facts, model_facts
+from hoosh.catalogue.models import (
+    CATALOGUE_FILE,
+    CatalogueModel,
+    catalogue_models,
+    load_models,
+    merge_facts,
+    model_facts,
+)
 from hoosh.catalogue.providers import (
     PROVIDER_TYPES,
     ProviderType,
@@ -23,6 +30,7 @@ __all__ = [
     "find_provider_type",
     "is_sign_of",
     "keys_in",
+    "load_models",
     "local_ports",
     "merge_facts",
     "model_facts",

@@ -27,7 +27,7 @@ from msgspec.structs import replace
 
 from hoosh.values import Capability, ModelFacts
 
-__all__ = ["CATALOGUE_FILE", "CatalogueModel", "catalogue_models", "merge_facts", "model_facts"]
+__all__ = ["CATALOGUE_FILE", "CatalogueModel", "catalogue_models", "load_models", "merge_facts", "model_facts"]
 
 CATALOGUE_FILE = Path(__file__).with_name("models.json")
 REMEMBERED = 4096
@@ -79,6 +79,11 @@ class _Index(Struct, frozen=True):
 def catalogue_models() -> tuple[CatalogueModel, ...]:
     """Everything the catalogue knows, by vendor."""
     return _index().models
+
+
+def load_models() -> None:
+    """Read the file now, once for all: later there may be no file left to open.  Raises OSError."""
+    _index()
 
 
 @lru_cache(maxsize=REMEMBERED)

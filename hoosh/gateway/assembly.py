@@ -17,6 +17,7 @@ from urllib.parse import urlsplit
 import trio
 
 import hoosh
+from hoosh.catalogue import load_models
 from hoosh.config import Config, Http2, Provider, environment_providers
 from hoosh.dialects.contract import UpstreamDialect
 from hoosh.dialects.registry import upstream_dialect
@@ -104,6 +105,7 @@ class OpenGateway:
 
 def build_gateway(config: Config, *, environ: Mapping[str, str], dialer: Dialer) -> Gateway:
     """Everything, wired, with nothing running yet.  Raises ConfigError for what only shows when it is built."""
+    load_models()
     fleet = Fleet()
     routes: dict[str, Route] = {}
     providers = [p for p in config.providers if p.enabled]

@@ -284,7 +284,7 @@ def test_more_clients_than_files_wait_their_turn_and_the_house_recovers(
     gateway = start_gateway(config_text(upstream.url, port), port=port, argv=["bash", "-c", serve])
     crowd = [socket.create_connection(("127.0.0.1", port)) for _ in range(100)]
     try:
-        wait_until(lambda: gateway.open_files() == 64, "there are no files left")
+        gateway.wait_for(lambda: gateway.open_files() == 64, "there are no files left")
     finally:
         for sock in crowd:
             sock.close()
