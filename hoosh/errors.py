@@ -3,13 +3,17 @@
     HooshError
     ├── InvalidRequest          the caller's fault: changing the request would help
     │   ├── BodyTooLarge  RequestTimeout  UnsupportedMedia  NoRoute  NoSuchPath  MethodNotAllowed
+    │   ├── UnknownPool  NoSuchEntry  PriceUnknown
     │   └── Unauthenticated  Forbidden
     ├── Refused                 ours: the request is fine, but not now
-    │   └── Unavailable         nobody healthy to ask, or the house is closing
+    │   ├── Unavailable         nobody healthy to ask, or the house is closing
+    │   ├── RateLimited         too many requests or tokens a minute, or too many at once
+    │   └── BudgetExceeded      the pool cannot pay; MoneySpent where it holds money
     ├── UpstreamError           the upstream's fault, or its verdict on the request
     │   └── UpstreamBroke  UpstreamTimeout
     ├── TransportError          a connection failed; the gateway turns it into an UpstreamError
     │   └── ConnectFailed  ConnectionBroke  TransportTimeout  ResponseTooLarge  ProtocolViolation
+    ├── StorageError            the store cannot be opened, read or written; says what to do
     └── ConfigError             the configuration cannot be used; lists every mistake
 
 `str(error)` is safe to show to a client: it holds no upstream URL, no key and no stack.
@@ -21,6 +25,7 @@ from collections.abc import Sequence
 
 __all__ = [
     "BodyTooLarge",
+    "BudgetExceeded",
     "ConfigError",
     "ConnectFailed",
     "ConnectionBroke",
@@ -28,16 +33,22 @@ __all__ = [
     "HooshError",
     "InvalidRequest",
     "MethodNotAllowed",
+    "MoneySpent",
     "NoRoute",
+    "NoSuchEntry",
     "NoSuchPath",
+    "PriceUnknown",
     "ProtocolViolation",
+    "RateLimited",
     "Refused",
     "RequestTimeout",
     "ResponseTooLarge",
+    "StorageError",
     "TransportError",
     "TransportTimeout",
     "Unauthenticated",
     "Unavailable",
+    "UnknownPool",
     "UnsupportedMedia",
     "UpstreamBroke",
     "UpstreamError",
@@ -114,6 +125,36 @@ class MethodNotAllowed(InvalidRequest):
         self.allowed = tuple(allowed)
 
 
+class UnknownPool(InvalidRequest):
+    """No pool of this name is configured."""
+
+    code = "unknown_pool"
+
+    def __init__(self, pool: str) -> None:
+        super().__init__(f"There is no budget pool `{pool[:200]}`.", param="pool")
+        self.pool = pool
+
+
+class NoSuchEntry(InvalidRequest):
+    """What the request names by an id is not there, or is somebody else's."""
+
+    code = "not_found"
+
+
+class PriceUnknown(InvalidRequest):
+    """A pool of money cannot pay for a model whose price nobody knows."""
+
+    code = "price_unknown"
+
+    def __init__(self, model: str, pool: str) -> None:
+        super().__init__(
+            f"The price of the model `{model[:200]}` is not known, so the budget `{pool}` cannot pay for it; "
+            "the owner of this gateway can add it to [[prices]].",
+            param="model",
+        )
+        self.model, self.pool = model, pool
+
+
 class Unauthenticated(InvalidRequest):
     """No key, or one we do not know."""
 
@@ -142,6 +183,38 @@ class Unavailable(Refused):
     """Nobody can serve this now: every upstream is down, or the gateway is shutting down."""
 
     code = "service_unavailable"
+
+
+class RateLimited(Refused):
+    """A limit a minute, or of requests at once, is reached.
+
+    `scope` is what the limit belongs to (`key`, `provider`, `model`), `name` whose it is, `what` one of `requests`,
+    `tokens`, `concurrent`.
+    """
+
+    def __init__(self, message: str, *, scope: str, name: str, what: str, retry_after_s: float | None) -> None:
+        super().__init__(message, retry_after_s=retry_after_s)
+        self.scope, self.name, self.what = scope, name, what
+
+
+class BudgetExceeded(Refused):
+    """The pool has less left than is asked for.  `asked` and `free` are in the pool's unit."""
+
+    code = "budget_exceeded"
+
+    def __init__(self, pool: str, *, asked: int, free: int, retry_after_s: float | None = None) -> None:
+        super().__init__(self._words(pool, asked, free), retry_after_s=retry_after_s)
+        self.pool, self.asked, self.free = pool, asked, free
+
+    def _words(self, pool: str, asked: int, free: int) -> str:
+        return f"The budget `{pool}` has {free} tokens left; this request may need {asked}."
+
+
+class MoneySpent(BudgetExceeded):
+    """The same of a pool of money (micro-USD)."""
+
+    def _words(self, pool: str, asked: int, free: int) -> str:
+        return f"The budget `{pool}` has {free / 1e6:.6f} USD left; this request may cost {asked / 1e6:.6f} USD."
 
 
 class UpstreamError(HooshError):
@@ -228,6 +301,12 @@ class ResponseTooLarge(TransportError):
 
 class ProtocolViolation(TransportError):
     """The peer sent bytes that are not the protocol it speaks."""
+
+
+class StorageError(HooshError):
+    """The store cannot be opened, read or written.  The text says what is wrong and what to do about it."""
+
+    code = "storage_error"
 
 
 class ConfigError(HooshError):

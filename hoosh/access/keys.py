@@ -15,8 +15,9 @@ import hmac
 import re
 from collections.abc import Iterable
 from fnmatch import fnmatchcase
+from typing import Annotated, Literal
 
-from msgspec import Struct, field
+from msgspec import Meta, Struct, field
 
 from hoosh.errors import Forbidden, Unauthenticated
 from hoosh.values.caller import ANONYMOUS, SCOPES, Caller
@@ -34,6 +35,14 @@ class Key(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     key: Secret
     scopes: tuple[str, ...] = tuple(sorted(SCOPES))
     models: tuple[str, ...] = ()
+    pool: str | None = None
+    """The budget pool that pays for its requests, and the only one they may name."""
+    rpm: Annotated[int, Meta(ge=1)] | None = None
+    tpm: Annotated[int, Meta(ge=1)] | None = None
+    max_concurrent: Annotated[int, Meta(ge=1)] | None = None
+    priority: Literal["critical", "high", "normal", "low", "background"] = "normal"
+    privacy: Literal["any", "local"] = "any"
+    """`local`: its requests never leave the owner's own machines."""
     expires_s: float | None = field(default=None, name="expires")
 
 
@@ -59,7 +68,9 @@ class KeyRing:
         self._entries: dict[bytes, _Entry] = {}
         for key in keys:
             digest = digest_of(key.key)
-            caller = Caller(key.name, frozenset(key.scopes), key.models)
+            scopes = frozenset(key.scopes)
+            local = key.privacy == "local"
+            caller = Caller(key.name, scopes, key.models, key.pool, priority=key.priority, local_only=local)
             self._entries[digest] = _Entry(digest, caller, key.expires_s)
 
     def __len__(self) -> int:

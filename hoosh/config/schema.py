@@ -13,25 +13,37 @@ from msgspec import Meta, Struct
 from msgspec.structs import force_setattr
 
 from hoosh.access import Key
+from hoosh.admission import Limits
+from hoosh.audit import Audit
+from hoosh.budget import Budget
+from hoosh.cache import Cache
 from hoosh.catalogue import ProviderType
 from hoosh.config.address import is_loopback_host, is_loopback_url, plain_base_url, same_address
 from hoosh.config.kinds import kind_named
+from hoosh.cost import PriceOverride
 from hoosh.errors import ConfigError
+from hoosh.storage.settings import Storage
 from hoosh.values import Capability, ModelFacts
 from hoosh.values.secret import Secret
 
 __all__ = [
     "Alias",
+    "Audit",
     "Auth",
+    "Budget",
+    "Cache",
     "Config",
     "Discovery",
     "Http2",
     "Key",
+    "Limits",
     "Logging",
     "Origin",
+    "PriceOverride",
     "Provider",
     "Seconds",
     "Server",
+    "Storage",
     "Timeouts",
 ]
 
@@ -118,6 +130,10 @@ class Provider(_Section, frozen=True):
     headers: dict[str, Secret] = {}
     """Sent with every request to this provider.  Values may hold keys."""
     max_connections: Count = 10_000
+    rate_limit_rpm: Count | None = None
+    """Requests to it in any 60 seconds."""
+    tpm: Count | None = None
+    max_concurrent: Count | None = None
     origin: Origin = Origin.CONFIG
 
     def __post_init__(self) -> None:
@@ -189,6 +205,12 @@ class Config(_Section, frozen=True):
     auth: Auth = Auth()
     providers: tuple[Provider, ...] = ()
     models: tuple[Alias, ...] = ()
+    budgets: tuple[Budget, ...] = ()
+    limits: Limits = Limits()
+    prices: tuple[PriceOverride, ...] = ()
+    cache: Cache = Cache()
+    audit: Audit = Audit()
+    storage: Storage = Storage()
     discovery: Discovery = Discovery()
     logging: Logging = Logging()
 

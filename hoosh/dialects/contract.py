@@ -17,7 +17,7 @@ docs/dialects.md, and changes nothing about the answer.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from enum import StrEnum
 from typing import Protocol
 
@@ -88,6 +88,9 @@ class Stamp(Struct, frozen=True):
     """As the upstream was asked; an encoder prefers what the reply says."""
     created_s: int
     """Unix time."""
+    cost_of: Callable[[Usage], int | None] | None = None
+    """Micro-USD of a reply with this usage, None where no price is known.  OpenAI's, Responses' and Anthropic's answers
+    then say `usage.cost_usd`, which those of OpenAI and Anthropic do not know, and their clients leave alone."""
 
 
 class ErrorFacts(Struct, frozen=True):
@@ -129,7 +132,7 @@ class StreamTap(Protocol):
 
     @property
     def chunks(self) -> int:
-        """Events passed on so far."""
+        """Pieces of the answer passed on so far: events from the first one with content on."""
         ...
 
     @property
@@ -149,6 +152,15 @@ class StreamTap(Protocol):
 
     def close(self) -> tuple[bytes, Ending]:
         """The upstream's body is over: what is left to pass on, and the verdict.  Call once."""
+        ...
+
+    def finish_early(self, usage: Usage) -> bytes | None:
+        """What completes the client's stream here and now, as if a limit of tokens had been reached: finish reason
+        `length`, `usage` where the client is to be told, open blocks closed, without the dialect's `terminator`.
+
+        For a budget that has run dry.  None where it cannot be completed: then the client is told an error.  Called
+        once at most, instead of `close`; nothing else is called after it.
+        """
         ...
 
 

@@ -59,12 +59,14 @@ from hoosh.values.reply import (
     UsageReported,
 )
 from hoosh.values.secret import Secret
+from hoosh.values.settlement import DEFAULT_POOL, Settlement
 from hoosh.values.upstream import Capability, ModelCard, ModelFacts, ProviderState
 from hoosh.values.usage import Usage
 
 __all__ = [
     "ANONYMOUS",
     "AUTO",
+    "DEFAULT_POOL",
     "Annotation",
     "AudioPart",
     "CacheMark",
@@ -113,6 +115,7 @@ __all__ = [
     "Sampling",
     "SchemaFormat",
     "Secret",
+    "Settlement",
     "Source",
     "SpeechRequest",
     "TextDelta",

@@ -1,4 +1,4 @@
-"""The one account of a finished request: log line, metrics and (later) ledger, cost and audit all read this."""
+"""The one account of a finished request: log line, metrics and audit read this."""
 
 from __future__ import annotations
 
@@ -48,6 +48,12 @@ class Record(Struct, frozen=True):
     stream: bool = False
     attempts: int = 0
     usage: Usage | None = None
+    pool: str | None = None
+    charge: int = 0
+    """What the pool has paid, in its unit."""
+    cost_micro_usd: int | None = None
+    cache: str = "bypass"
+    """As the header `x-hoosh-cache` said."""
     chunks: int = 0
     sent_bytes: int = 0
     error_code: str | None = None

@@ -1,0 +1,5 @@
+"""May it start now?"""
+
+from hoosh.admission.settings import Limits, ModelLimits, Rates
+
+__all__ = ["Limits", "ModelLimits", "Rates"]

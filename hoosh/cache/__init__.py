@@ -1,0 +1,5 @@
+"""Was it answered before?"""
+
+from hoosh.cache.settings import Cache
+
+__all__ = ["Cache"]

@@ -1,0 +1,29 @@
+"""`[[prices]]`."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from msgspec import Meta, Struct
+
+__all__ = ["PriceOverride"]
+
+Usd = Annotated[float, Meta(ge=0)]
+
+
+class PriceOverride(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """What the owner knows better than the catalogue.  USD for a million tokens; the first that matches counts."""
+
+    model: Annotated[str, Meta(min_length=1)]
+    """A glob of names as the provider has them."""
+    provider: str | None = None
+    """A provider's name; None is every one."""
+    input: Usd
+    output: Usd = 0.0
+    cached_input: Usd | None = None
+    """None: as other input."""
+    cache_write: Usd | None = None
+    audio_input: Usd | None = None
+    audio_output: Usd | None = None
+    request: Usd = 0.0
+    """USD for each request."""
