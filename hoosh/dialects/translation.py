@@ -122,3 +122,6 @@ class _TranslatedStream:
         if ending is Ending.COMPLETE:
             rest += self._encoder.finish()
         return rest, ending
+
+    def finish_early(self, usage: Usage) -> bytes | None:
+        return None

@@ -88,6 +88,9 @@ class AnthropicTap:
             return rest, Ending.FAILED
         return rest, Ending.COMPLETE if self.terminated or self._ended else Ending.CUT
 
+    def finish_early(self, usage: Usage) -> bytes | None:
+        return None
+
     def _is_plain(self, block: bytes) -> bool:
         """Every event of the block is a delta to be passed on; then it is counted.  False changes nothing."""
         deltas = deltas_in(block) if len(block) <= self._blocks.max_event_bytes else None

@@ -120,6 +120,10 @@ class TranscriptTap:
             return rest, Ending.FAILED
         return rest, Ending.COMPLETE if self._done or self.terminated else Ending.CUT
 
+    def finish_early(self, usage: Usage) -> bytes | None:
+        """A transcript has no word for one that is not whole."""
+        return None
+
     def _told(self, events: list[ServerSentEvent]) -> bytes:
         told: list[bytes] = []
         for event in events:

@@ -71,6 +71,9 @@ class OllamaTap:
             return passed, Ending.FAILED
         return passed, Ending.COMPLETE if self.terminated else Ending.CUT
 
+    def finish_early(self, usage: Usage) -> bytes | None:
+        return None
+
     def _is_plain(self, block: bytes) -> bool:
         """Every line of the block is to be passed on as it is; then it is counted.  False changes nothing."""
         count = is_regular(block)

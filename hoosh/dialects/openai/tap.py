@@ -139,6 +139,9 @@ class OpenAITap:
                 self.malformed = malformed  # cut off, not malformed
         return rest, self._verdict()
 
+    def finish_early(self, usage: Usage) -> bytes | None:
+        return None
+
     def _verdict(self) -> Ending:
         if self.error is not None:
             return Ending.FAILED

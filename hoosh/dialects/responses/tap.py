@@ -98,6 +98,9 @@ class ResponsesTap:
             return rest, Ending.FAILED
         return rest + self._last, Ending.COMPLETE if self.terminated else Ending.CUT
 
+    def finish_early(self, usage: Usage) -> bytes | None:
+        return None
+
     def _pass(self, event: bytes) -> bytes:
         """What may pass of one event, which ends with its blank line and may begin with further ones."""
         if self.terminated or self.error is not None:
