@@ -38,4 +38,4 @@ class Settlement(Struct, frozen=True, tag="settled", omit_defaults=True):
     cached: bool = False
     """Answered out of the cache, or by an upstream call that another request has paid."""
     outcome: str = "ok"
-    status: int = 200
+    """One of `ok`, `error`, `cut`, `client_left`, as far as it is known when it is settled."""
