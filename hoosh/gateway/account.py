@@ -36,6 +36,7 @@ class Account:
     __slots__ = (
         "attempt",
         "attempts",
+        "cache",
         "call",
         "caller",
         "downstream",
@@ -44,9 +45,11 @@ class Account:
         "error_message",
         "exchange",
         "first_token_at",
+        "is_keepable",
         "kind",
         "model",
         "outcome",
+        "payer",
         "provider",
         "request_id",
         "sent_bytes",
@@ -78,6 +81,12 @@ class Account:
         self.tap: StreamTap | None = None
         """Of a streamed reply: it knows what has gone by, also when nobody comes to say so."""
         self.sent_bytes = 0
+        self.cache = "bypass"
+        """What the header `x-hoosh-cache` says."""
+        self.payer: Account | None = None
+        """Who asks the upstream, and pays for it, where the answer comes from a flight (`caching.py`)."""
+        self.is_keepable = True
+        """False: the answer is not what the upstream would have given, so that nobody else may get it."""
         self.status = CLIENT_CLOSED_REQUEST
         self.outcome = Outcome.CLIENT_LEFT
         """Until something better is known: whoever is cancelled has no time to say so."""
@@ -132,6 +141,7 @@ class Account:
             attempts=self.attempts,
             usage=self.usage if tap is None else tap.usage or self.usage,
             chunks=0 if tap is None else tap.chunks,
+            cache=self.cache,
             sent_bytes=self.sent_bytes,
             error_code=self.error_code,
             error_message=self.error_message,

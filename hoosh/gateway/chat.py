@@ -86,7 +86,7 @@ def answer_headers(account: Account) -> list[Header]:
         (b"x-request-id", request_id),
         (b"x-hoosh-provider", (account.provider or "").encode()),
         (b"x-hoosh-model", _header_text(account.model or "")),
-        (b"x-hoosh-cache", b"bypass"),
+        (b"x-hoosh-cache", account.cache.encode()),
         (b"x-hoosh-attempts", b"%d" % account.attempts),
     ]
     if account.downstream.id_headers:
