@@ -19,7 +19,7 @@ from hoosh.config.locate import KeyPath, Lines
 from hoosh.config.meaning import check_meaning
 from hoosh.config.mistakes import Mistakes
 from hoosh.config.read import Reader
-from hoosh.config.schema import Alias, Config, Key, Provider
+from hoosh.config.schema import Config, Provider
 from hoosh.config.secrets import SecretMissing, expand
 from hoosh.errors import ConfigError
 
@@ -75,7 +75,7 @@ def loads(text: str, filename: str, environ: Mapping[str, str], overrides: Overr
     mistakes = Mistakes(filename, Lines(text), (overrides or {}).keys())
     reader = Reader(mistakes, environ, Path(filename).absolute().parent)
     config = _with_usual_keys(reader.config(document), reader, environ)
-    check_meaning(config, reader.placed[Provider], reader.placed[Key], reader.placed[Alias], mistakes)
+    check_meaning(config, reader.placed, mistakes)
     sentences = mistakes.sentences()
     if sentences:
         raise ConfigError(sentences)

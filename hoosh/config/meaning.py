@@ -1,25 +1,27 @@
 """Mistakes that no single key shows: names given twice, a door without a lock, an alias that leads nowhere.
 
-Each rule is one function over the structs as read, together with where they stand in the file.
+Each rule is one function over the structs as read, together with where they stand in the file.  Those about money,
+limits and audit have a module of their own: `books.py`.
 """
 
 from __future__ import annotations
 
 import os
-import re
-from collections.abc import Iterable, Mapping, Sequence
-from typing import TypeVar
+from collections.abc import Mapping
+from typing import Any
 
 from msgspec import Struct
 
 from hoosh.access import Key, digest_of
 from hoosh.catalogue import PROVIDER_TYPES
 from hoosh.config.address import url_mistake
+from hoosh.config.books import check_books
 from hoosh.config.locate import KeyPath
 from hoosh.config.mistakes import Mistakes, did_you_mean
+from hoosh.config.naming import IMPOSSIBLE_NAME, Placed, check_names, is_name
 from hoosh.config.schema import Alias, Config, Provider, Server
 
-__all__ = ["EMBEDDED", "Placed", "check_meaning"]
+__all__ = ["EMBEDDED", "check_meaning"]
 
 EMBEDDED = "echo"
 """Provider and model of this name are always hoosh's own."""
@@ -27,27 +29,25 @@ EMBEDDED = "echo"
 _MAX_SOCKET_PATH_BYTES = 107
 """sun_path of Linux, less its final zero (man 7 unix)."""
 
-_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 
-Item = TypeVar("Item", bound=Struct)
-Placed = Sequence[tuple[KeyPath, Item]]
-"""Items of a list of tables, each with its path."""
+def check_meaning(config: Config, placed: Mapping[type[Struct], Placed[Any]], mistakes: Mistakes) -> None:
+    """Add what is wrong with `config` as a whole.  Looks whether named files are there; never opens them.
 
-
-def check_meaning(
-    config: Config, providers: Placed[Provider], keys: Placed[Key], aliases: Placed[Alias], mistakes: Mistakes
-) -> None:
-    """Add what is wrong with `config` as a whole.  Looks whether named files are there; never opens them."""
+    `placed` holds the items of each list of tables, by their kind.
+    """
+    providers, keys, aliases = placed.get(Provider, ()), placed.get(Key, ()), placed.get(Alias, ())
     _check_listener(config.server, mistakes)
     _check_tls(config.server, mistakes)
     _check_door_is_locked(config, mistakes)
     for path, provider in providers:
         _check_provider(path, provider, mistakes)
-    _check_names("provider", providers, mistakes)
-    _check_names("key", keys, mistakes)
-    _check_names("alias", aliases, mistakes)
+    check_names("provider", providers, mistakes)
+    check_names("key", keys, mistakes)
+    check_names("alias", aliases, mistakes)
     _check_keys_differ(config, keys, mistakes)
-    _check_aliases(config, aliases, mistakes)
+    reach = _Reach(config)
+    _check_aliases(config, aliases, reach, mistakes)
+    check_books(config, placed, reach.known, mistakes)
 
 
 def _check_listener(server: Server, mistakes: Mistakes) -> None:
@@ -83,8 +83,8 @@ def _check_door_is_locked(config: Config, mistakes: Mistakes) -> None:
 
 def _check_provider(path: KeyPath, provider: Provider, mistakes: Mistakes) -> None:
     kind = provider.kind
-    if not _NAME.fullmatch(provider.name):
-        mistakes.add((*path, "name"), "holds signs a name cannot have; use up to 64 letters, digits, `.`, `_`, `-`")
+    if not is_name(provider.name):
+        mistakes.add((*path, "name"), IMPOSSIBLE_NAME)
     elif provider.name.casefold() == EMBEDDED:
         mistakes.add((*path, "name"), f"`{EMBEDDED}` is the embedded provider's name; choose another")
     if provider.base_url:
@@ -111,19 +111,6 @@ def _check_file(path: KeyPath, file: str, mistakes: Mistakes) -> None:
         mistakes.add(path, f"the file {file} may not be read; change its permissions")
 
 
-def _check_names(word: str, items: Iterable[tuple[KeyPath, Provider | Key | Alias]], mistakes: Mistakes) -> None:
-    """No name twice.  Case does not count: names are read by people, and go into metrics."""
-    first: dict[str, KeyPath] = {}
-    for path, item in items:
-        taken = first.setdefault(item.name.casefold(), path)
-        if taken is path or mistakes.touch((*path, "name"), (*taken, "name")):
-            continue
-        where = (*path, "name") if (*path, "name") in mistakes.lines.known else path
-        line = mistakes.lines.of(taken)
-        advice = 'give one of them another: name = "..."'
-        mistakes.add(where, f"the {word} name `{item.name[:64]}` is taken already by the one in line {line}; {advice}")
-
-
 def _check_keys_differ(config: Config, keys: Placed[Key], mistakes: Mistakes) -> None:
     """One key, one name: otherwise nobody could say who called."""
     seen: dict[bytes, str] = {}
@@ -137,9 +124,8 @@ def _check_keys_differ(config: Config, keys: Placed[Key], mistakes: Mistakes) ->
             mistakes.add(("auth", "tokens"), f"token {number + 1} is the same key as `{other[:64]}`; remove it")
 
 
-def _check_aliases(config: Config, aliases: Placed[Alias], mistakes: Mistakes) -> None:
+def _check_aliases(config: Config, aliases: Placed[Alias], reach: _Reach, mistakes: Mistakes) -> None:
     names = {alias.name for _, alias in aliases}
-    reach = _Reach(config)
     # A provider whose name or type could not be read is missing from `config`: better silent than wrong.
     complete = not mistakes.some(lambda at: at[:1] == ("providers",) and at[2:3] in ((), ("type",), ("name",)))
     for path, alias in aliases:

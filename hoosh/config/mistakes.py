@@ -6,11 +6,11 @@ Every mistake is kept, in the order of the file, so that one run of `hoosh-trio 
 from __future__ import annotations
 
 import difflib
-from collections.abc import Callable, Collection, Iterable
+from collections.abc import Callable, Collection, Iterable, Sequence
 
 from hoosh.config.locate import KeyPath, Lines, spell
 
-__all__ = ["Mistakes", "did_you_mean", "show"]
+__all__ = ["Mistakes", "did_you_mean", "nearest", "show"]
 
 COMMAND_LINE = "command line"
 
@@ -46,8 +46,14 @@ class Mistakes:
 def did_you_mean(word: str, known: Iterable[str]) -> str:
     """`did you mean X?`, or else the list of what there is."""
     known = list(known)
-    near = difflib.get_close_matches(word.casefold(), known, n=1, cutoff=0.6)
-    return f"did you mean `{near[0]}`?" if near else f"known here: {', '.join(known)}"
+    near = nearest(word, known)
+    return f"did you mean `{near}`?" if near else f"known here: {', '.join(known)}"
+
+
+def nearest(word: str, known: Sequence[str]) -> str | None:
+    """The one of `known` that `word` may have been meant for."""
+    near = difflib.get_close_matches(word[:64].casefold(), known, n=1, cutoff=0.6)
+    return near[0] if near else None
 
 
 def show(text: str) -> str:

@@ -9,21 +9,36 @@ from __future__ import annotations
 
 import datetime
 import re
+from collections import defaultdict
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, cast
 
-import msgspec
-from msgspec import NODEFAULT, Struct, inspect
+from msgspec import Struct, inspect
 from msgspec.structs import FieldInfo, fields
 
 from hoosh.catalogue import PROVIDER_TYPES, suggest_provider_type
 from hoosh.config.address import is_host
 from hoosh.config.kinds import kind_named
-from hoosh.config.locate import KeyPath
+from hoosh.config.leaf import ITEM, Wrong, leaf, what
+from hoosh.config.locate import KeyPath, spell
 from hoosh.config.mistakes import Mistakes, did_you_mean, show
-from hoosh.config.schema import Alias, Auth, Config, Http2, Key, Provider, Server, Timeouts
+from hoosh.config.schema import (
+    Alias,
+    Audit,
+    Auth,
+    Budget,
+    Cache,
+    Config,
+    Http2,
+    Key,
+    Provider,
+    Server,
+    Storage,
+    Timeouts,
+)
 from hoosh.config.secrets import SecretMissing, expand, path_from
+from hoosh.config.state import store_url
 from hoosh.values import Capability
 from hoosh.values.caller import SCOPES
 from hoosh.values.secret import Secret
@@ -35,31 +50,30 @@ _HIDDEN = frozenset({(Provider, "origin")})
 
 _LATER: Mapping[type[Struct], frozenset[str]] = {
     Config: frozenset(
-        {"routing", "retry", "health", "budgets", "storage", "limits", "dlp", "cache", "compression", "events"}
-        | {"telemetry", "tools", "mcp", "speech", "context", "audit", "hardware", "whisper", "tts"}
+        {"routing", "retry", "health", "dlp", "compression", "events", "telemetry", "tools", "mcp", "speech"}
+        | {"context", "hardware", "whisper", "tts"}
     ),
     Server: frozenset(
         {"workers", "public_url", "cors_origins", "max_concurrent", "max_queue", "strategy"}
         | {"health_check_interval_secs"}
     ),
-    Key: frozenset({"pool", "rpm", "tpm", "max_concurrent", "priority", "privacy"}),
     Provider: frozenset(
-        {"keys", "weight", "max_concurrent", "tpm", "spki_pins", "proxy", "region", "tags", "rate_limit_rpm"}
-        | {"tls_pinned_certs", "client_cert", "client_key"}
+        {"keys", "weight", "spki_pins", "proxy", "region", "tags", "tls_pinned_certs", "client_cert", "client_key"}
     ),
     Timeouts: frozenset({"first_token_s"}),
     Alias: frozenset({"strategy"}),
+    Cache: frozenset({"semantic", "warming", "warming_prompts"}),
+    Storage: frozenset({"coordination"}),
 }
 """Names of the product and the reference that this version does not act upon: refused, not ignored."""
+
+MAX_CAPACITY = 2**64 - 1
+"""Of a budget: the reference's u64."""
 
 _HEADER_NAME = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]+")
 _OURS = frozenset(
     {"host", "content-length", "transfer-encoding", "connection", "keep-alive", "te", "trailer", "upgrade"}
 )
-
-
-class _Wrong(Exception):
-    """A value cannot be read; the text is what is wrong and what would be right."""
 
 
 class Reader:
@@ -69,9 +83,9 @@ class Reader:
         self.mistakes = mistakes
         self.environ = environ
         self.folder = folder
-        self.placed: dict[type[Struct], list[tuple[KeyPath, Any]]] = {Provider: [], Key: [], Alias: []}
+        self.placed: defaultdict[type[Struct], list[tuple[KeyPath, Any]]] = defaultdict(list)
         self._forgiving = False
-        """Inside a provider that is switched off: its secrets need not exist."""
+        """Inside a table that is switched off: its secrets need not exist."""
 
     def config(self, document: Mapping[str, object]) -> Config:
         return cast(Config, self._table(Config, document, ()))
@@ -79,13 +93,14 @@ class Reader:
     def _table(self, kind: type[Struct], value: object, path: KeyPath) -> Struct | None:
         """A struct from a table, or None when something that must be there is not or cannot be read."""
         if not isinstance(value, Mapping):
-            self.mistakes.add(path, f"is {_what(value)}, must be a table")
+            self.mistakes.add(path, f"is {what(value)}, must be a table")
             return None
         known = {field.encode_name: field for field in fields(kind) if (kind, field.name) not in _HIDDEN}
         for name in value:
             if name not in known:
                 self.mistakes.add((*path, name), self._unknown(kind, name, value[name], list(known)))
-        before, self._forgiving = self._forgiving, value.get("enabled") is False
+        switch = known.get("enabled")
+        before, self._forgiving = self._forgiving, value.get("enabled", switch and switch.default) is False
         read: dict[str, object] = {}
         complete = True
         for name, field in known.items():
@@ -114,14 +129,14 @@ class Reader:
             elif isinstance(info, inspect.VarTupleType):
                 read[field.name] = self._list(field, info, value, path)
             else:
-                read[field.name] = _leaf(field, info, value)
-        except (_Wrong, SecretMissing) as wrong:
+                read[field.name] = leaf(field.type, info, value)
+        except (Wrong, SecretMissing) as wrong:
             if not (self._forgiving and isinstance(wrong, SecretMissing)):
                 self.mistakes.add(path, str(wrong))
 
     def _tables(self, kind: type[Struct], value: object, path: KeyPath) -> tuple[Struct, ...]:
         if not isinstance(value, list):
-            raise _Wrong(f"is {_what(value)}, must be a list of tables; write [[{path[-1]}]]")
+            raise Wrong(f"is {what(value)}, must be a list of tables; write [[{spell(path)}]]")
         items = []
         for number, item in enumerate(value):
             table = self._table(kind, item, (*path, number))
@@ -132,12 +147,12 @@ class Reader:
 
     def _list(self, field: FieldInfo, info: inspect.VarTupleType, value: object, path: KeyPath) -> tuple[object, ...]:
         if not isinstance(value, list):
-            raise _Wrong(f'is {_what(value)}, must be a list; write {field.encode_name} = ["..."]')
+            raise Wrong(f'is {what(value)}, must be a list; write {field.encode_name} = ["..."]')
         items: list[object] = []
         for number, item in enumerate(value):
             try:
-                items.append(_leaf(None, info.item_type, item))
-            except _Wrong as wrong:
+                items.append(leaf(ITEM[type(info.item_type)], info.item_type, item))
+            except Wrong as wrong:
                 self.mistakes.add((*path, number), str(wrong))
         return tuple(items)
 
@@ -147,26 +162,26 @@ class Reader:
         if name in _LATER.get(kind, ()):
             return f"unknown {word}: this version of hoosh cannot do that yet; remove it"
         if kind is Config and not is_section:
-            home = next((field for field in fields(Config) if name in _names(field.type)), None)
-            if home is not None:
-                return f"unknown key; it belongs below [{home.encode_name}]"
+            homes = [field.encode_name for field in fields(Config) if name in _names(field.type)]
+            if len(homes) == 1:
+                return f"unknown key; it belongs below [{homes[0]}]"
         return f"unknown {word}; {did_you_mean(name, known)}"
 
     # -- keys that are written otherwise than they are kept ---------------------------------------
 
     def _secret(self, value: object, path: KeyPath) -> Secret:
         if not isinstance(value, str):
-            raise _Wrong(f"is {_what(value)}, must be text: a key, $VARIABLE or file:PATH")
+            raise Wrong(f"is {what(value)}, must be text: a key, $VARIABLE or file:PATH")
         return expand(value, self.environ, self.folder)
 
     def _secrets(self, value: object, path: KeyPath) -> tuple[Secret, ...]:
         if not isinstance(value, list):
-            raise _Wrong(f'is {_what(value)}, must be a list; write {path[-1]} = ["$TOKEN"]')
+            raise Wrong(f'is {what(value)}, must be a list; write {path[-1]} = ["$TOKEN"]')
         found = []
         for number, item in enumerate(value):
             try:
                 found.append(self._own_key(item, (*path, number)))
-            except (_Wrong, SecretMissing) as wrong:
+            except (Wrong, SecretMissing) as wrong:
                 self.mistakes.add((*path, number), str(wrong))
         return tuple(found)
 
@@ -175,20 +190,20 @@ class Reader:
         secret = self._secret(value, path)
         text = secret.reveal()
         if text.startswith("sha256:") and not re.fullmatch(r"sha256:[0-9a-fA-F]{64}", text):
-            raise _Wrong("is not a SHA-256 digest; write sha256: and 64 hexadecimal digits")
+            raise Wrong("is not a SHA-256 digest; write sha256: and 64 hexadecimal digits")
         if " " in text:
-            raise _Wrong("holds a blank, which no client can send in a key; choose a key without")
+            raise Wrong("holds a blank, which no client can send in a key; choose a key without")
         return secret
 
     def _headers(self, value: object, path: KeyPath) -> dict[str, Secret]:
         if not isinstance(value, dict):
-            raise _Wrong(f'is {_what(value)}, must be a table; write headers = {{ name = "value" }}')
+            raise Wrong(f'is {what(value)}, must be a table; write headers = {{ name = "value" }}')
         headers: dict[str, Secret] = {}
         for name, text in value.items():
             try:
                 _check_header_name(name, headers)
                 headers[name.lower()] = self._secret(text, (*path, name))
-            except (_Wrong, SecretMissing) as wrong:
+            except (Wrong, SecretMissing) as wrong:
                 if not (self._forgiving and isinstance(wrong, SecretMissing)):
                     self.mistakes.add((*path, name), str(wrong))
         return headers
@@ -196,19 +211,19 @@ class Reader:
     def _bind(self, value: object, path: KeyPath) -> str:
         host = value.strip("[]") if isinstance(value, str) else ""
         if not is_host(host):
-            raise _Wrong("is no host or address; write 127.0.0.1, ::1 or a host name, without a port")
+            raise Wrong("is no host or address; write 127.0.0.1, ::1 or a host name, without a port")
         return host
 
     def _path(self, value: object, path: KeyPath) -> str:
         if not isinstance(value, str) or not value or "\0" in value:
-            raise _Wrong(f"is {_what(value)}, must be the path of a file")
+            raise Wrong(f"is {what(value)}, must be the path of a file")
         return str(path_from(value, self.folder))
 
     def _verify(self, value: object, path: KeyPath) -> bool | str:
         if isinstance(value, bool):
             return value
         if not isinstance(value, str):
-            raise _Wrong(f"is {_what(value)}, must be true, false or the path of a PEM file")
+            raise Wrong(f"is {what(value)}, must be true, false or the path of a PEM file")
         return self._path(value, path)
 
     def _http2(self, value: object, path: KeyPath) -> Http2:
@@ -216,38 +231,54 @@ class Reader:
             return Http2.ALPN if value else Http2.OFF
         if isinstance(value, str) and value in list(Http2):
             return Http2(value)
-        shown = show(value) if isinstance(value, str) else _what(value)
-        raise _Wrong(f'is {shown}, must be "off", "alpn", "prior", true (alpn) or false (off)')
+        shown = show(value) if isinstance(value, str) else what(value)
+        raise Wrong(f'is {shown}, must be "off", "alpn", "prior", true (alpn) or false (off)')
+
+    def _capacity(self, value: object, path: KeyPath) -> float:
+        """Exact where it is a whole number: a float would round the large ones."""
+        if isinstance(value, float) and value.is_integer():
+            value = int(value)
+        if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value <= MAX_CAPACITY:
+            raise Wrong(f"is {what(value)}, must be a number from 0 to {MAX_CAPACITY}")
+        return value
+
+    def _store(self, value: object, path: KeyPath) -> str:
+        if not isinstance(value, str):
+            raise Wrong(f"is {what(value)}, must be text: sqlite:///PATH or memory:")
+        url, mistake = store_url(value, self.folder)
+        if mistake:
+            raise Wrong(mistake)
+        return url
 
     def _type(self, value: object, path: KeyPath) -> str:
         if not isinstance(value, str):
-            raise _Wrong(f"is {_what(value)}, must be text: one of {', '.join(PROVIDER_TYPES)}")
+            raise Wrong(f"is {what(value)}, must be text: one of {', '.join(PROVIDER_TYPES)}")
         kind = kind_named(value)
         if kind is not None:
             return kind.wire
         if value.casefold() == "echo":
-            raise _Wrong("echo is built in and needs no entry; [discovery] echo = false switches it off")
+            raise Wrong("echo is built in and needs no entry; [discovery] echo = false switches it off")
         near = suggest_provider_type(value)
         hint = f"did you mean `{near}`?" if near else f"known here: {', '.join(PROVIDER_TYPES)}"
-        raise _Wrong(f"{show(value)} is no provider type; {hint}")
+        raise Wrong(f"{show(value)} is no provider type; {hint}")
 
     def _scopes(self, value: object, path: KeyPath) -> tuple[str, ...]:
         words = sorted(SCOPES)
         if not isinstance(value, list):
-            raise _Wrong(f"is {_what(value)}, must be a list of {', '.join(words)}")
+            raise Wrong(f"is {what(value)}, must be a list of {', '.join(words)}")
         for number, word in enumerate(value):
             if word not in words:
-                shown = show(word) if isinstance(word, str) else _what(word)
+                shown = show(word) if isinstance(word, str) else what(word)
                 self.mistakes.add((*path, number), f"{shown} is no scope; {did_you_mean(str(word), words)}")
         return tuple(word for word in value if word in words)
 
     def _capabilities(self, value: object, path: KeyPath) -> tuple[Capability, ...]:
         words = [word.value for word in Capability]
         if not isinstance(value, list):
-            raise _Wrong(f"is {_what(value)}, must be a list of {', '.join(words)}")
+            raise Wrong(f"is {what(value)}, must be a list of {', '.join(words)}")
         for number, word in enumerate(value):
             if word not in words:
-                shown = show(word) if isinstance(word, str) else _what(word)
+                shown = show(word) if isinstance(word, str) else what(word)
                 self.mistakes.add((*path, number), f"{shown} is no capability; {did_you_mean(str(word), words)}")
         return tuple(Capability(word) for word in value if word in words)
 
@@ -257,14 +288,14 @@ class Reader:
             try:
                 value = _from_iso(value)
             except ValueError:
-                raise _Wrong("is not a date; write expires = 2030-12-31 or 2030-12-31T18:00:00Z") from None
+                raise Wrong("is not a date; write expires = 2030-12-31 or 2030-12-31T18:00:00Z") from None
         if isinstance(value, datetime.datetime):
             moment = value if value.tzinfo is not None else value.replace(tzinfo=datetime.UTC)
             return moment.timestamp()
         if isinstance(value, datetime.date):
             midnight = datetime.datetime(value.year, value.month, value.day, tzinfo=datetime.UTC)
             return midnight.timestamp() + 86_400
-        raise _Wrong(f"is {_what(value)}, must be a date; write expires = 2030-12-31 or 2030-12-31T18:00:00Z")
+        raise Wrong(f"is {what(value)}, must be a date; write expires = 2030-12-31 or 2030-12-31T18:00:00Z")
 
 
 _SPECIAL: Mapping[tuple[type[Struct], str], Callable[[Reader, object, KeyPath], object]] = {
@@ -283,16 +314,20 @@ _SPECIAL: Mapping[tuple[type[Struct], str], Callable[[Reader, object, KeyPath], 
     (Provider, "headers"): Reader._headers,
     (Provider, "verify"): Reader._verify,
     (Provider, "http2"): Reader._http2,
+    (Budget, "capacity"): Reader._capacity,
+    (Audit, "signing_key"): Reader._secret,
+    (Audit, "previous_key"): Reader._secret,
+    (Storage, "url"): Reader._store,
 }
 
 
 def _check_header_name(name: str, taken: Mapping[str, object]) -> None:
     if not _HEADER_NAME.fullmatch(name):
-        raise _Wrong("is no header name; use letters, digits and -")
+        raise Wrong("is no header name; use letters, digits and -")
     if name.lower() in _OURS:
-        raise _Wrong("this header belongs to the connection and is set by hoosh; remove it")
+        raise Wrong("this header belongs to the connection and is set by hoosh; remove it")
     if name.lower() in taken:
-        raise _Wrong("is given twice (case does not count); keep one")
+        raise Wrong("is given twice (case does not count); keep one")
 
 
 def _from_iso(text: str) -> datetime.date:
@@ -305,55 +340,3 @@ def _names(section: object) -> frozenset[str]:
     if isinstance(section, type) and issubclass(section, Struct):
         return frozenset(field.encode_name for field in fields(section))
     return frozenset()
-
-
-def _leaf(field: FieldInfo | None, info: inspect.Type, value: object) -> object:
-    """A number, truth or text, checked against its type and limits."""
-    kind: Any = field.type if field is not None else _ITEM[type(info)]
-    try:
-        read = msgspec.convert(value, kind)
-    except msgspec.ValidationError:
-        read = NODEFAULT
-    if read is NODEFAULT or read == "" or read != read:  # NaN passes every limit, and is no limit
-        is_word = isinstance(info, inspect.LiteralType) and isinstance(value, str)
-        raise _Wrong(f"is {show(str(value)) if is_word else _what(value)}, must be {_wanted(info)}")
-    return read
-
-
-_ITEM: Mapping[type[inspect.Type], type] = {inspect.StrType: str, inspect.Metadata: str}
-
-
-def _what(value: object) -> str:
-    """A wrong value, by its kind.  Text is not repeated: it may be a key."""
-    if isinstance(value, bool):
-        return "true" if value else "false"
-    match value:
-        case int() | float():
-            return f"{value}"[:40]
-        case str():
-            return "text" if value else "empty"
-        case list():
-            return "a list"
-        case dict():
-            return "a table"
-    return "a date or time"
-
-
-def _wanted(info: inspect.Type) -> str:
-    """A type in words."""
-    match info:
-        case inspect.BoolType():
-            return "true or false"
-        case inspect.IntType(ge=low, le=high):
-            return f"a whole number from {low} to {high}" if high is not None else f"a whole number, {low} or more"
-        case inspect.FloatType(ge=low):
-            return "a number of seconds above 0" if low is None else f"a number of seconds, {low:g} or more"
-        case inspect.StrType():
-            return "text"
-        case inspect.LiteralType(values=words):
-            return "one of " + ", ".join(f'"{word}"' for word in words)
-        case inspect.UnionType(types=kinds):
-            return " or ".join(_wanted(kind) for kind in kinds if not isinstance(kind, inspect.NoneType))
-        case inspect.Metadata(type=inner):
-            return _wanted(inner)
-    return "something else"

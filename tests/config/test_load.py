@@ -25,6 +25,7 @@ from hoosh.config import (
     loads,
     places,
 )
+from hoosh.config.schema import Audit, Budget, Cache, Limits, PriceOverride, Storage
 from hoosh.errors import ConfigError
 from hoosh.values import Capability, ModelFacts, Secret
 
@@ -268,7 +269,7 @@ WRONG = [
     ("[server]\nqqqqqq = 1", "2: server.qqqqqq: unknown key", "known here: bind, port"),
     ("[serve]\nport = 1", "1: serve: unknown section", "did you mean `server`?"),
     ("port = 1", "1: port: unknown key", "it belongs below [server]"),
-    ('[[budgets]]\nname = "x"', "1: budgets: unknown section", "cannot do that yet"),
+    ("[routing]\nmax_attempts = 3", "1: routing: unknown section", "cannot do that yet"),
     ("[server]\nworkers = 2", "2: server.workers: unknown key", "cannot do that yet"),
     ('[server]\nport = "80"', "2: server.port: is text", "a whole number from 0 to 65535"),
     ("[server]\nport = 80.5", "2: server.port: is 80.5", "a whole number from 0 to 65535"),
@@ -345,7 +346,7 @@ WRONG = [
     (K + 'key = "x"\nscopes = "admin"', "4: keys[0].scopes: is text", "must be a list of"),
     (K + 'key = "x"\nexpires = "soon"', "4: keys[0].expires: is not a date", "2030-12-31"),
     (K + 'key = "x"\nexpires = 12:00:00', "4: keys[0].expires: is a date or time", "2030-12-31"),
-    (K + 'key = "x"\nrpm = 3', "4: keys[0].rpm: unknown key", "cannot do that yet"),
+    (P + "weight = 3", "3: providers[0].weight: unknown key", "cannot do that yet"),
     (K + 'key = "x"\n' + K + 'key = "y"', "5: keys[1].name: the key name `a` is taken", "line 1"),
     (K + 'key = "x"\n[[keys]]\nname = "b"\nkey = "x"', "6: keys[1].key: is the same key as that of `a`", "its own"),
     ('[[models]]\nname = "a"\ntargets = []', "3: models[0].targets: is empty", "provider/model"),
@@ -383,7 +384,7 @@ def test_a_mistake_has_its_line_its_key_and_what_would_be_right(text, begins, ad
 
 
 def test_every_mistake_is_reported_in_the_order_of_the_file():
-    found = mistakes('[server]\nprot = 1\nport = -1\n[[providers]]\ntype = "nope"\n[logging]\nlevel = "x"\n[cache]\n')
+    found = mistakes('[server]\nprot = 1\nport = -1\n[[providers]]\ntype = "nope"\n[logging]\nlevel = "x"\n[dlp]\n')
     assert [text.split(":")[1] for text in found] == ["2", "3", "5", "7", "8"]
 
 
@@ -500,6 +501,12 @@ def tables(kind: type[Struct]) -> st.SearchStrategy[object]:
 documents = st.fixed_dictionaries(
     {},
     optional={
+        "budgets": st.lists(tables(Budget), max_size=3),
+        "limits": tables(Limits),
+        "prices": st.lists(tables(PriceOverride), max_size=3),
+        "cache": tables(Cache),
+        "audit": tables(Audit),
+        "storage": tables(Storage),
         "server": tables(Server),
         "keys": st.lists(tables(Key), max_size=3),
         "auth": tables(Auth),
