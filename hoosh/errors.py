@@ -8,6 +8,7 @@
     ├── Refused                 ours: the request is fine, but not now
     │   ├── Unavailable         nobody healthy to ask, or the house is closing
     │   ├── RateLimited         too many requests or tokens a minute, or too many at once
+    │   ├── NotCached           only a kept answer was wanted, and there is none
     │   └── BudgetExceeded      the pool cannot pay; MoneySpent where it holds money
     ├── UpstreamError           the upstream's fault, or its verdict on the request
     │   └── UpstreamBroke  UpstreamTimeout
@@ -37,6 +38,7 @@ __all__ = [
     "NoRoute",
     "NoSuchEntry",
     "NoSuchPath",
+    "NotCached",
     "PriceUnknown",
     "ProtocolViolation",
     "RateLimited",
@@ -195,6 +197,15 @@ class RateLimited(Refused):
     def __init__(self, message: str, *, scope: str, name: str, what: str, retry_after_s: float | None) -> None:
         super().__init__(message, retry_after_s=retry_after_s)
         self.scope, self.name, self.what = scope, name, what
+
+
+class NotCached(Refused):
+    """The client wants a kept answer or none (`only-if-cached`), and there is none."""
+
+    code = "not_cached"
+
+    def __init__(self) -> None:
+        super().__init__("There is no kept answer to this request, and `only-if-cached` asks for no other.")
 
 
 class BudgetExceeded(Refused):
