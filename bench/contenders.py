@@ -110,7 +110,8 @@ def _hoosh(place: Place) -> Contender:
         script = Path(sys.executable).parent / "hoosh-trio"
         command = [str(script)] if script.exists() else [sys.executable, "-m", "hoosh"]
         command += ["serve", "--config", str(config)]
-    return Contender("hoosh", command, place.port, place.port, cwd=ROOT)
+    books = {"HOOSH_STATE_DIR": str(place.work / f"state-{place.port}")}  # of its own: each start begins with none
+    return Contender("hoosh", command, place.port, place.port, books, cwd=ROOT)
 
 
 def _litellm(place: Place) -> Contender:

@@ -71,10 +71,11 @@ def environment(**extra: str) -> dict[str, str]:
 
 
 class Process:
-    """A child in a process group of its own; its stdout and stderr go to files."""
+    """A child in a process group of its own; its stdout and stderr go to files, and so do its books."""
 
     def __init__(self, argv: Sequence[str], folder: Path, env: Mapping[str, str], name: str = "process") -> None:
         folder.mkdir(parents=True, exist_ok=True)
+        env = {"HOOSH_STATE_DIR": str(folder / "state"), **env}
         self.stdout_path, self.stderr_path = folder / f"{name}.out", folder / f"{name}.err"
         with self.stdout_path.open("ab") as out, self.stderr_path.open("ab") as err:
             self.popen = subprocess.Popen(
