@@ -8,7 +8,8 @@ from msgspec import Meta, Struct
 
 __all__ = ["PriceOverride"]
 
-Usd = Annotated[float, Meta(ge=0)]
+Usd = Annotated[float, Meta(ge=0, le=1_000_000)]
+"""`inf` is a float, too."""
 
 
 class PriceOverride(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
