@@ -43,6 +43,10 @@ ci:
 serve *ARGS:
     {{ python }} -m hoosh serve {{ ARGS }}
 
+# today's prices out of the installed genai-prices (docs/costs.md)
+prices *DAY:
+    {{ python }} -m hoosh.catalogue.snapshot {{ DAY }}
+
 # put the code into shape
 fmt:
     {{ python }} -m ruff check --fix .
