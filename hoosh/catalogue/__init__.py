@@ -1,4 +1,4 @@
-"""What is known by name: provider types and models; prices and devices later.  Data and look-up, no waiting."""
+"""What is known by name: provider types, models and prices; devices later.  Data and look-up, no waiting."""
 
 from hoosh.catalogue.models import (
     CATALOGUE_FILE,
@@ -8,6 +8,7 @@ from hoosh.catalogue.models import (
     merge_facts,
     model_facts,
 )
+from hoosh.catalogue.prices import FREE, Price, PriceList, load_prices
 from hoosh.catalogue.providers import (
     PROVIDER_TYPES,
     ProviderType,
@@ -21,9 +22,12 @@ from hoosh.catalogue.recognition import SIGNS, is_sign_of
 
 __all__ = [
     "CATALOGUE_FILE",
+    "FREE",
     "PROVIDER_TYPES",
     "SIGNS",
     "CatalogueModel",
+    "Price",
+    "PriceList",
     "ProviderType",
     "catalogue_models",
     "engine_at",
@@ -31,6 +35,7 @@ __all__ = [
     "is_sign_of",
     "keys_in",
     "load_models",
+    "load_prices",
     "local_ports",
     "merge_facts",
     "model_facts",
