@@ -39,3 +39,5 @@ class Settlement(Struct, frozen=True, tag="settled", omit_defaults=True):
     """Answered out of the cache, or by an upstream call that another request has paid."""
     outcome: str = "ok"
     """One of `ok`, `error`, `cut`, `client_left`, as far as it is known when it is settled."""
+    unit: str = ""
+    """What `charge` counts, where the pool of that name counts something else by now: the ledger says it then."""
