@@ -1,5 +1,44 @@
 """Can it be paid?"""
 
+from hoosh.budget.entries import (
+    Configured,
+    Entry,
+    Expired,
+    Released,
+    Reported,
+    Reserved,
+    decode_entry,
+    encode_entry,
+)
+from hoosh.budget.estimate import Estimator, ModelKey
+from hoosh.budget.guard import BudgetGuard, Watched
+from hoosh.budget.ledger import Ledger
+from hoosh.budget.pool import Hold, HoldMisused, PoolState
 from hoosh.budget.settings import Budget, OnExhausted, Unit, Window
+from hoosh.budget.weight import Weight, reply_limit, weigh
 
-__all__ = ["Budget", "OnExhausted", "Unit", "Window"]
+__all__ = [
+    "Budget",
+    "BudgetGuard",
+    "Configured",
+    "Entry",
+    "Estimator",
+    "Expired",
+    "Hold",
+    "HoldMisused",
+    "Ledger",
+    "ModelKey",
+    "OnExhausted",
+    "PoolState",
+    "Released",
+    "Reported",
+    "Reserved",
+    "Unit",
+    "Watched",
+    "Weight",
+    "Window",
+    "decode_entry",
+    "encode_entry",
+    "reply_limit",
+    "weigh",
+]
