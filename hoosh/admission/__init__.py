@@ -1,5 +1,21 @@
 """May it start now?"""
 
+from hoosh.admission.gate import Gate, GateStatistics, Pass, ScopeStatistics
+from hoosh.admission.refusal import Scope
+from hoosh.admission.scopes import limits_for, model_scope
 from hoosh.admission.settings import Limits, ModelLimits, Rates
+from hoosh.admission.window import Window
 
-__all__ = ["Limits", "ModelLimits", "Rates"]
+__all__ = [
+    "Gate",
+    "GateStatistics",
+    "Limits",
+    "ModelLimits",
+    "Pass",
+    "Rates",
+    "Scope",
+    "ScopeStatistics",
+    "Window",
+    "limits_for",
+    "model_scope",
+]
