@@ -3,8 +3,9 @@
     weigh(call) ──▶ prompt_tokens ──▶ a hold ──▶ the upstream's Usage ──▶ learn ──▶ the next guess
                                                                             └──▶ pieces of a stream, in tokens
 
-A model that nobody has reported of yet begins where its provider's other models have come to, and a provider at the
-ratios of the reference (`rates.py`).  Only complete reports by an upstream teach, and only they take memory: a client
+A model that nobody has reported of yet begins where its family has come to: the provider's other models, or those of
+the same vendor where a provider has many (`anthropic/claude-…`).  A family begins at the ratios of the reference
+(`rates.py`).  Only complete reports by an upstream teach, and only they take memory: a client
 cannot fill it with names of models that it invents.  What has been learnt survives a restart as `state()`.
 
 Nothing here waits or looks at a clock.  Numbers are whole tokens, rounded up where they are held, down where they are
@@ -31,9 +32,7 @@ KEYS_MAX = 2_048
 TOKENS_MAX = 1 << 40
 """No report counts more, and no guess: whatever the measures say."""
 REPORTS_SHARED = 32
-"""The first reports of a model, from which its provider learns too."""
-ALL = ""
-"""In the place of a model: what all models of a provider have in common."""
+"""The first reports of a model, from which its family learns too."""
 VERSION = 1
 
 
@@ -69,6 +68,11 @@ _encode = msgspec.msgpack.Encoder().encode
 _decode = msgspec.msgpack.Decoder(_State).decode
 
 
+def _family(key: tuple[str, str]) -> tuple[str, str]:
+    """In the place of a model, what those of one vendor have in common."""
+    return key[0], key[1].rpartition("/")[0] + "/"
+
+
 class Estimator:
     """Guesses, and what has been learnt for them."""
 
@@ -101,21 +105,26 @@ class Estimator:
 
     def _rates(self, key: tuple[str, str]) -> Rates:
         book = self._book
-        return book.get(key) or book.get((key[0], ALL)) or _start(key[0])
+        return book.get(key) or book.get(_family(key)) or _start(key[0])
 
     # -- learning --------------------------------------------------------------------------------------------------
 
     def learn(self, key: ModelKey, weight: Weight, usage: Usage, chunks: int) -> None:
         """An upstream's own complete report of a request.  `chunks` is 0 where the reply was not streamed."""
+        prompt, reply = usage.prompt_tokens, usage.completion_tokens
+        prompt_teaches = 0 < prompt <= TOKENS_MAX
+        reply_teaches = chunks > 0 and 0 < reply <= TOKENS_MAX
+        if not (prompt_teaches or reply_teaches):
+            return
         rates = self._taught(key)
         taught = [rates]
         if rates.reports < REPORTS_SHARED:
-            taught.append(self._taught((key[0], ALL)))
+            taught.append(self._taught(_family(key)))
         for each in taught:
-            if 0 < usage.prompt_tokens <= TOKENS_MAX:
-                each.learn(weight, usage.prompt_tokens)
-            if chunks > 0 and 0 < usage.completion_tokens <= TOKENS_MAX:
-                each.learn_pieces(usage.completion_tokens, chunks)
+            if prompt_teaches:
+                each.learn(weight, prompt)
+            if reply_teaches:
+                each.learn_pieces(reply, chunks)
 
     def _taught(self, key: tuple[str, str]) -> Rates:
         """The rates of `key`, moved to the end of the book."""
@@ -139,16 +148,17 @@ class Estimator:
         return _encode(_State(VERSION, rows))
 
     def restore(self, state: bytes) -> None:
-        """Know again what `state` says.  Of another version, or broken, it says nothing; broken rows say nothing."""
+        """Know what `state` says, and nothing else.  Of another version, or broken, it says nothing; broken rows say nothing."""
         try:
             said = _decode(state)
         except (msgspec.MsgspecError, RecursionError, UnicodeDecodeError):
             return
         if said.version != VERSION:
             return
+        book = self._book = {}
         for row in said.learnt[-KEYS_MAX:]:
             rates = starting_rates(row.provider).heir()
             rates.rates, rates.doubts = row.rates, row.doubts
             rates.piece_millitokens, rates.reports, rates.streams = row.piece_millitokens, row.reports, row.streams
             if rates.are_sane():
-                self._book[row.provider, row.model] = rates
+                book[row.provider, row.model] = rates
