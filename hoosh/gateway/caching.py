@@ -45,6 +45,7 @@ from hoosh.gateway.chat import answer_headers
 from hoosh.gateway.recording import RecordingExchange
 from hoosh.gateway.way import NONE, OF_A_LANGUAGE
 from hoosh.http.exchange import Exchange
+from hoosh.http.message import Headers
 from hoosh.routing import Target
 from hoosh.values import Call, Outcome, Usage
 
@@ -53,8 +54,6 @@ __all__ = ["Caching", "Proceed"]
 Proceed = Callable[[Exchange, Account], Awaitable[None]]
 """The rest of the road: bill, dispatch, relay.  Raises HooshError."""
 
-KEEPS_APART = frozenset({b"x-hoosh-pool", b"x-hoosh-provider", b"x-hoosh-privacy"})
-"""Headers of ours that choose who answers and who pays."""
 AT_ONCE_BYTES = 1024 * 1024
 """A longer body is hashed in a thread."""
 
@@ -72,18 +71,17 @@ class Caching:
     async def run(self, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
         await self.flights.run(task_status=task_status)
 
-    def applies(self, call: Call, account: Account) -> Directives | None:
+    def applies(self, call: Call, headers: Headers) -> Directives | None:
         """What the client says of the cache; None where the request has nothing to do with it.
 
         Raises InvalidRequest for words we do not know, NotCached where only a kept answer would do.
         """
-        said = read_directives(account.exchange.headers.raw)
+        said = read_directives(headers.raw)
         if (
             self.settings.enabled
             and is_cacheable(call, self.settings)
             and not said.no_store
             and self.flights.is_running
-            and account.downstream.immediate(call) is None  # that one is asked for its effect
         ):
             return said
         if said.only_if_cached:
@@ -103,6 +101,9 @@ class Caching:
 
         Raises HooshError as `proceed` does, and NotCached.  `directives` is what `applies` gave.
         """
+        if account.downstream.immediate(call) is not None:  # asked for its effect
+            await proceed(exchange, account)
+            return
         key = await _key_of(account, call, candidates, is_shared=self.settings.share == "all")
         if not directives.no_cache:
             kept = self.exact.get(key, now_s=trio.current_time())
@@ -159,11 +160,10 @@ class Caching:
 async def _key_of(account: Account, call: Call, candidates: Sequence[Target], *, is_shared: bool) -> bytes:
     """The request's fingerprint.  Waits only where hashing would make everybody wait."""
     caller = account.caller
-    names = OF_A_LANGUAGE.get(call.language, NONE) | KEEPS_APART
+    names = OF_A_LANGUAGE.get(call.language, NONE)
     scope = (
         "" if is_shared or caller is None else caller.name,
-        call.pool or (None if caller is None else caller.pool),
-        call.provider,
+        account.pool,
         getattr(call, "previous", None),  # of a Responses call: the answer names it
         sorted((target.provider, target.model) for target in candidates),
         [header for header in account.exchange.headers.raw if header[0] in names],
@@ -234,7 +234,7 @@ def _note(account: Account, payer: Account) -> None:
     account.provider, account.model = payer.provider, payer.model
     account.usage, account.tap = payer.usage, payer.tap
     if account.payer is payer:
-        account.attempts = payer.attempts
+        account.attempts, account.bill = payer.attempts, payer.bill
 
 
 def _usage_of(payer: Account) -> Usage | None:
