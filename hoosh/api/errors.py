@@ -229,6 +229,8 @@ def _type_of(error: BaseException, status: int) -> str:
         return error.kind
     if isinstance(error, Refused) and error.code == "budget_exceeded":
         return "tokens"
+    if isinstance(error, RateLimited) and error.what == "tokens":
+        return "tokens"
     return _default_type(status)
 
 

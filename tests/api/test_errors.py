@@ -28,6 +28,7 @@ from hoosh.errors import (
     NoRoute,
     NoSuchPath,
     NotCached,
+    RateLimited,
     Refused,
     RequestTimeout,
     TransportTimeout,
@@ -181,6 +182,9 @@ def test_types_are_openais() -> None:
     assert said(Unauthenticated("no"))["code"] == "invalid_api_key"
     assert said(Refused("later"))["type"] == "requests"
     assert said(Refused("spent", code="budget_exceeded"))["type"] == "tokens"
+    for what, kind in (("tokens", "tokens"), ("requests", "requests"), ("concurrent", "requests")):
+        limited = RateLimited("slow down", scope="key", name="ada", what=what, retry_after_s=1.0)
+        assert (said(limited)["type"], said(limited)["code"]) == (kind, "rate_limit_exceeded")
     assert said(Unavailable("closing"))["type"] == "server_error"
 
 
