@@ -34,6 +34,7 @@ from hoosh.errors import (
     NoSuchEntry,
     NoSuchPath,
     NotCached,
+    RateLimited,
     Refused,
     RequestTimeout,
     StorageError,
