@@ -21,7 +21,7 @@ def test_wrong_usage_exits_2(argv, capsys):
     assert "usage:" in capsys.readouterr().err
 
 
-@pytest.mark.parametrize("command", ["serve", "check", "models", "infer", "health", "version"])
+@pytest.mark.parametrize("command", ["serve", "check", "models", "infer", "health", "keys", "version"])
 def test_every_command_has_help(command, capsys, monkeypatch):
     monkeypatch.setenv("HOOSH_API_KEY", "hunter2")
     assert main([command, "--help"]) == 0
