@@ -1,9 +1,19 @@
 """What happened, provably?"""
 
 from hoosh.audit.chain import Chain
-from hoosh.audit.checkpoint import GENESIS, Checkpoint, Head, decode_checkpoint, encode_checkpoint, is_checkpoint
+from hoosh.audit.checkpoint import (
+    GENESIS,
+    Checkpoint,
+    Head,
+    decode_checkpoint,
+    encode_checkpoint,
+    head_at,
+    is_checkpoint,
+)
 from hoosh.audit.entry import NOTHING, AuditEntry, Integrity, Level, decode_entry, encode_entry
+from hoosh.audit.facts import Details, Fact, fact, fact_of_record, fact_of_tally, tallied_as
 from hoosh.audit.keys import SigningKey
+from hoosh.audit.resume import Resume, stored_checkpoint
 from hoosh.audit.settings import Audit
 from hoosh.audit.tally import Tallied, Tally
 from hoosh.audit.verify import Verdict, Verifier, verify
@@ -15,9 +25,12 @@ __all__ = [
     "AuditEntry",
     "Chain",
     "Checkpoint",
+    "Details",
+    "Fact",
     "Head",
     "Integrity",
     "Level",
+    "Resume",
     "SigningKey",
     "Tallied",
     "Tally",
@@ -27,6 +40,12 @@ __all__ = [
     "decode_entry",
     "encode_checkpoint",
     "encode_entry",
+    "fact",
+    "fact_of_record",
+    "fact_of_tally",
+    "head_at",
     "is_checkpoint",
+    "stored_checkpoint",
+    "tallied_as",
     "verify",
 ]

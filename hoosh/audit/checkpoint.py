@@ -16,10 +16,10 @@ from typing import Annotated
 import msgspec
 from msgspec import Meta, Struct, field
 
-from hoosh.audit.entry import GENESIS_HASH, VERSION, hash_of
+from hoosh.audit.entry import GENESIS_HASH, VERSION, canonical_of_line, decode_entry, hash_of
 from hoosh.audit.keys import SigningKey
 
-__all__ = ["GENESIS", "Checkpoint", "Head", "decode_checkpoint", "encode_checkpoint", "is_checkpoint"]
+__all__ = ["GENESIS", "Checkpoint", "Head", "decode_checkpoint", "encode_checkpoint", "head_at", "is_checkpoint"]
 
 Place = Annotated[int, Meta(ge=0, le=(1 << 63) - 1)]
 
@@ -34,6 +34,12 @@ class Head(Struct, frozen=True, gc=False):
 
 
 GENESIS = Head()
+
+
+def head_at(line: bytes) -> Head:
+    """The place of the entry in `line`.  Raises ValueError."""
+    entry = decode_entry(line)
+    return Head(entry.number, hash_of(canonical_of_line(line, entry)), entry.integrity.key_id)
 
 
 class Checkpoint(Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True, kw_only=True, gc=False):

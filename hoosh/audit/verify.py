@@ -6,6 +6,10 @@ The first question that is answered by no names the first bad entry, and that is
 proves nothing.  The number of a bad entry is the place in the chain where it stands, whatever it says of itself; only
 the first of an export is taken at its word until the checkpoint has come.
 
+A key that was not given cannot be asked, as after a rotation long ago.  Its entries are held by their links alone, and
+that is enough as soon as an entry of a known key follows: its hash stands for all before it.  At the end of a log it
+is not.
+
 A signed checkpoint says where the log begins and ends.  It is known before (`checkpoint`), or comes as a line of its
 own behind the entry it speaks of.  Entries behind it are linked and signed like others, only nobody would miss them.
 An anchor is a number and a hash that somebody has noted elsewhere: it is seen even when whoever holds the key has
@@ -36,6 +40,9 @@ from hoosh.values import Secret
 __all__ = ["Verdict", "Verifier", "verify"]
 
 
+SHOWN_CHARS = 100
+
+
 class Verdict(Struct, frozen=True):
     """What is known of a log."""
 
@@ -52,6 +59,8 @@ class Verdict(Struct, frozen=True):
     """Up to here a signed checkpoint would miss an entry."""
     keys_used: tuple[str, ...] = ()
     """Ids, in the order in which they sealed."""
+    keys_unknown: tuple[str, ...] = ()
+    """Those of them that were not given: their entries are held by the links of later ones."""
     first_bad: int | None = None
     """The place of the first bad entry; None where all is good, or where it is the checkpoint that is bad."""
     id: str | None = None
@@ -104,10 +113,13 @@ class Verifier:
         self._entries = 0
         self._vouched: int | None = None if after is None else after.number
         self._used: dict[str, None] = {}
+        self._unproven: int | None = None
+        """The first of the last entries, whose key was not given."""
         self._bad: _Bad | None = None
         self._start = after
         """What the first entry follows; None until that is known."""
-        self._place = after or GENESIS
+        self.place = after or GENESIS
+        """Of the last good entry."""
         if checkpoint is not None:
             self._begin(checkpoint)
 
@@ -135,10 +147,11 @@ class Verifier:
             valid=found is None,
             entries=self._entries,
             from_number=None if start is None or not self._entries else start.number + 1,
-            through_number=self._place.number,
-            head=self._place.hash,
+            through_number=self.place.number,
+            head=self.place.hash,
             vouched_number=self._vouched or 0,
             keys_used=tuple(self._used),
+            keys_unknown=tuple(key_id for key_id in self._used if key_id not in self._keys),
             first_bad=None if found is None else found.number,
             id=None if found is None else found.identity,
             reason=None if found is None else found.reason,
@@ -148,48 +161,35 @@ class Verifier:
 
     def _take_entry(self, line: bytes) -> None:
         """The entry that `line` holds, if it is the next one.  Raises _Bad."""
-        place = self._place
+        place = self.place
         try:
             entry = decode_entry(line)
         except ValueError as error:
-            raise _Bad(f"it cannot be read: {error}", place.number + 1) from None
+            raise _Bad(f"it cannot be read: {_shown(str(error))}", place.number + 1) from None
         entry_hash = hash_of(canonical_of_line(line, entry))
         if self._start is None:
             self._start = place = Head(entry.number - 1, entry.integrity.previous_hash)
-        number, integrity = place.number + 1, entry.integrity
-        reason = (
-            self._signature_fault(entry, entry_hash)
-            or self._place_fault(entry, place)
-            or self._key_fault(entry, place)
-            or self._noted_fault(number, entry_hash)
-        )
+        number, key_id = place.number + 1, entry.integrity.key_id
+        key = self._keys.get(key_id)
+        reason = _signature_fault(entry, entry_hash, key) or _place_fault(entry, place)
         if reason is not None:
             raise _Bad(reason, number, entry.id)
-        self._place = Head(number, entry_hash, integrity.key_id)
-        self._used[integrity.key_id] = None
+        if not _same(place.hash, entry.integrity.previous_hash):
+            if self._unproven is not None:
+                raise _Bad("it is not the entry that the next one follows", place.number)
+            raise _Bad("it does not follow the entry before it: one of them is from another chain", number, entry.id)
+        reason = self._key_fault(entry, place) or self._noted_fault(number, entry_hash)
+        if reason is not None:
+            raise _Bad(reason, number, entry.id)
+        self.place = Head(number, entry_hash, key_id)
+        self._used[key_id] = None
         self._entries += 1
+        if key is not None:
+            self._unproven = None
+        elif self._unproven is None:
+            self._unproven = number
         if self._due is not None and self._due.number == number:
             self._meet(self._due)
-
-    def _signature_fault(self, entry: AuditEntry, entry_hash: str) -> str | None:
-        key = self._keys.get(entry.integrity.key_id)
-        if key is None:
-            return f"it is sealed with a key that was not given, {_shown(entry.integrity.key_id)}"
-        if entry.integrity.version != VERSION:
-            return f"it is of version {_shown(entry.integrity.version)}, which is not known here"
-        if not _same(key.sign_entry(entry_hash), entry.integrity.signature):
-            return "its signature does not match: it was changed, or sealed with another key"
-        return None
-
-    def _place_fault(self, entry: AuditEntry, place: Head) -> str | None:
-        expected = place.number + 1
-        if entry.number > expected:
-            return f"{_entries(expected, entry.number - 1)} missing: entry {entry.number} stands here"
-        if entry.number < expected:
-            return f"entry {entry.number} stands here: repeated, or out of order"
-        if not _same(place.hash, entry.integrity.previous_hash):
-            return "it does not follow the entry before it: one of them is from another chain"
-        return None
 
     def _key_fault(self, entry: AuditEntry, place: Head) -> str | None:
         """Another key may go on only with the word of the one before."""
@@ -198,12 +198,12 @@ class Verifier:
             return None
         try:
             word = msgspec.json.decode(entry.metadata, type=HandOver) if entry.event == KEY_HANDOVER else None
-        except ValueError:
+        except (ValueError, RecursionError):
             word = None
         if word is None:
             return f"the key changes to {_shown(key_id)} without a hand-over"
-        voucher = self._keys[place.key_id].vouch(entry.number, place.hash, key_id)
-        if not _same(voucher, word.voucher):
+        old = self._keys.get(place.key_id)
+        if old is not None and not _same(old.vouch(entry.number, place.hash, key_id), word.voucher):
             return f"the key {place.key_id} has not vouched for {_shown(key_id)}"
         return None
 
@@ -219,7 +219,7 @@ class Verifier:
         """The log begins behind the checkpoint's cut."""
         try:
             self._check_signature(checkpoint)
-            self._start = self._place = checkpoint.cut
+            self._start = self.place = checkpoint.cut
             self._due = checkpoint
             if checkpoint.number <= checkpoint.cut_number:
                 self._meet(checkpoint)
@@ -230,7 +230,7 @@ class Verifier:
         try:
             checkpoint = decode_checkpoint(line)
         except ValueError as error:
-            raise _Bad(f"the checkpoint behind entry {self._place.number} cannot be read: {error}") from None
+            raise _Bad(f"the checkpoint behind entry {self.place.number} cannot be read: {_shown(str(error))}") from None
         self._check_signature(checkpoint)
         return checkpoint
 
@@ -244,7 +244,7 @@ class Verifier:
     def _take_checkpoint(self, checkpoint: Checkpoint) -> None:
         """One that stands between the entries, behind the one it speaks of."""
         if self._start is None:
-            self._start = self._place = checkpoint.cut
+            self._start = self.place = checkpoint.cut
         start, cut = self._start, checkpoint.cut
         if start.number > cut.number:
             raise _Bad(f"{_entries(cut.number + 1, start.number)} missing at the beginning", cut.number + 1)
@@ -254,7 +254,7 @@ class Verifier:
 
     def _meet(self, checkpoint: Checkpoint) -> None:
         """We stand where the checkpoint says that it was signed."""
-        place, number = self._place, checkpoint.number
+        place, number = self.place, checkpoint.number
         if place.number < number:
             raise _Bad(f"{_entries(place.number + 1, number)} missing at the end", place.number + 1)
         if place.number > number:
@@ -263,21 +263,44 @@ class Verifier:
             raise _Bad("it is not the entry that the signed checkpoint names", number)
         if place.key_id not in (None, checkpoint.key_id):
             raise _Bad(f"the checkpoint of entry {number} is signed with another key than the entry")
+        self._check_proven()
         self._due, self._vouched = None, number
+
+    def _check_proven(self) -> None:
+        if self._unproven is not None:
+            raise _Bad(f"it is sealed with a key that was not given, {_shown(self.place.key_id or '')}", self._unproven)
 
     def _take_end(self) -> None:
         if self._due is not None:
             self._meet(self._due)
         if self._vouched is None:
             raise _Bad("there is no signed checkpoint: nobody knows where the log should end")
+        self._check_proven()
         start = self._start or GENESIS
         for number, noted in sorted(self._anchors.items()):
-            if number > self._place.number:
-                raise _Bad(f"{_entries(self._place.number + 1, number)} missing at the end", self._place.number + 1)
+            if number > self.place.number:
+                raise _Bad(f"{_entries(self.place.number + 1, number)} missing at the end", self.place.number + 1)
             if number < start.number:
                 raise _Bad(f"entry {number}, which was noted elsewhere, is no longer in the log")
             if noted != start.hash:
                 raise _Bad("the log does not begin where it was noted elsewhere", number + 1)
+
+
+def _signature_fault(entry: AuditEntry, entry_hash: str, key: SigningKey | None) -> str | None:
+    if entry.integrity.version != VERSION:
+        return f"it is of version {_shown(entry.integrity.version)}, which is not known here"
+    if key is not None and not _same(key.sign_entry(entry_hash), entry.integrity.signature):
+        return "its signature does not match: it was changed, or sealed with another key"
+    return None
+
+
+def _place_fault(entry: AuditEntry, place: Head) -> str | None:
+    expected = place.number + 1
+    if entry.number > expected:
+        return f"{_entries(expected, entry.number - 1)} missing: entry {entry.number} stands here"
+    if entry.number < expected:
+        return f"entry {entry.number} stands here: repeated, or out of order"
+    return None
 
 
 def _entries(first: int, last: int) -> str:
@@ -286,7 +309,7 @@ def _entries(first: int, last: int) -> str:
 
 def _shown(text: str) -> str:
     """What a stranger may have written, fit for a terminal."""
-    return ascii(text[:40])
+    return ascii(text[:SHOWN_CHARS])
 
 
 def _same(mine: str, theirs: str) -> bool:
