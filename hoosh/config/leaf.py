@@ -72,8 +72,10 @@ def _wanted(info: inspect.Type) -> str:
             return "true or false"
         case inspect.IntType(ge=low, le=high):
             return f"a whole number from {low} to {high}" if high is not None else f"a whole number, {low} or more"
-        case inspect.FloatType(ge=low):
-            return "a number above 0" if low is None else f"a number, {low:g} or more"
+        case inspect.FloatType(ge=None):
+            return "a number above 0"
+        case inspect.FloatType(ge=low, le=high):
+            return f"a number from {low:g} to {high:.0f}" if high is not None else f"a number, {low:g} or more"
         case inspect.StrType():
             return "text"
         case inspect.LiteralType(values=words):

@@ -118,7 +118,11 @@ def _check_keys_differ(config: Config, keys: Placed[Key], mistakes: Mistakes) ->
         other = seen.setdefault(digest_of(key.key), key.name)
         if other is not key.name:
             mistakes.add((*path, "key"), f"is the same key as that of `{other[:64]}`; give each its own")
+    names = {key.name.casefold() for _, key in keys}
     for number, token in enumerate(config.auth.tokens):
+        if (name := f"token-{number + 1}") in names:
+            advice = "call the key something else"
+            mistakes.add(("auth", "tokens"), f"token {number + 1} is known as `{name}`, and so is a key; {advice}")
         other = seen.setdefault(digest_of(token), f"token {number + 1}")
         if other != f"token {number + 1}":
             mistakes.add(("auth", "tokens"), f"token {number + 1} is the same key as `{other[:64]}`; remove it")

@@ -6,6 +6,7 @@ import pytest
 
 from hoosh.access import Key, KeyRing, may_use, require_scope
 from hoosh.errors import Forbidden, Unauthenticated
+from hoosh.http.message import Headers
 from hoosh.values import ANONYMOUS, Caller, Secret
 
 
@@ -107,3 +108,57 @@ def test_nothing_prints_a_key():
     assert (
         "letmein" not in f"{key} {key!r} {key.key} {key.key!r} {ring().__dict__ if hasattr(ring(), '__dict__') else ''}"
     )
+
+
+def test_what_a_key_says_of_its_holder_reaches_the_caller():
+    key = Key(
+        name="cy",
+        key=Secret("letmein-cy"),
+        scopes=("inference", "metrics"),
+        models=("llama*",),
+        pool="team",
+        priority="background",
+        privacy="local",
+    )
+    caller = KeyRing([key]).authenticate(b"Bearer letmein-cy", now_s=0.0)
+    scopes = frozenset({"inference", "metrics"})
+    assert caller == Caller("cy", scopes, ("llama*",), "team", priority="background", local_only=True)
+    assert ring().authenticate(b"Bearer letmein-ada", now_s=0.0) == Caller("ada", pool=None, priority="normal")
+
+
+@pytest.mark.parametrize(
+    "presented",
+    [
+        b"k" * 1_000_000,
+        b"letmein-ada\0",
+        b"\0letmein-ada",
+        b"\0" * 1000,
+        b"letmein-ada, Bearer letmein-bob",
+        b"letmein-ada letmein-bob",
+        b"letmein-ad\xc3\xa1",
+        b"\xff\xfe",
+        b"LETMEIN-ADA",
+        b"letmein-ad",
+        b"letmein-adaa",
+        b"***",
+    ],
+    ids=lambda key: repr(key[:20]),
+)
+def test_what_is_not_exactly_a_key_is_none(presented):
+    for headers in ((b"Bearer " + presented, None), (None, presented)):
+        with pytest.raises(Unauthenticated) as caught:
+            ring().authenticate(*headers, now_s=0.0)
+        assert str(caught.value) == "Incorrect API key provided."
+
+
+def test_of_several_authorization_headers_the_first_counts():
+    headers = Headers([(b"authorization", b"Bearer letmein-eve"), (b"authorization", b"Bearer letmein-ada")])
+    with pytest.raises(Unauthenticated):
+        ring().authenticate(headers.get(b"authorization"), now_s=0.0)
+
+
+def test_a_key_that_expires_says_so_only_to_whoever_holds_it():
+    with pytest.raises(Unauthenticated, match="expired"):
+        ring().authenticate(b"Bearer letmein-bob", now_s=2000.0)
+    with pytest.raises(Unauthenticated, match="Incorrect"):
+        ring().authenticate(b"Bearer letmein-bo", now_s=2000.0)
