@@ -21,8 +21,9 @@ def start_screen(
     config_path: Path | None,
     providers: Sequence[ProviderState],
     models: Sequence[ModelCard],
+    ledger: str = "",
 ) -> str:
-    """The screen, without a key in it."""
+    """The screen, without a key in it.  `ledger` is where the books are kept; "" is memory."""
     names = [model.id for model in models]
     real = next((name for name in names if name != "echo"), "echo" if names else "MODEL")
     key = ' -H "authorization: Bearer $HOOSH_API_KEY"' if config.all_keys() else ""
@@ -32,6 +33,8 @@ def start_screen(
         "",
         f"  config     {config_path or 'none (defaults)'}",
         f"  keys       {len(config.all_keys()) or 'none: whoever reaches this address may use it'}",
+        f"  budgets    {_some([budget.name for budget in config.budgets]) or 'none: nothing is refused for its price'}",
+        f"  ledger     {ledger or 'in memory: gone when this stops'}",
         f"  providers  {_some([_provider_text(p) for p in providers]) or 'none found'}",
         f"  models     {_some(names) or 'none known yet'}",
         "",

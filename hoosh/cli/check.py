@@ -12,7 +12,7 @@ from hoosh.cli.configured import add_config_flag, load_config
 from hoosh.cli.failure import FAILED
 
 if TYPE_CHECKING:
-    from hoosh.config import Config, Provider
+    from hoosh.config import Budget, Config, Provider
 
 __all__ = ["add_to", "run"]
 
@@ -65,7 +65,47 @@ def summary(config: Config, path: Path | None) -> list[str]:
     lines += [f"  alias     {alias.name} = {', '.join(alias.targets)}" for alias in config.models]
     if config.discovery.local:
         lines.append("  and the local engines that answer when it runs")
-    return lines
+    return [*lines, *_books(config)]
+
+
+def _books(config: Config) -> list[str]:
+    """Budgets, limits, audit, and where it is all written down."""
+    lines = [f"  budget    {_budget(budget)}" for budget in config.budgets]
+    limits = config.limits
+    each = _rates(limits.rpm, limits.tpm, limits.max_concurrent)
+    if each:
+        lines.append(f"  limits    {each} for each key that says nothing else")
+    lines += [
+        f"  limits    {_rates(model.rpm, model.tpm, model.max_concurrent) or 'none'} for {model.name}"
+        for model in limits.models
+    ]
+    if config.audit.enabled:
+        lines.append(f"  audit     on, {'with' if config.audit.content else 'without'} prompts and replies")
+    return [*lines, f"  ledger    {_ledger(config)}"]
+
+
+def _budget(budget: Budget) -> str:
+    amount = f"{budget.capacity:g} USD" if budget.unit == "usd" else f"{int(budget.capacity)} tokens"
+    return f"{budget.name}: {amount}" + ("" if budget.window == "none" else f" a {budget.window}")
+
+
+def _rates(rpm: int | None, tpm: int | None, at_once: int | None) -> str:
+    named = ((rpm, "requests a minute"), (tpm, "tokens a minute"), (at_once, "at once"))
+    return ", ".join(f"{number} {words}" for number, words in named if number is not None)
+
+
+def _ledger(config: Config) -> str:
+    from hoosh.config.state import MEMORY, SQLITE, store_path
+    from hoosh.errors import ConfigError
+
+    if config.storage.url == MEMORY:
+        return "in memory: gone when the gateway stops"
+    if config.storage.url:
+        return config.storage.url.removeprefix(SQLITE)
+    try:
+        return str(store_path(os.environ))
+    except ConfigError as error:
+        return str(error)
 
 
 def _address(config: Config) -> str:

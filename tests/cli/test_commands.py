@@ -117,6 +117,37 @@ def test_check_sums_up_a_good_configuration_without_its_secrets(nowhere, capsys,
     assert json.loads(capsys.readouterr().out) == {"ok": True, "file": str(path), "mistakes": []}
 
 
+def test_check_sums_up_the_books(nowhere, capsys, monkeypatch):
+    monkeypatch.setenv("HOOSH_STATE_DIR", str(nowhere / "state"))
+    monkeypatch.setenv("SIGN", "hunter2-hunter2-hunter2")
+    path = nowhere / "hoosh.toml"
+    path.write_text(
+        '[[budgets]]\nname = "team"\ncapacity = 18446744073709551615\nwindow = "day"\n'
+        '[[budgets]]\nname = "money"\ncapacity = 12.5\nunit = "usd"\n[limits]\nrpm = 60\nmax_concurrent = 4\n'
+        '[[limits.models]]\nname = "gpt-*"\ntpm = 9\n[audit]\nenabled = true\nsigning_key = "$SIGN"\n'
+    )
+    assert main(["check"]) == 0
+    out = capsys.readouterr().out
+    for line in (
+        "budget    team: 18446744073709551615 tokens a day",
+        "budget    money: 12.5 USD",
+        "limits    60 requests a minute, 4 at once for each key that says nothing else",
+        "limits    9 tokens a minute for gpt-*",
+        "audit     on, without prompts and replies",
+        f"ledger    {nowhere}/state/hoosh.db",
+    ):
+        assert f"  {line}\n" in out
+    assert "hunter2" not in out
+    assert not (nowhere / "state").exists()
+
+
+@pytest.mark.parametrize(("url", "place"), [("memory:", "in memory"), ("sqlite:///a.db", "{}/a.db\n")])
+def test_check_says_where_the_ledger_will_be(url, place, nowhere, capsys):
+    (nowhere / "hoosh.toml").write_text(f'[storage]\nurl = "{url}"')
+    assert main(["check"]) == 0
+    assert f"ledger    {place.format(nowhere)}" in capsys.readouterr().out
+
+
 def test_a_configuration_that_was_asked_for_must_be_there(nowhere, capsys):
     assert main(["check", "--config", "other.toml"]) == 1
     assert "other.toml: cannot be read" in capsys.readouterr().out
