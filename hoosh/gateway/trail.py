@@ -1,0 +1,310 @@
+"""The audit trail: what happened is noted at once, sealed a moment later, and can be asked for.
+
+    note, record ──▶ facts ──flush──▶ Chain.seal ──▶ Log "audit"      (synchronous: in order, nothing between)
+                                         └─ has news ──run──▶ signed checkpoint ──▶ Table "audit"
+
+Numbers in the chain are positions in the log.  The checkpoint follows the rows it covers, and the store keeps their
+order: after a crash the log may reach behind it, never the other way round.  A log that is kept in memory forgets its
+oldest entries; first the checkpoint says so, then they go.
+
+Timestamps are what the clock said, and never fall: a clock that is set back by more than `JITTER_MS` gets an entry of
+its own, and time goes on from there.
+"""
+
+from __future__ import annotations
+
+import logging
+import math
+import secrets
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import trio
+from msgspec import Struct
+
+from hoosh.audit import (
+    GENESIS,
+    Audit,
+    AuditEntry,
+    Chain,
+    Checkpoint,
+    Details,
+    Fact,
+    Head,
+    Level,
+    Resume,
+    SigningKey,
+    Tally,
+    Verdict,
+    Verifier,
+    decode_entry,
+    encode_checkpoint,
+    encode_entry,
+    fact,
+    fact_of_record,
+    fact_of_tally,
+    head_at,
+    stored_checkpoint,
+    tallied_as,
+)
+from hoosh.errors import ConfigError, StorageError
+from hoosh.storage.contract import Log, Table
+from hoosh.values import Record
+
+__all__ = ["AuditStatistics", "AuditTrail"]
+
+CHECKPOINT_KEY = "checkpoint"
+PAGE = 1000
+BITE = 40
+"""Entries verified before others get their turn: about a third of a millisecond."""
+JITTER_MS = 1000
+RETRY_S = 1.0
+GATHER_S = 0.05
+TALLY_S = 5.0
+"""How often counted events are looked at."""
+
+
+class AuditStatistics(Struct, frozen=True):
+    """How the chain is doing."""
+
+    entries: int
+    """Kept."""
+    number: int
+    """Of the last entry."""
+    head: str
+    key_id: str
+    last_error: str | None
+    """Why the signed checkpoint could not be put down, while it cannot."""
+
+
+class AuditTrail:
+    """One chain, from `open` to `close`.  `now_ms` is Unix time; `keep` bounds the entries, None keeps all."""
+
+    def __init__(
+        self,
+        settings: Audit,
+        log: Log,
+        table: Table,
+        now_ms: Callable[[], int],
+        *,
+        keep: int | None = None,
+        id_prefix: str | None = None,
+    ) -> None:
+        if settings.signing_key is None:
+            raise ConfigError(
+                ['[audit] is enabled without a key: set signing_key = "$AUDIT_KEY"; `openssl rand -hex 32` makes one.']
+            )
+        self._key = SigningKey(settings.signing_key)
+        previous = settings.previous_key
+        self._keys = [self._key] if previous is None else [self._key, SigningKey(previous)]
+        self._settings, self._log, self._table, self._now_ms = settings, log, table, now_ms
+        self._keep = keep
+        self._id_prefix = id_prefix if id_prefix is not None else f"aud_{secrets.token_hex(8)}"
+        self._chain = Chain(self._key, id_prefix=self._id_prefix)
+        self._cut: Head = GENESIS
+        self._facts: list[Fact] = []
+        self._tally = Tally()
+        self._last_ms = 0
+        self._has_news = trio.Event()
+        self._puts = trio.Lock()
+        """Checkpoints are put down one after another, and none while somebody verifies the beginning of the log."""
+        self._last_error: str | None = None
+        self.verified: tuple[Verdict, int] | None = None
+        """The last verification of the whole log, and when it was over (Unix ms)."""
+        self._verifying = trio.Lock()
+
+    # -- life --------------------------------------------------------------------------------------------------------
+
+    async def open(self) -> None:
+        """Go on where the log ends.  Raises StorageError where it does not end as it should."""
+        checkpoint = stored_checkpoint(await self._table.get(CHECKPOINT_KEY), self._keys, self._log.position)
+        head = GENESIS if checkpoint is None else await self._end_behind(checkpoint)
+        self._cut = GENESIS if checkpoint is None else checkpoint.cut
+        self._chain = Chain(self._key, head, id_prefix=self._id_prefix)
+        for row in await self._log.read(head.number - 1, 1) if head.number else ():
+            self._last_ms = decode_entry(row.body).timestamp
+        old = next((key for key in self._keys if key.id == head.key_id), None)
+        if head.number and old is not None and old is not self._key:
+            self._append([encode_entry(self._chain.hand_over(old, self._now_ms()))])
+        await self._put_checkpoint()  # also of an empty log: entries without one are none of ours
+
+    async def _end_behind(self, checkpoint: Checkpoint) -> Head:
+        resume = Resume(self._keys, checkpoint)
+        after = resume.read_after
+        while rows := await self._log.read(after, PAGE):
+            for row in rows:
+                resume.feed(row.body)
+            after = rows[-1].position
+        return resume.close()
+
+    async def run(self, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
+        """A service: signs and puts down how far the log reaches, after each group of entries; forgets the oldest."""
+        task_status.started()
+        while True:
+            with trio.move_on_after(TALLY_S if len(self._tally) else math.inf):
+                await self._has_news.wait()
+                await trio.sleep(GATHER_S)
+            self.flush()
+            self._has_news = trio.Event()
+            try:
+                await self._put_checkpoint()
+                await self._forget_oldest()
+            except StorageError as error:
+                self._last_error = str(error)
+                self._has_news.set()
+                await trio.sleep(RETRY_S)
+
+    async def close(self) -> None:
+        """Seal all there is and sign the end of the log.  `run` is over, the store is not."""
+        self._facts += [fact_of_tally(tallied, self._now_ms()) for tallied in self._tally.due(0, all_of_them=True)]
+        self.flush()
+        await self._put_checkpoint()
+
+    # -- what happened -----------------------------------------------------------------------------------------------
+
+    def note(
+        self,
+        event: str,
+        level: Level,
+        message: str,
+        *,
+        provider: str | None = None,
+        model: str | None = None,
+        **metadata: Any,
+    ) -> None:
+        """It has happened now.  Never waits, never fails."""
+        self._add(fact(self._now_ms(), event, level, message, metadata, provider=provider, model=model))
+
+    def tally(self, event: str, message: str, *, subject: str = "", **metadata: Any) -> None:
+        """The same of what anybody can cause at will: the first is noted, the others of a minute are counted."""
+        now_ms = self._now_ms()
+        if self._tally.add(event, subject, now_ms):
+            self._add(fact(now_ms, event, "warn", message, metadata))
+
+    def record(self, record: Record, details: Details | None = None) -> None:
+        """A request is over.  Those that ask for no inference are not told of."""
+        if record.kind is None:
+            return
+        counted_as = tallied_as(record)
+        if counted_as is None or self._tally.add(*counted_as, self._now_ms()):
+            self._add(fact_of_record(record, details, with_content=self._settings.content))
+
+    def records(self, records: Sequence[Record]) -> None:
+        for record in records:
+            self.record(record)
+
+    def _add(self, happened: Fact) -> None:
+        self._facts.append(happened)
+        self._has_news.set()
+
+    def flush(self) -> int:
+        """Seal what has happened and append it.  Returns the last entry's number, for `Log.wait_kept`."""
+        facts, self._facts = self._facts, []
+        if len(self._tally):
+            now_ms = self._now_ms()
+            facts += [fact_of_tally(tallied, now_ms) for tallied in self._tally.due(now_ms)]
+        if facts:
+            self._append([line for happened in facts for line in self._sealed(happened)])
+        return self._chain.number
+
+    def _sealed(self, happened: Fact) -> list[bytes]:
+        """The fact's entry, and before it those that the chain owes."""
+        chain, at_ms, lines = self._chain, happened.at_ms, []
+        back_ms = self._last_ms - at_ms
+        if 0 < back_ms <= JITTER_MS:
+            at_ms = self._last_ms
+        elif back_ms > 0:
+            moved = fact(at_ms, "audit.clock_set_back", "warn", "The clock was set back.", {"by_ms": back_ms})
+            lines.append(encode_entry(chain.seal(moved.event, "warn", moved.message, at_ms, metadata=moved.metadata)))
+        self._last_ms = at_ms
+        if (chain.number + 1) % self._settings.checkpoint_every == 0:
+            lines.append(encode_entry(chain.seal_checkpoint(at_ms)))
+            # The process's log goes elsewhere, so this is an anchor for whoever keeps it.
+            _logger.info("audit checkpoint %d %s", chain.number, chain.head_hash)
+        entry = chain.seal(
+            happened.event,
+            happened.level,
+            happened.message,
+            at_ms,
+            provider=happened.provider,
+            model=happened.model,
+            metadata=happened.metadata,
+        )
+        lines.append(encode_entry(entry))
+        return lines
+
+    def _append(self, lines: list[bytes]) -> None:
+        self._log.append(lines)
+        self._has_news.set()
+
+    # -- both ends of the log ----------------------------------------------------------------------------------------
+
+    async def _put_checkpoint(self, cut: Head | None = None) -> None:
+        async with self._puts:
+            checkpoint = self._chain.checkpoint(self._now_ms(), cut or self._cut)
+            await self._table.put(CHECKPOINT_KEY, encode_checkpoint(checkpoint))
+            self._cut = checkpoint.cut
+            self._last_error = None
+
+    async def _forget_oldest(self) -> None:
+        """First the checkpoint says that they are gone, then they go."""
+        if self._keep is None or self._chain.number - self._cut.number <= self._keep + self._keep // 10:
+            return
+        async with self._verifying:
+            last = self._chain.number - self._keep
+            (row,) = await self._log.read(last - 1, 1)
+            await self._put_checkpoint(head_at(row.body))
+            await self._log.trim(last + 1)
+
+    def statistics(self) -> AuditStatistics:
+        chain = self._chain
+        return AuditStatistics(
+            chain.number - self._cut.number, chain.number, chain.head_hash, self._key.id, self._last_error
+        )
+
+    # -- what is kept ------------------------------------------------------------------------------------------------
+
+    @property
+    def first(self) -> int:
+        """The number of the oldest entry that is kept, or will be."""
+        return self._cut.number + 1
+
+    async def read(self, after: int = 0, limit: int = PAGE) -> list[AuditEntry]:
+        """Entries behind number `after`, oldest first.  Raises StorageError."""
+        self.flush()
+        try:
+            return [decode_entry(row.body) for row in await self._log.read(max(after, self._cut.number), limit)]
+        except ValueError:
+            raise StorageError("An entry of the audit log cannot be read; verify the log.") from None
+
+    async def recent(self, count: int) -> list[AuditEntry]:
+        """The last entries, oldest first.  Raises StorageError."""
+        return await self.read(self.flush() - count, count)
+
+    async def verify(self) -> Verdict:
+        """Verify all that is kept, in bites.  Whoever asks while that is being done gets the same verdict."""
+        before = self.verified
+        async with self._verifying:
+            if self.verified is before or self.verified is None:
+                self.verified = await self._verify(), self._now_ms()
+            return self.verified[0]
+
+    async def _verify(self) -> Verdict:
+        """Raises StorageError where the log cannot be read."""
+        self.flush()
+        checkpoint = self._chain.checkpoint(self._now_ms(), self._cut)
+        verifier = Verifier(self._keys, checkpoint)
+        after = checkpoint.cut_number
+        while after < checkpoint.number:
+            rows = await self._log.read(after, min(PAGE, checkpoint.number - after))
+            for at in range(0, len(rows), BITE):
+                if not all(verifier.feed(row.body) for row in rows[at : at + BITE]):
+                    return verifier.close()
+                await trio.lowlevel.checkpoint()
+            if not rows:
+                break
+            after = rows[-1].position
+        return verifier.close()
+
+
+_logger = logging.getLogger("hoosh.audit")
