@@ -35,8 +35,16 @@ A_ROOM_MAY_IMPORT = ("errors", "values", "catalogue", "dialects.contract", "stor
 WAITING_IN_ROOMS = {"observe/logs.py", "observe/lag.py", "budget/guard.py", "cache/flight.py"}
 """Modules of rooms that are shells: they wait."""
 QUICK_TO_START = {
-    *("api/app.py", "api/face.py", "api/health.py", "api/models.py", "api/ollama.py", "api/operations.py"),
-    *("api/passage.py", "api/responses.py", "api/tokens.py"),
+    *(
+        "api/app.py",
+        "api/audit.py",
+        "api/face.py",
+        "api/health.py",
+        "api/models.py",
+        "api/ollama.py",
+        "api/operations.py",
+    ),
+    *("api/passage.py", "api/cache.py", "api/responses.py", "api/tokens.py"),
 }
 """The only modules that may import Quart: it is slow to import, and the hot door must not wait for it."""
 
