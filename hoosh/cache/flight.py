@@ -212,12 +212,12 @@ class Flight(Generic[Payer]):
         self._add(block)
 
     def fail(self, error: BaseException) -> bool:
-        """There will be no more.  False where nobody will hear of it: it is whole already, or all have left."""
-        if self.is_whole or not self.members:
+        """There will be no more.  False where nobody hears of it: the answer is whole already, or all have left."""
+        if self.is_whole:
             return False
         self.error = error
         self.news.unpark_all()
-        return True
+        return bool(self.members)
 
     def land(self) -> None:
         """The task is over."""
