@@ -16,13 +16,16 @@ import logging
 from collections.abc import Callable, Mapping
 from contextlib import AbstractAsyncContextManager, nullcontext
 from types import TracebackType
-from typing import Any, Never, cast
+from typing import Any, Never, Protocol, cast
 
 import trio
 from quart import Response, g, request
 from quart_trio import QuartTrio
 from werkzeug.exceptions import HTTPException
 
+from hoosh.api.audit import AuditFace, audit_routes
+from hoosh.api.cache import CacheFace, cache_routes
+from hoosh.api.costs import CostsGateway, cost_routes
 from hoosh.api.errors import Answer, error_response, plain_error, unwrap
 from hoosh.api.face import GatewayFace, as_response
 from hoosh.api.health import OPEN_PATHS, health_routes
@@ -31,6 +34,7 @@ from hoosh.api.ollama import ollama_routes
 from hoosh.api.operations import operation_routes
 from hoosh.api.passage import Incoming, Outgoing, drain, live
 from hoosh.api.responses import response_routes
+from hoosh.api.tokens import HasTokens, token_routes
 from hoosh.dialects.contract import DownstreamDialect
 from hoosh.dialects.registry import downstream_dialect
 from hoosh.errors import BodyTooLarge, HooshError, MethodNotAllowed, NoSuchPath, Unavailable
@@ -39,7 +43,7 @@ from hoosh.http.exchange import Exchange, Handler
 from hoosh.http.message import Headers, Limits
 from hoosh.values import Record, new_request_id
 
-__all__ = ["GatewayFace", "HooshApp", "Hot", "answer_error", "build_app"]
+__all__ = ["AppFace", "GatewayFace", "HooshApp", "Hot", "answer_error", "build_app"]
 
 Hot = Mapping[tuple[str, str], Handler]
 """(method, path) → the handler that answers it without Quart."""
@@ -48,12 +52,16 @@ REQUEST_ID = "hoosh.request_id"
 BODY_S = 60.0
 
 
+class AppFace(AuditFace, CacheFace, CostsGateway, HasTokens, GatewayFace, Protocol):
+    """All that the routes ask of the gateway."""
+
+
 def log_crash(error: BaseException) -> None:
     logging.getLogger("hoosh.api").error("a request ended in a bug", exc_info=error)
 
 
 def build_app(
-    gateway: GatewayFace,
+    gateway: AppFace,
     *,
     hot: Hot | None = None,
     context: AbstractAsyncContextManager[object] | None = None,
@@ -79,7 +87,7 @@ def answer_error(error: BaseException, exchange: Exchange) -> Answer:
 class HooshApp(QuartTrio):
     def __init__(
         self,
-        gateway: GatewayFace,
+        gateway: AppFace,
         *,
         hot: Hot,
         context: AbstractAsyncContextManager[object] | None,
@@ -104,7 +112,10 @@ class HooshApp(QuartTrio):
         self.before_request(self._authenticate)
         self.register_error_handler(HooshError, self._on_error)
         self.register_error_handler(HTTPException, self._on_http_error)
-        for routes in (health_routes, model_routes, ollama_routes, response_routes, operation_routes):
+        for routes in (
+            *(health_routes, model_routes, ollama_routes, response_routes, operation_routes),
+            *(token_routes, cost_routes, audit_routes, cache_routes),
+        ):
             self.register_blueprint(routes(self.gateway))
         for method, path in self.hot:  # Quart must know them for 405, OPTIONS and /openapi.json
             self.add_url_rule(path, f"{method} {path}", _never, methods=[method])

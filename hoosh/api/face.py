@@ -13,6 +13,7 @@ from quart import Response, g
 from hoosh.api.errors import Answer
 from hoosh.errors import Forbidden
 from hoosh.http.message import Headers
+from hoosh.storage import StoreStatistics
 from hoosh.values import Caller, ModelCard, ProviderState
 
 if TYPE_CHECKING:
@@ -39,6 +40,10 @@ class GatewayFace(Protocol):
     @property
     def responses(self) -> ResponseStore:
         """What clients of the Responses API may come back to."""
+        ...
+
+    def store_state(self) -> StoreStatistics:
+        """How the books are being written."""
         ...
 
     def readiness(self) -> str | None:

@@ -9,6 +9,7 @@ from quart import Blueprint, Response
 
 from hoosh.api.face import GatewayFace, json_response
 from hoosh.errors import Unavailable
+from hoosh.storage import StoreStatistics
 from hoosh.values import ProviderState
 
 __all__ = ["OPEN_PATHS", "health_routes", "provider_json", "shown_url", "summary_json"]
@@ -36,7 +37,8 @@ def health_routes(gateway: GatewayFace) -> Blueprint:
     @routes.get("/v1/health")
     async def health() -> Response:
         """Health of the whole; always 200."""
-        return json_response(summary_json(gateway.version, gateway.readiness(), gateway.providers()))
+        summary = summary_json(gateway.version, gateway.readiness(), gateway.providers(), gateway.store_state())
+        return json_response(summary)
 
     @routes.get("/v1/health/providers")
     async def providers() -> Response:
@@ -46,13 +48,21 @@ def health_routes(gateway: GatewayFace) -> Blueprint:
     return routes
 
 
-def summary_json(version: str, not_ready: str | None, providers: list[ProviderState]) -> dict[str, Any]:
-    """Degraded: not ready, or an enabled provider is ill."""
-    is_ill = any(state.enabled and state.status in ILL for state in providers)
+def summary_json(
+    version: str, not_ready: str | None, providers: list[ProviderState], store: StoreStatistics
+) -> dict[str, Any]:
+    """Degraded: not ready, an enabled provider is ill, or the books do not get to where they belong."""
+    is_ill = any(state.enabled and state.status in ILL for state in providers) or store.status != "ok"
     return {
         "status": "degraded" if not_ready is not None or is_ill else "ok",
         "version": version,
         "providers_configured": len(providers),
+        "storage": {
+            "kind": store.kind,
+            "status": store.status,
+            "waiting_rows": store.waiting_rows,
+            "spooled_rows": store.spooled_rows,
+        },
     }
 
 

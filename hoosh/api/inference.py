@@ -96,4 +96,5 @@ class InferenceDoor:
             if exchange.started:
                 await exchange.end(error_event(error, account.request_id, account.downstream), broken=True)
             else:
-                await exchange.respond(*error_response(error, account.request_id, account.downstream))
+                status, headers, body = error_response(error, account.request_id, account.downstream)
+                await exchange.respond(status, [*headers, *account.rate_headers], body)

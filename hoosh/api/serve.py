@@ -18,19 +18,20 @@ import socket
 import ssl
 import sys
 import traceback
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import trio
+from msgspec.structs import replace
 
 from hoosh.api.cold import ColdApp
 from hoosh.api.errors import error_page, unwrap
 from hoosh.api.inference import InferenceDoor
 from hoosh.api.screen import start_screen
-from hoosh.config import Config
-from hoosh.errors import ConfigError, Unavailable
+from hoosh.config import Config, store_path
+from hoosh.errors import ConfigError, StorageError, Unavailable
 from hoosh.gateway.assembly import open_gateway
 from hoosh.gateway.gateway import Gateway
 from hoosh.http.message import Limits
@@ -223,6 +224,7 @@ def run_server(config: Config, *, config_path: Path | None, server: str) -> int:
     """Serve until a signal.  Returns the exit code: 0 after a drain, 1 when it could not start or was cut short."""
     raise_file_limit()
     try:
+        config = with_store(config, os.environ)
         if server == "hypercorn":
             from hoosh.api.hypercorn import run_hypercorn
 
@@ -230,9 +232,16 @@ def run_server(config: Config, *, config_path: Path | None, server: str) -> int:
         return trio.run(_run_until_signal, config, config_path)
     except* ConfigError as group:
         print(unwrap(group), file=sys.stderr)
-    except* CannotListen as group:
+    except* (CannotListen, StorageError) as group:
         print(f"hoosh-trio: {unwrap(group)}", file=sys.stderr)
     return 1
+
+
+def with_store(config: Config, environ: Mapping[str, str]) -> Config:
+    """`config` with its books in the state directory, where it names no other place.  Raises ConfigError."""
+    if config.storage.url:
+        return config
+    return replace(config, storage=replace(config.storage, url=f"sqlite:///{store_path(environ)}"))
 
 
 def raise_file_limit() -> None:

@@ -13,10 +13,13 @@ from typing import Protocol
 
 import trio
 
+from hoosh.admission import Pass
 from hoosh.dialects.contract import DownstreamDialect, Stamp, StreamTap
 from hoosh.errors import HooshError
+from hoosh.gateway.bill import NO_BILL, Bill, NoBill
 from hoosh.http.exchange import Exchange
-from hoosh.values import Call, CallKind, Outcome, Record, Usage, new_request_id
+from hoosh.http.message import Header
+from hoosh.values import DEFAULT_POOL, Call, Caller, CallKind, Outcome, Record, Usage, new_request_id
 
 __all__ = ["Account", "Interruptible"]
 
@@ -36,21 +39,26 @@ class Account:
     __slots__ = (
         "attempt",
         "attempts",
+        "bill",
         "cache",
         "call",
         "caller",
         "downstream",
         "ended_at",
+        "entry",
         "error_code",
         "error_message",
         "exchange",
         "first_token_at",
+        "is_estimated",
         "is_keepable",
         "kind",
         "model",
         "outcome",
         "payer",
+        "pool",
         "provider",
+        "rate_headers",
         "request_id",
         "sent_bytes",
         "started_at",
@@ -69,7 +77,7 @@ class Account:
         self.started_at = trio.current_time()
         self.started_wall = time.time()
         self.ended_at = self.started_at
-        self.caller: str | None = None
+        self.caller: Caller | None = None
         self.call: Call | None = None
         self.provider: str | None = None
         self.model: str | None = None
@@ -77,7 +85,16 @@ class Account:
         self.attempt: Interruptible | None = None
         self.attempts = 0
         self.first_token_at: float | None = None
+        self.pool = DEFAULT_POOL
+        """The budget that pays."""
+        self.bill: Bill | NoBill = NO_BILL
+        self.entry: Pass | None = None
+        """Its place among the requests of its key and model, where these are limited."""
+        self.rate_headers: tuple[Header, ...] = ()
+        """What its key still may ask for."""
         self.usage: Usage | None = None
+        self.is_estimated = False
+        """`usage` is ours: the upstream has not counted."""
         self.tap: StreamTap | None = None
         """Of a streamed reply: it knows what has gone by, also when nobody comes to say so."""
         self.sent_bytes = 0
@@ -95,7 +112,9 @@ class Account:
 
     def stamp(self) -> Stamp:
         """What the answer will say of itself."""
-        return Stamp(self.request_id.removeprefix("req_"), self.model or "", int(self.started_wall))
+        model = self.model or ""
+        cost_of = self.bill.cost_of(self.provider or "", model)
+        return Stamp(self.request_id.removeprefix("req_"), model, int(self.started_wall), cost_of)
 
     def interrupt(self, error: HooshError) -> None:
         """Make the running attempt fail with `error`; the client is told.  Without one there is nothing to stop."""
@@ -119,8 +138,8 @@ class Account:
 
     def record(self) -> Record:
         """What there is to say about the request, which has ended."""
-        exchange, call = self.exchange, self.call
-        first, tap = self.first_token_at, self.tap
+        exchange, call, caller = self.exchange, self.call, self.caller
+        first, tap, settled = self.first_token_at, self.tap, self.bill.settlement
         return Record(
             request_id=self.request_id,
             method=exchange.method,
@@ -133,16 +152,25 @@ class Account:
             queue_s=max(0.0, self.started_at - exchange.arrived_at),
             first_token_s=None if first is None else first - self.started_at,
             kind=self.kind.value,
-            caller=self.caller,
+            caller=None if caller is None else caller.name,
             model=None if call is None else call.model,
             served_model=self.model,
             provider=self.provider,
             stream=call is not None and call.stream,
             attempts=self.attempts,
-            usage=self.usage if tap is None else tap.usage or self.usage,
+            usage=self._usage(),
+            pool=None if settled is None else settled.pool,
+            charge=0 if settled is None else settled.charge,
+            cost_micro_usd=None if settled is None else settled.cost_micro_usd,
             chunks=0 if tap is None else tap.chunks,
             cache=self.cache,
             sent_bytes=self.sent_bytes,
             error_code=self.error_code,
             error_message=self.error_message,
         )
+
+    def _usage(self) -> Usage | None:
+        settled = self.bill.settlement
+        if settled is not None:
+            return settled.usage if self.provider is not None else None
+        return self.usage if self.tap is None else self.tap.usage or self.usage

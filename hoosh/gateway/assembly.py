@@ -8,7 +8,8 @@ from __future__ import annotations
 import os
 import ssl
 import sys
-from collections.abc import AsyncIterator, Mapping
+import time
+from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 from functools import partial
 from types import TracebackType
@@ -21,6 +22,7 @@ from hoosh.catalogue import load_models
 from hoosh.config import Config, Http2, Provider, environment_providers
 from hoosh.dialects.contract import UpstreamDialect
 from hoosh.dialects.registry import upstream_dialect
+from hoosh.errors import StorageError
 from hoosh.gateway.discovery import Discovery
 from hoosh.gateway.fleet import EchoUpstream, Fleet, HttpUpstream
 from hoosh.gateway.gateway import Gateway
@@ -35,10 +37,12 @@ from hoosh.observe.lag import LagWatch
 from hoosh.observe.logs import AccessLog
 from hoosh.observe.metrics import Metrics
 from hoosh.routing import Route
+from hoosh.storage.opening import open_store
 
 __all__ = ["OpenGateway", "build_gateway", "build_upstream", "open_gateway"]
 
 KEEPALIVE_COMMENT_S = 15.0
+LAST_WORDS_S = 5.0
 LAST = 1_000_000
 """A priority behind all others: where the embedded model stands in lists."""
 ALPN = {Http2.OFF: HTTP1_ONLY, Http2.ALPN: HTTP2_OR_1, Http2.PRIOR: HTTP2_ONLY}
@@ -46,21 +50,27 @@ USER_AGENT = f"hoosh/{hoosh.__version__}".encode()
 
 
 def open_gateway(
-    config: Config | None = None, *, dialer: Dialer | None = None, environ: Mapping[str, str] | None = None
+    config: Config | None = None,
+    *,
+    dialer: Dialer | None = None,
+    environ: Mapping[str, str] | None = None,
+    wall_s: Callable[[], float] = time.time,
 ) -> OpenGateway:
     """A gateway inside your own Trio program: `async with open_gateway(config) as gateway`.
 
-    Its services run in a nursery of its own until the block is left.  `dialer` replaces the network (tests),
-    `environ` the environment in which provider keys are looked for.
+    Its services run in a nursery of its own until the block is left.  Its books are in memory unless
+    `config.storage.url` names a file.  Entering raises StorageError where that cannot be used.  `dialer` replaces the
+    network, `wall_s` the clock of the books (tests), `environ` the environment in which provider keys are looked for.
     """
-    return OpenGateway(config or Config(), dialer or SocketDialer(), os.environ if environ is None else environ)
+    environ = os.environ if environ is None else environ
+    return OpenGateway(config or Config(), dialer or SocketDialer(), environ, wall_s)
 
 
 class OpenGateway:
     """The context manager behind `open_gateway`.  Leaving it cancels what still runs."""
 
-    def __init__(self, config: Config, dialer: Dialer, environ: Mapping[str, str]) -> None:
-        self.gateway = build_gateway(config, environ=environ, dialer=dialer)
+    def __init__(self, config: Config, dialer: Dialer, environ: Mapping[str, str], wall_s: Callable[[], float]) -> None:
+        self.gateway = build_gateway(config, environ=environ, dialer=dialer, wall_s=wall_s)
         self._dialer = dialer
         self._running = self._run()
 
@@ -75,19 +85,46 @@ class OpenGateway:
     @asynccontextmanager
     async def _run(self) -> AsyncIterator[Gateway]:
         gateway = self.gateway
-        async with trio.open_nursery() as services:
-            await self._start(services)
-            gateway.services, gateway.ready = services, True
+        async with trio.open_nursery() as outer:  # the store closes last: others write to it while they end
+            await outer.start(gateway.store.run)
+            await gateway.books.open(gateway.snapshot.config.budgets)
+            if gateway.trail is not None:
+                await gateway.trail.open()
+                gateway.trail.note("gateway.started", "info", "The gateway has started.", version=gateway.version)
             try:
-                yield gateway
+                async with trio.open_nursery() as services:
+                    await self._start(services)
+                    gateway.services, gateway.ready = services, True
+                    try:
+                        yield gateway
+                    finally:
+                        gateway.services, gateway.ready = None, False
+                        services.cancel_scope.cancel(reason="gateway closed")
             finally:
-                gateway.services, gateway.ready = None, False
-                gateway.recorder.flush()
-                services.cancel_scope.cancel(reason="gateway closed")
+                await self._close_books()
+                outer.cancel_scope.cancel(reason="everything is written")
+
+    async def _close_books(self) -> None:
+        """The last words of the house.  Nobody waits long for them: rows that are late are written by the store."""
+        gateway = self.gateway
+        gateway.flush()
+        with trio.move_on_after(LAST_WORDS_S, shield=True):
+            try:
+                if gateway.trail is not None:
+                    gateway.trail.note("gateway.stopped", "info", "The gateway has stopped.")
+                    await gateway.trail.close()
+                await gateway.books.save()
+            except StorageError as error:
+                gateway.log.error("books not closed", error=str(error))
 
     async def _start(self, services: trio.Nursery) -> None:
         gateway = self.gateway
         await services.start(gateway.log.run)
+        await services.start(gateway.books.run)
+        await services.start(gateway.books.guard.run)
+        await services.start(gateway.caching.run)
+        if gateway.trail is not None:
+            await services.start(gateway.trail.run)
         await services.start(gateway.recorder.run)
         await services.start(gateway.lag.run)
         await services.start(gateway.silence.run)
@@ -103,7 +140,9 @@ class OpenGateway:
             gateway.discovered.set()
 
 
-def build_gateway(config: Config, *, environ: Mapping[str, str], dialer: Dialer) -> Gateway:
+def build_gateway(
+    config: Config, *, environ: Mapping[str, str], dialer: Dialer, wall_s: Callable[[], float] = time.time
+) -> Gateway:
     """Everything, wired, with nothing running yet.  Raises ConfigError for what only shows when it is built."""
     load_models()
     fleet = Fleet()
@@ -125,6 +164,8 @@ def build_gateway(config: Config, *, environ: Mapping[str, str], dialer: Dialer)
         lag=LagWatch(),
         silence=SilenceWatch(KEEPALIVE_COMMENT_S),
         fetch_media=partial(fetch_media, fetcher=_media_fetcher(dialer)),
+        store=open_store(config.storage, now=wall_s),
+        wall_s=wall_s,
     )
     gateway.metrics.read = gateway.readings
     return gateway

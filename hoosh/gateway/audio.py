@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 import trio
 from msgspec.structs import replace
 
-from hoosh.access import may_use, require_scope
+from hoosh.access import may_use
 from hoosh.dialects.audio import (
     AudioDialect,
     AudioReply,
@@ -31,15 +31,14 @@ from hoosh.dialects.contract import ErrorFacts, Outgoing, Stamp, StreamTap, Whol
 from hoosh.dialects.openai import OpenAIDownstream
 from hoosh.errors import Forbidden, InvalidRequest, UpstreamBroke, UpstreamError
 from hoosh.gateway.account import Account
-from hoosh.gateway.chat import answer_headers, check_media_type
+from hoosh.gateway.chat import answer_headers, authenticate, check_media_type, find_candidates
 from hoosh.gateway.dispatch import Dispatch, Reply
 from hoosh.gateway.fleet import HttpUpstream, Upstream
 from hoosh.gateway.relay import REPLY_BYTES, relay_stream
 from hoosh.gateway.way import relayed_headers
 from hoosh.http.exchange import Exchange
 from hoosh.http.message import Header
-from hoosh.routing import Target
-from hoosh.values import Call, Caller, SpeechRequest, TranscriptionRequest
+from hoosh.values import Call, SpeechRequest, TranscriptionRequest
 
 if TYPE_CHECKING:
     from hoosh.gateway.gateway import Gateway
@@ -48,6 +47,9 @@ __all__ = ["AUDIO_BODY_BYTES", "speak", "transcribe"]
 
 AUDIO_BODY_BYTES = 50 * 1024 * 1024
 """OpenAI takes files of 25 MB."""
+SOUND_BYTES_PER_TOKEN = 1_600
+"""Of 16 kHz speech, ten tokens a second, compressed twice: what is held, not what is charged."""
+SIGNS_PER_TOKEN = 4
 NO_SUCH_PATH = frozenset({404, 405})
 OPENAI_BETA = frozenset({b"openai-beta"})
 MAGIC_BYTES = 12
@@ -56,52 +58,49 @@ MAGIC_BYTES = 12
 
 async def transcribe(gateway: Gateway, exchange: Exchange, account: Account) -> None:
     """Answer `POST /v1/audio/transcriptions` or `…/translations`.  Raises HooshError."""
-    caller = _authenticate(gateway, exchange, account)
+    caller = authenticate(gateway, exchange, account)
     content_type = exchange.headers.get(b"content-type") or b""
     if content_type.lower().startswith(b"multipart/"):
         _check_sender(exchange)
     body = await exchange.body(AUDIO_BODY_BYTES)
     request = read_transcription(account.kind, content_type, exchange.query, body)
     call = account.call = Call(account.kind, request.model, {}, stream=request.stream)
-    candidates = await _candidates(gateway, exchange, caller, call)
+    may_use(caller, call.model)
+    candidates = await find_candidates(gateway, exchange, account, call)
     ways = _Ways(account, lambda dialect, model: dialect.encode_transcription(request, model=model), request)
-    async with Dispatch(candidates, ways, gateway.fleet, account) as reply:
-        headers = answer_headers(account)
-        if request.stream:
-            await relay_stream(exchange, reply, call, account, headers, gateway.silence)
-            return
-        whole = await reply.response.read(REPLY_BYTES)
-        media_type = _media_type(reply)
-        told = ways.dialect.decode_transcription(request, media_type, whole, provider=reply.provider)
-        await _answer(exchange, account, headers, told)
+    with gateway.bill(account, call, candidates, prompt_tokens=len(body) // SOUND_BYTES_PER_TOKEN) as bill:
+        async with Dispatch(bill.candidates, ways, gateway.fleet, account) as reply:
+            headers = answer_headers(account)
+            if request.stream:
+                await relay_stream(exchange, reply, call, account, headers, gateway.silence)
+                return
+            whole = await reply.response.read(REPLY_BYTES)
+            media_type = _media_type(reply)
+            told = ways.dialect.decode_transcription(request, media_type, whole, provider=reply.provider)
+            await _answer(exchange, account, headers, told)
 
 
 async def speak(gateway: Gateway, exchange: Exchange, account: Account) -> None:
     """Answer `POST /v1/audio/speech`.  Raises HooshError."""
-    caller = _authenticate(gateway, exchange, account)
+    caller = authenticate(gateway, exchange, account)
     check_media_type(exchange, account.downstream)
     request = read_speech(await exchange.body(gateway.snapshot.config.server.max_body_bytes))
     call = account.call = Call(account.kind, request.model, {}, stream=request.events, provider=request.provider)
-    candidates = await _candidates(gateway, exchange, caller, call)
+    may_use(caller, call.model)
+    candidates = await find_candidates(gateway, exchange, account, call)
     ways = _Ways(account, lambda dialect, model: dialect.encode_speech(request, model=model))
-    async with Dispatch(candidates, ways, gateway.fleet, account) as reply:
-        headers, media_type = answer_headers(account), _media_type(reply)
-        if ways.dialect.wraps_speech(request, media_type):
-            whole = await reply.response.read(REPLY_BYTES)
-            told = ways.dialect.decode_speech(request, media_type, whole, provider=reply.provider)
-            await _answer(exchange, account, headers, told)
-        else:
-            await _relay_sound(exchange, reply, request, account, headers)
+    with gateway.bill(account, call, candidates, prompt_tokens=len(request.input) // SIGNS_PER_TOKEN + 1) as bill:
+        async with Dispatch(bill.candidates, ways, gateway.fleet, account) as reply:
+            headers, media_type = answer_headers(account), _media_type(reply)
+            if ways.dialect.wraps_speech(request, media_type):
+                whole = await reply.response.read(REPLY_BYTES)
+                told = ways.dialect.decode_speech(request, media_type, whole, provider=reply.provider)
+                await _answer(exchange, account, headers, told)
+            else:
+                await _relay_sound(exchange, reply, request, account, headers)
 
 
 # -- before ------------------------------------------------------------------------------------------------------
-
-
-def _authenticate(gateway: Gateway, exchange: Exchange, account: Account) -> Caller:
-    caller = gateway.authenticate(exchange.headers)
-    account.caller = caller.name
-    require_scope(caller, "inference")
-    return caller
 
 
 def _check_sender(exchange: Exchange) -> None:
@@ -114,11 +113,6 @@ def _check_sender(exchange: Exchange) -> None:
     has_key = any(headers.get(name) for name in (b"authorization", b"x-api-key"))
     if not has_key and any(headers.get(name) for name in (b"origin", b"referer", b"sec-fetch-site")):
         raise Forbidden("A browser must send an API key with a form, or the sound itself as `audio/…`.")
-
-
-async def _candidates(gateway: Gateway, exchange: Exchange, caller: Caller, call: Call) -> tuple[Target, ...]:
-    may_use(caller, call.model)
-    return await gateway.candidates(call, call.provider or exchange.headers.text(b"x-hoosh-provider"))
 
 
 class _Ways:
@@ -186,6 +180,9 @@ async def _answer(exchange: Exchange, account: Account, headers: list[Header], t
     account.first_token_at = trio.current_time()
     account.sent_bytes = len(told.body)
     headers.append((b"content-type", told.media_type.encode("latin-1", "replace")))
+    if told.usage is None:
+        account.usage, account.is_estimated = account.bill.guess(len(told.body)), True
+    await account.bill.keep()
     await exchange.respond(200, headers, told.body)
     account.answered(200)
 
@@ -210,6 +207,7 @@ async def _relay_sound(
         account.sent_bytes += len(piece)
         await exchange.send(piece)
         piece = await response.receive()
+    await account.bill.keep()
     await exchange.end()
     account.answered(200)
 

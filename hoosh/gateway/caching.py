@@ -27,6 +27,7 @@ import trio
 from hoosh.cache import (
     Answer,
     Cache,
+    CacheStatistics,
     Directives,
     ExactCache,
     Flight,
@@ -49,7 +50,7 @@ from hoosh.http.message import Headers
 from hoosh.routing import Target
 from hoosh.values import Call, Outcome, Usage
 
-__all__ = ["Caching", "Proceed"]
+__all__ = ["CacheDesk", "Caching", "Proceed"]
 
 Proceed = Callable[[Exchange, Account], Awaitable[None]]
 """The rest of the road: bill, dispatch, relay.  Raises HooshError."""
@@ -155,6 +156,27 @@ class Caching:
             usage=_usage_of(payer),
         )
         self.exact.put(key, answer, now_s=trio.current_time())
+
+
+class CacheDesk:
+    """What is kept, for those who look after it.  That it was cleared is told to `note`."""
+
+    def __init__(self, exact: ExactCache, note: Callable[..., None]) -> None:
+        self._exact = exact
+        self._note = note
+
+    def statistics(self) -> CacheStatistics:
+        return self._exact.statistics()
+
+    def sweep(self, now_s: float) -> int:
+        """Forget what is too old.  Returns how many."""
+        return self._exact.sweep(now_s)
+
+    def clear(self, *, model: str | None = None, caller: str | None = None) -> int:
+        """Forget everything, or what a model has said, or what a caller was told.  Returns how many."""
+        cleared = self._exact.clear(model=model, caller=caller)
+        self._note("admin.cache_cleared", "warn", "Kept answers were cleared.", answers=cleared)
+        return cleared
 
 
 async def _key_of(account: Account, call: Call, candidates: Sequence[Target], *, is_shared: bool) -> bytes:

@@ -1,7 +1,8 @@
 """The path of one inference request, top to bottom: chat, completions and embeddings are the same road, in every
 language.
 
-    who is asking → what is asked → who may answer → one open reply → the relay
+    who is asking → what is asked → who may answer → may it start now → was it answered before
+                                                  → can it be paid → one open reply → the relay → what it has come to
 
 Each step either hands on or raises a HooshError; `api/inference.py` turns that into an answer.  Cancellation (the
 client left) unwinds the same blocks: leaving `Dispatch` is what stops the upstream.
@@ -10,24 +11,26 @@ client left) unwinds the same blocks: leaving `Dispatch` is what stops the upstr
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import partial
 from typing import TYPE_CHECKING
 
 from hoosh.access import may_use, require_scope
 from hoosh.dialects.contract import DownstreamDialect
 from hoosh.errors import UnsupportedMedia
 from hoosh.gateway.account import Account
+from hoosh.gateway.bill import paying_pool
 from hoosh.gateway.dispatch import Dispatch
 from hoosh.gateway.relay import relay_stream, relay_whole
 from hoosh.gateway.way import Way
 from hoosh.http.exchange import Exchange
 from hoosh.http.message import Header
 from hoosh.routing import Target
-from hoosh.values import Call
+from hoosh.values import ANONYMOUS, Call, Caller
 
 if TYPE_CHECKING:
     from hoosh.gateway.gateway import Gateway
 
-__all__ = ["answer_headers", "check_media_type", "infer", "take_call"]
+__all__ = ["answer_headers", "ask", "authenticate", "check_media_type", "find_candidates", "infer", "take_call"]
 
 
 async def infer(gateway: Gateway, exchange: Exchange, account: Account) -> None:
@@ -39,28 +42,54 @@ async def infer(gateway: Gateway, exchange: Exchange, account: Account) -> None:
         await exchange.respond(200, headers, at_once)
         account.answered(200)
         return
-    async with Dispatch(
-        candidates, Way(call, account, gateway.facts, gateway.fetch_media), gateway.fleet, account
-    ) as reply:
-        headers = answer_headers(account)
-        if call.stream:
-            await relay_stream(exchange, reply, call, account, headers, gateway.silence)
-        else:
-            await relay_whole(exchange, reply, call, account, headers)
+    directives = gateway.caching.applies(call, exchange.headers)
+    if directives is None:
+        await ask(gateway, call, candidates, exchange, account)
+    else:
+        proceed = partial(ask, gateway, call, candidates)
+        await gateway.caching.answer(exchange, account, call, candidates, directives, proceed)
+
+
+async def ask(gateway: Gateway, call: Call, candidates: Sequence[Target], exchange: Exchange, account: Account) -> None:
+    """Have the call answered by an upstream, and paid for.  Raises HooshError."""
+    with gateway.bill(account, call, candidates) as bill:
+        way = Way(bill.call, account, gateway.facts, gateway.fetch_media)
+        async with Dispatch(bill.candidates, way, gateway.fleet, account) as reply:
+            headers = answer_headers(account)
+            if call.stream:
+                await relay_stream(exchange, reply, bill.call, account, headers, gateway.silence)
+            else:
+                await relay_whole(exchange, reply, bill.call, account, headers)
 
 
 async def take_call(gateway: Gateway, exchange: Exchange, account: Account) -> tuple[Call, Sequence[Target]]:
-    """What is asked, and who may answer.  Raises HooshError."""
-    caller = gateway.authenticate(exchange.headers)
-    account.caller = caller.name
-    require_scope(caller, "inference")
+    """What is asked, and who may answer; it has been let in then.  Raises HooshError."""
+    caller = authenticate(gateway, exchange, account)
     check_media_type(exchange, account.downstream)
     body = await exchange.body(gateway.snapshot.config.server.max_body_bytes)
     downstream = account.downstream = account.downstream.for_caller(caller.name)
     call = account.call = downstream.read(account.kind, body)
     may_use(caller, call.model)
-    provider = call.provider or exchange.headers.text(b"x-hoosh-provider")
-    return call, gateway.facts.able(call, await gateway.candidates(call, provider))
+    return call, gateway.facts.able(call, await find_candidates(gateway, exchange, account, call))
+
+
+def authenticate(gateway: Gateway, exchange: Exchange, account: Account) -> Caller:
+    """Who is asking for inference.  Raises Unauthenticated, Forbidden."""
+    caller = account.caller = gateway.authenticate(exchange.headers)
+    require_scope(caller, "inference")
+    return caller
+
+
+async def find_candidates(gateway: Gateway, exchange: Exchange, account: Account, call: Call) -> Sequence[Target]:
+    """Who may answer; the request is counted against its limits.  Raises NoRoute, Forbidden, RateLimited."""
+    headers = exchange.headers
+    caller = account.caller or ANONYMOUS
+    candidates: Sequence[Target] = await gateway.candidates(call, call.provider or headers.text(b"x-hoosh-provider"))
+    if caller.local_only or headers.get(b"x-hoosh-privacy") is not None:
+        candidates = gateway.local_only(candidates, headers.text(b"x-hoosh-privacy"), caller)
+    account.pool = paying_pool(caller, call.pool or headers.text(b"x-hoosh-pool"))
+    gateway.enter(account, call, candidates[0])
+    return candidates
 
 
 def check_media_type(exchange: Exchange, dialect: DownstreamDialect) -> None:
@@ -89,6 +118,8 @@ def answer_headers(account: Account) -> list[Header]:
         (b"x-hoosh-cache", account.cache.encode()),
         (b"x-hoosh-attempts", b"%d" % account.attempts),
     ]
+    if account.rate_headers:
+        headers += account.rate_headers
     if account.downstream.id_headers:
         headers += [(name, request_id) for name in account.downstream.id_headers]
     return headers

@@ -79,6 +79,10 @@ class Upstream(Protocol):
     """A member of the fleet."""
 
     name: str
+    type_name: str
+    """Its provider type's wire name."""
+    local: bool
+    """On the owner's own machines."""
     dialect: UpstreamDialect
     pulse: Pulse
 
@@ -118,6 +122,7 @@ class HttpUpstream:
     ) -> None:
         self.name = name
         self.kind = kind
+        self.type_name = kind.wire
         self.origin = origin
         self.base_path = base_path
         self.base_url = base_url
@@ -223,6 +228,8 @@ class EchoUpstream:
     """The provider in the house: no socket, but everything else of an upstream."""
 
     name = "echo"
+    type_name = "echo"
+    local = True
     max_tokens_limit: int | None = None
 
     def __init__(self, dialect: UpstreamDialect) -> None:

@@ -11,33 +11,44 @@ survives a change of it.
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from functools import cached_property
 from typing import TYPE_CHECKING
 
 import trio
+from msgspec import Raw
 from msgspec.structs import replace
 
 import hoosh
 from hoosh.access import KeyRing
+from hoosh.audit import Level
 from hoosh.config import Config
+from hoosh.cost import CostsReset
 from hoosh.dialects.contract import DownstreamDialect
 from hoosh.dialects.registry import downstream_dialect
-from hoosh.errors import HooshError, NoRoute, Unavailable
+from hoosh.errors import Forbidden, HooshError, InvalidRequest, NoRoute, Unavailable
 from hoosh.gateway.account import Account
+from hoosh.gateway.bill import Bill
+from hoosh.gateway.books import Books
+from hoosh.gateway.caching import CacheDesk, Caching
 from hoosh.gateway.capabilities import FactBook
+from hoosh.gateway.costs import Candidate, CostDesk
 from hoosh.gateway.fleet import Fleet
 from hoosh.gateway.models import ModelLists
 from hoosh.gateway.recorder import Recorder
 from hoosh.gateway.relay import SilenceWatch
 from hoosh.gateway.snapshot import Snapshot
+from hoosh.gateway.tokens import TokenDesk
+from hoosh.gateway.trail import AuditTrail
+from hoosh.gateway.trail_pages import AuditPages
 from hoosh.gateway.way import FetchMedia
 from hoosh.http.message import Headers
 from hoosh.observe.lag import LagWatch
 from hoosh.observe.logs import AccessLog
 from hoosh.observe.metrics import Metrics, Readings
 from hoosh.routing import Route, RouteTable, Target
-from hoosh.values import Call, Caller, ModelCard, ProviderState, Record
+from hoosh.storage import Store, StoreStatistics
+from hoosh.values import ANONYMOUS, Call, Caller, CallKind, ModelCard, ProviderState, Record
 
 if TYPE_CHECKING:
     from hoosh.dialects.responses import ResponseStore
@@ -60,6 +71,8 @@ class Gateway:
         lag: LagWatch,
         silence: SilenceWatch,
         fetch_media: FetchMedia,
+        store: Store,
+        wall_s: Callable[[], float],
     ) -> None:
         self.version = hoosh.__version__
         self.fleet = fleet
@@ -71,7 +84,28 @@ class Gateway:
         self._downstreams: dict[str, DownstreamDialect] = {}
         self.lists = ModelLists(fleet)
         self.facts = FactBook(fleet, self.lists, config.alias_facts())
-        self.recorder = Recorder(metrics, log)
+        self.store = store
+        self.books = Books(config, store, type_of=self._type_of, facts_of=self.facts.of, wall_s=wall_s)
+        self.caching = Caching(config.cache)
+        books = self.books
+        self.trail = _trail(config, store, books.now_ms)
+        """None where the owner keeps none."""
+        self.audit = None if self.trail is None else AuditPages(self.trail)
+        self.cache = CacheDesk(self.caching.exact, self.note)
+        self.recorder = Recorder(metrics, log, self.trail)
+        wait_kept = books.wait_kept if books.waits_for_disk else None
+        self.tokens = TokenDesk(books.ledger, books.write, wait_kept, books.now_ms)
+        self.costs = CostDesk(
+            books.totals,
+            books.prices,
+            write=self._begin_costs_anew,
+            flush=books.flush,
+            resolve=self._resolve,
+            models=self.models,
+            count_tokens=self._count_tokens,
+            now_ms=books.now_ms,
+            wait_kept=wait_kept,
+        )
         self.in_flight: set[Account] = set()
         self.draining = False
         self.ready = False
@@ -108,11 +142,18 @@ class Gateway:
         """None when requests are welcome, else why they are not."""
         if self.draining:
             return "shutting down"
+        if self.store.statistics().status == "full":
+            return "the books cannot be written"
         return None if self.ready else "starting"
 
     def metrics_text(self) -> bytes:
-        self.recorder.flush()
+        self.flush()
         return self.metrics.text()
+
+    def flush(self) -> None:
+        """Have everything that has ended counted, now."""
+        self.books.flush()
+        self.recorder.flush()
 
     def readings(self) -> Readings:
         """What the metrics show of this moment."""
@@ -122,7 +163,13 @@ class Gateway:
             pool = upstream.statistics()
             if pool is not None:
                 connections += [(upstream.name, "idle", pool.idle), (upstream.name, "active", pool.active)]
+        cache, store = self.cache.statistics(), self.store.statistics()
         return Readings(
+            pools=self.books.pool_readings(),
+            cache_entries=cache.entries,
+            cache_bytes=cache.bytes,
+            store_waiting_rows=store.waiting_rows,
+            store_ok=store.status == "ok",
             in_flight=len(self.in_flight),
             connections=0 if self.server is None else self.server.statistics().open_connections,
             providers_configured=len(self.fleet),
@@ -130,6 +177,10 @@ class Gateway:
             loop_lag_s=lag.last_s,
             loop_lag_max_s=lag.max_s,
         )
+
+    def store_state(self) -> StoreStatistics:
+        """How the books are being written."""
+        return self.store.statistics()
 
     @cached_property
     def responses(self) -> ResponseStore:
@@ -147,15 +198,48 @@ class Gateway:
 
     # -- requests -------------------------------------------------------------------------------------------------
 
+    def enter(self, account: Account, call: Call, target: Target) -> None:
+        """Count a request against the limits of its key and its model.  Raises RateLimited."""
+        caller = account.caller or ANONYMOUS
+        books = self.books
+        try:
+            account.entry = books.admit(caller, call, target)
+        finally:
+            if books.is_limited(caller):
+                account.rate_headers = books.rate_headers(caller, account.downstream.name)
+
+    def bill(
+        self, account: Account, call: Call, candidates: Sequence[Target], *, prompt_tokens: int | None = None
+    ) -> Bill:
+        """What `account` asks for, to be paid.  A context manager; see `bill.py`."""
+        return Bill(self.books, account, call, candidates, prompt_tokens=prompt_tokens)
+
+    def local_only(self, candidates: Sequence[Target], wish: str | None, caller: Caller) -> Sequence[Target]:
+        """Those on the owner's own machines, where the key or the client's `wish` asks for that.
+
+        Raises InvalidRequest, and Forbidden where nobody is left.
+        """
+        if wish is not None and wish not in ("local", "any"):
+            raise InvalidRequest("The header x-hoosh-privacy must say `local` or `any`.", param="x-hoosh-privacy")
+        if wish != "local" and not caller.local_only:
+            return candidates
+        left = tuple(target for target in candidates if self.fleet[target.provider].local)
+        if not left:
+            raise Forbidden("This request may only be answered by a local provider, and none has this model.")
+        return left
+
     def admit(self, account: Account) -> None:
         """A request begins.  Raises Unavailable while the house is closing."""
         self.in_flight.add(account)
         if self.draining:
             raise Unavailable("The gateway is shutting down.", retry_after_s=1.0)
+        if self.books.cannot_write and not self.books.can_write_again():
+            raise Unavailable("The gateway cannot write its books.", retry_after_s=30.0)
 
     def dismiss(self, account: Account) -> None:
         """A request is over, however: its one Record will be written."""
         self.in_flight.discard(account)
+        self.books.close(account)
         self.recorder.put(account)
 
     def record(self, record: Record) -> None:
@@ -172,6 +256,34 @@ class Gateway:
         for account in running:
             account.interrupt(error)
         return len(running)
+
+    def _type_of(self, provider: str) -> tuple[str, bool]:
+        """Of a provider that may have left: its type's name, and whether it is local."""
+        upstream = self.fleet.members.get(provider)
+        return ("", False) if upstream is None else (upstream.type_name, upstream.local)
+
+    def note(self, event: str, level: Level, message: str, **facts: str | int) -> None:
+        """Something has happened that the owner may want proven."""
+        if self.trail is not None:
+            self.trail.note(event, level, message, provider=None, model=None, **facts)
+
+    def _begin_costs_anew(self, reset: CostsReset) -> int:
+        self.note("admin.costs_reset", "warn", "The costs were reset.", by=reset.by, reason=reset.reason)
+        return self.books.write(reset)
+
+    def _resolve(self, model: str) -> list[Candidate]:
+        """Who would be asked for `model`.  Raises NoRoute."""
+        targets = self.snapshot.routes.candidates(model, CallKind.CHAT)
+        found = []
+        for target in targets:
+            kind, local = self._type_of(target.provider)
+            found.append((target.provider, kind, target.model, local))
+        return found
+
+    def _count_tokens(self, model: str, messages: Raw) -> int:
+        """A guess at what `messages` of an OpenAI chat come to.  Raises NoRoute."""
+        call = Call(CallKind.CHAT, model, {"messages": messages})
+        return self.books.prompt_tokens(call, self.snapshot.routes.candidates(model, CallKind.CHAT)[0])
 
     # -- configuration --------------------------------------------------------------------------------------------
 
@@ -202,3 +314,10 @@ class Gateway:
                 raise
         await self.discovered.wait()
         return self.snapshot.routes.candidates(call.model, call.kind, provider=provider)
+
+
+def _trail(config: Config, store: Store, now_ms: Callable[[], int]) -> AuditTrail | None:
+    if not config.audit.enabled:
+        return None
+    keep = config.audit.max_entries if store.statistics().kind == "memory" else None
+    return AuditTrail(config.audit, store.log("audit"), store.table("audit"), now_ms, keep=keep)

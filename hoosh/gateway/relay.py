@@ -16,8 +16,9 @@ import math
 import trio
 
 from hoosh.dialects.contract import DownstreamDialect, Ending, StreamTap, WholeReply
-from hoosh.errors import UpstreamBroke, UpstreamError
+from hoosh.errors import BudgetExceeded, UpstreamBroke, UpstreamError
 from hoosh.gateway.account import Account
+from hoosh.gateway.bill import PIECE_BYTES, Bill
 from hoosh.gateway.dispatch import Reply
 from hoosh.http.exchange import Exchange
 from hoosh.http.message import Header, Response
@@ -82,14 +83,27 @@ class SilenceWatch:
 
 async def relay_whole(exchange: Exchange, reply: Reply, call: Call, account: Account, headers: list[Header]) -> None:
     """Pass on a reply that is one body.  Raises UpstreamBroke when it is not a reply."""
-    body = await reply.response.read(REPLY_BYTES)
-    whole = reply.passage.read_reply(call, body, account.stamp(), provider=reply.provider)
-    account.usage = whole.usage
+    received = await reply.response.read(REPLY_BYTES)
+    whole = reply.passage.read_reply(call, received, account.stamp(), provider=reply.provider)
+    body, account.usage = whole.body, whole.usage
+    if whole.usage is None:
+        body = _counted(body, call, account)
     account.first_token_at = trio.current_time()
-    account.sent_bytes = len(whole.body)
+    account.sent_bytes = len(body)
     headers.append((b"content-type", b"application/json"))
-    await exchange.respond(200, headers, whole.body)
+    await account.bill.keep()
+    await exchange.respond(200, headers, body)
     account.answered(200)
+
+
+def _counted(body: bytes, call: Call, account: Account) -> bytes:
+    """A reply whose upstream has not counted: the books and the client get our count."""
+    guess = account.bill.guess(len(body))
+    if guess is None:
+        return body
+    account.usage, account.is_estimated = guess, True
+    cost_of = account.bill.cost_of(account.provider or "", account.model or "")
+    return account.downstream.add_usage(call, body, guess, None if cost_of is None else cost_of(guess))
 
 
 async def relay_stream(
@@ -113,6 +127,8 @@ async def relay_stream(
         watch.waiting.add(silence)
         while await relay.until_silent(silence):
             await relay.comment()
+    except BudgetExceeded as dry:
+        await relay.run_dry(dry)
     finally:
         watch.waiting.discard(silence)
 
@@ -122,6 +138,7 @@ async def _send_whole(exchange: Exchange, whole: WholeReply, account: Account, h
     account.usage = whole.usage
     account.first_token_at = trio.current_time()
     account.sent_bytes = len(whole.body)
+    await account.bill.keep()
     await exchange.start(200, headers + stream_headers(account.downstream))
     await exchange.end(whole.body + account.downstream.terminator)
     account.answered(200)
@@ -171,7 +188,10 @@ class _StreamRelay:
 
     async def _pass_on(self, data: bytes) -> bool:
         """What one receive brought, b"" for the end.  True: the stream is over."""
-        tap = self._tap
+        tap, bill = self._tap, self._account.bill
+        most = tap.chunks + len(data) // PIECE_BYTES
+        if most > bill.chunks_allowed and not bill.has_room(most):
+            return await self._pass_on_by_line(data)
         events = tap.feed(data)
         if tap.terminated or tap.error is not None or not data:
             await self.finish(events)
@@ -179,6 +199,43 @@ class _StreamRelay:
         if events:
             await self._send(events)
         return False
+
+    async def _pass_on_by_line(self, data: bytes) -> bool:
+        """As `_pass_on`, near the end of what the budget allows.  Raises BudgetExceeded when it is passed.
+
+        The upstream's lines are given to the tap one by one, so that not one piece is passed on too many.
+        """
+        tap, bill = self._tap, self._account.bill
+        assert isinstance(bill, Bill), "what nobody pays for has no end"
+        passed = []
+        for line in data.splitlines(keepends=True) if data else (b"",):
+            passed.append(tap.feed(line))
+            if tap.terminated or tap.error is not None or not line:
+                await self.finish(b"".join(passed))
+                return True
+            if tap.chunks > bill.chunks_allowed and not bill.has_room(tap.chunks):
+                if events := b"".join(passed):
+                    await self._send(events)
+                raise bill.exhausted()
+        if events := b"".join(passed):
+            await self._send(events)
+        return False
+
+    async def run_dry(self, dry: BudgetExceeded) -> None:
+        """The budget has nothing left: a proper end of the client's stream where the owner wants one.  Raises `dry`."""
+        bill, tap, exchange = self._account.bill, self._tap, self._exchange
+        rest = None
+        if isinstance(bill, Bill) and bill.hold.on_exhausted == "finish":
+            rest = tap.finish_early(bill.usage()[0])
+        if rest is None:
+            raise dry
+        if not exchange.started:
+            await self._start()
+        self._account.sent_bytes += len(rest)
+        self._account.is_keepable = False
+        await bill.keep(is_whole=False)
+        await exchange.end(rest + self._account.downstream.terminator)
+        self._account.answered(200)
 
     async def _send(self, events: bytes) -> None:
         account, exchange = self._account, self._exchange
@@ -211,6 +268,7 @@ class _StreamRelay:
         if not exchange.started:
             await self._start()
         account.sent_bytes += len(events)
+        await account.bill.keep()
         await exchange.end(events + account.downstream.terminator)
         account.answered(200)
         await _leftover(self._reply.response)

@@ -12,11 +12,15 @@ numbers do, and a collector of ours hands them over in its terms.
 |                                                     | (failed mid-reply), client_left                            |
 | hoosh_request_duration_seconds{provider,model}      | their whole life, errors too (the original observed 0.0)   |
 | hoosh_time_to_first_token_seconds{provider,model}   | streams: until the first content went out                  |
-| hoosh_tokens_total{provider,type}                   | type is prompt or completion                               |
+| hoosh_tokens_total{provider,type}                   | as settled; type is prompt or completion                   |
+| hoosh_cost_micro_usd_total{provider}                | as settled, where a price is known                         |
+| hoosh_refusals_total{code}                          | rate_limit_exceeded, budget_exceeded: refused by the house |
+| hoosh_cache_answers_total{state}                    | hit, miss or bypass, as x-hoosh-cache says                 |
 | hoosh_queue_seconds                                 | from accept to the handler's start                         |
 | hoosh_responses_total{code}                         | every request, also the cold ones; 499 is a client gone    |
 | hoosh_in_flight_requests, hoosh_connections, hoosh_providers_configured, hoosh_upstream_connections{provider,state}, |
-| hoosh_event_loop_lag_seconds, hoosh_event_loop_lag_max_seconds  | read at the scrape, from `Readings`            |
+| hoosh_event_loop_lag_seconds, hoosh_event_loop_lag_max_seconds, hoosh_pool{pool,unit,state}, |
+| hoosh_cache_entries, hoosh_cache_bytes, hoosh_store_waiting_rows, hoosh_store_ok: at the scrape, from `Readings`     |
 | hoosh_build_info{version,python}, process_*         |                                                            |
 
 Label values are bounded.  `model` is the name that a provider was asked for, so "none" before routing; a name gets a
@@ -40,6 +44,7 @@ __all__ = ["MODELS_MAX", "Distribution", "Metrics", "Readings", "Series"]
 MODELS_MAX = 200
 NONE = "none"
 OTHER = "other"
+OUR_REFUSALS = ("rate_limit_exceeded", "budget_exceeded")
 
 DURATION_S = (0.01, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0)
 FIRST_TOKEN_S = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0)
@@ -56,6 +61,13 @@ class Readings(Struct, frozen=True):
     """(provider, state, how many); state is for example idle or busy."""
     loop_lag_s: float = 0.0
     loop_lag_max_s: float = 0.0
+    pools: Sequence[tuple[str, str, str, int]] = ()
+    """(pool, unit, state, amount); state is used, held, reserved or available."""
+    cache_entries: int = 0
+    cache_bytes: int = 0
+    store_waiting_rows: int = 0
+    store_ok: bool = True
+    """Its rows reach the place they belong to."""
 
 
 class Distribution:
@@ -103,6 +115,10 @@ class Metrics:
         """By provider and model."""
         self.tokens: dict[str, list[int]] = {}
         """Prompt and completion tokens by provider."""
+        self.costs: dict[str, int] = {}
+        """Micro-USD by provider."""
+        self.refusals = dict.fromkeys(OUR_REFUSALS, 0)
+        self.cache: dict[str, int] = {}
         self.responses: dict[int, int] = {}
         self.queue = Distribution(QUEUE_S)
         self._models: set[str] = set()
@@ -114,6 +130,9 @@ class Metrics:
         if record.kind is None:
             return
         self.queue.observe(record.queue_s)
+        self.cache[record.cache] = self.cache.get(record.cache, 0) + 1
+        if record.error_code in self.refusals and record.attempts == 0:
+            self.refusals[record.error_code] += 1
         provider = record.provider or NONE
         model = record.served_model or NONE
         series = self.series.get((provider, model)) or self._new_series(provider, model, record)
@@ -121,8 +140,10 @@ class Metrics:
         series.duration.observe(record.duration_s)
         if record.first_token_s is not None:
             series.first_token.observe(record.first_token_s)
+        if record.cost_micro_usd:
+            self.costs[provider] = self.costs.get(provider, 0) + record.cost_micro_usd
         usage = record.usage
-        if usage is not None:
+        if usage is not None and record.cache != "hit":
             tokens = self.tokens.get(provider)
             if tokens is None:
                 tokens = self.tokens[provider] = [0, 0]

@@ -69,6 +69,16 @@ class HouseCollector(Collector):
         for provider, (prompt, completion) in self._metrics.tokens.items():
             tokens.add_metric([provider, "prompt"], prompt)
             tokens.add_metric([provider, "completion"], completion)
+        costs = CounterMetricFamily("hoosh_cost_micro_usd", "Cost in micro-USD, as settled.", labels=["provider"])
+        for provider, micro_usd in self._metrics.costs.items():
+            costs.add_metric([provider], micro_usd)
+        refusals = CounterMetricFamily("hoosh_refusals", "Requests that the house refused, by code.", labels=["code"])
+        for reason, times in self._metrics.refusals.items():
+            refusals.add_metric([reason], times)
+        cache = CounterMetricFamily("hoosh_cache_answers", "What the cache did for each request.", labels=["state"])
+        for what, times in self._metrics.cache.items():
+            cache.add_metric([what], times)
+        yield from (costs, refusals, cache)
         responses = CounterMetricFamily("hoosh_responses", "All requests, by status code.", labels=["code"])
         for code, count in self._metrics.responses.items():
             responses.add_metric([str(code)], count)
@@ -85,6 +95,16 @@ class HouseCollector(Collector):
         yield GaugeMetricFamily(
             "hoosh_event_loop_lag_max_seconds", "Event loop lag, greatest of the last minute.", now.loop_lag_max_s
         )
+        yield GaugeMetricFamily("hoosh_cache_entries", "Answers kept.", now.cache_entries)
+        yield GaugeMetricFamily("hoosh_cache_bytes", "Bytes of the answers kept.", now.cache_bytes)
+        yield GaugeMetricFamily("hoosh_store_waiting_rows", "Rows not on the disk yet.", now.store_waiting_rows)
+        yield GaugeMetricFamily("hoosh_store_ok", "1 while rows reach the store itself.", now.store_ok)
+        pools = GaugeMetricFamily(
+            "hoosh_pool", "Budget pools, in tokens or micro-USD (unit usd).", labels=["pool", "unit", "state"]
+        )
+        for pool, unit, state, amount in now.pools:
+            pools.add_metric([pool, unit, state], amount)
+        yield pools
         upstream = GaugeMetricFamily(
             "hoosh_upstream_connections", "Connections to providers.", labels=["provider", "state"]
         )

@@ -23,6 +23,7 @@ from gateway_house import (
     text_of,
 )
 
+from hoosh.config import Budget
 from hoosh.errors import TransportError
 from hoosh.testing.upstream import (
     Body,
@@ -108,7 +109,8 @@ async def test_usage_is_always_asked_for_and_shown_only_to_those_who_asked():
 async def test_the_upstream_gets_the_clients_own_fields_and_the_providers_key():
     upstream = FakeUpstream(json_reply(ANSWER))
     body = b'{"model": "m", "messages": [{"role":"user","content":"\xd8\xb3"}], "seed": 1.0e2, "new": [ ], "pool": "p"}'
-    async with house_with(upstream, config(provider={"api_key": Secret("sk-up")})) as house:
+    budgets = (Budget(name="p", capacity=10_000),)
+    async with house_with(upstream, config(provider={"api_key": Secret("sk-up")}, budgets=budgets)) as house:
         await house.post(CHAT, body, headers=[(b"traceparent", b"00-aa-bb-01"), (b"x-private", b"mine")])
     (request,) = upstream.requests
     assert request.body == b'{"model":"m","messages":[{"role":"user","content":"\xd8\xb3"}],"seed":1.0e2,"new":[ ]}'

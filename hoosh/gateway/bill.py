@@ -1,0 +1,370 @@
+"""One request's dealings with the books: opened before anybody is asked, settled once, however it ends.
+
+    with Bill(books, account, call, candidates) as bill:  # what the request may cost is held: BudgetExceeded if not
+        async with Dispatch(...) as reply: ...            # the relay asks the bill at every block of a stream
+                                                          # leaving: usage → charge → Settlement, in one step
+
+What is charged: the upstream's count of a whole reply; of a reply that broke off, or whose upstream does not count,
+our count of what has gone by; nothing where no reply has begun.
+
+The hard stop.  A stream may pass on `chunks_allowed` pieces, an integer that the relay compares once a block.  Coming
+near it, the bill extends its hold by a slice; where the pool has nothing left, the relay goes on line by line and
+stops at the piece: no stream passes its pool by more than one.  A pool without a ceiling allows everything.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Sequence
+from types import TracebackType
+from typing import TYPE_CHECKING
+
+import trio
+from msgspec import Struct
+from msgspec.structs import replace
+
+from hoosh.admission import Pass
+from hoosh.budget import Hold, ModelKey, Unit, weigh
+from hoosh.cost import Price, cost_micro_usd, worst_case_micro_usd
+from hoosh.errors import BudgetExceeded, Forbidden, PriceUnknown
+from hoosh.routing import Target
+from hoosh.values import DEFAULT_POOL, Call, Caller, CallKind, Outcome, Settlement, Usage
+
+if TYPE_CHECKING:
+    from hoosh.gateway.account import Account
+    from hoosh.gateway.books import Books
+
+__all__ = ["NO_BILL", "Bill", "NoBill", "Terms", "paying_pool"]
+
+UNBOUNDED = sys.maxsize
+SLICE_TOKENS = 256
+"""What an open-ended stream holds beyond its prompt, and takes more at a time."""
+PIECE_BYTES = 32
+"""No piece of a stream is shorter, with its framing."""
+PICO_PER_MICRO = 10**6
+
+
+class Terms(Struct, frozen=True):
+    """What is agreed for one model at one provider."""
+
+    key: ModelKey
+    local: bool
+    price: Price | None
+    """None: nobody knows it."""
+    cost_of: Callable[[Usage], int] | None
+    """`price` applied; None where there is none."""
+
+
+class NoBill:
+    """Of a request that nobody pays for."""
+
+    __slots__ = ()
+
+    chunks_allowed = UNBOUNDED
+    settlement: Settlement | None = None
+
+    def cost_of(self, provider: str, model: str) -> Callable[[Usage], int] | None:
+        return None
+
+    def has_room(self, chunks: int) -> bool:
+        return True
+
+    def guess(self, reply_bytes: int) -> Usage | None:
+        return None
+
+    async def keep(self, *, is_whole: bool = True) -> None:
+        return None
+
+
+NO_BILL = NoBill()
+
+
+def paying_pool(caller: Caller, asked: str | None) -> str:
+    """Whose budget a request takes from.  Raises Forbidden where the caller's key has a pool and another is asked."""
+    if caller.pool is None:
+        return asked or DEFAULT_POOL
+    if asked is not None and asked != caller.pool:
+        raise Forbidden(f"This API key may only use the budget `{caller.pool}`.", param="pool")
+    return caller.pool
+
+
+class Bill:
+    """A context manager; entering and leaving never waits."""
+
+    __slots__ = (
+        "_books",
+        "_is_whole",
+        "_place",
+        "_prompt_tokens",
+        "account",
+        "call",
+        "candidates",
+        "chunks_allowed",
+        "hold",
+        "pool",
+        "position",
+        "settlement",
+        "target",
+        "terms",
+    )
+
+    def __init__(
+        self,
+        books: Books,
+        account: Account,
+        call: Call,
+        candidates: Sequence[Target],
+        *,
+        prompt_tokens: int | None = None,
+    ) -> None:
+        self._books = books
+        self.account = account
+        self.call = call
+        """May come out of entering with a lower limit of tokens than it went in."""
+        self.candidates = candidates
+        """May come out of entering without those that take no more requests now."""
+        self.pool = account.pool
+        self.chunks_allowed = UNBOUNDED
+        self.settlement: Settlement | None = None
+        self.position = 0
+        """In the journal, once settled."""
+        self._prompt_tokens = prompt_tokens
+        self._is_whole = False
+        self._place: Pass | None = None
+        """Among the requests of its provider, where these are limited."""
+        self.target: Target
+        self.terms: Terms
+        self.hold: Hold
+
+    # -- before ----------------------------------------------------------------------------------------------------
+
+    def __enter__(self) -> Bill:
+        """Hold what the request may cost.
+
+        Raises RateLimited, UnknownPool, BudgetExceeded, MoneySpent, PriceUnknown; then nothing is held.
+        """
+        books = self._books
+        self.candidates, self._place = books.with_room(self.candidates, self.call)
+        self.target = target = self.candidates[0]
+        self.terms = books.terms(target)
+        try:
+            self._place_hold(books)
+        except BaseException:
+            self._leave_place(0)
+            raise
+        self.account.bill = self
+        return self
+
+    def _place_hold(self, books: Books) -> None:
+        at_ms = books.now_ms()
+        if books.ledger.free(self.pool, at_ms) is None:
+            self.hold = books.ledger.hold(self.pool, 0, at_ms)
+        else:
+            self._hold_what_it_may_take(at_ms)
+
+    def _hold_what_it_may_take(self, at_ms: int) -> None:
+        ledger, call = self._books.ledger, self.call
+        reply = self._books.reply_limit(call, self.target)
+        if call.stream and call.max_tokens is None:
+            reply = min(reply, SLICE_TOKENS)
+        unit = ledger.unit(self.pool)
+        if unit == "usd" and self.terms.price is None:
+            raise PriceUnknown(self.target.model, self.pool)
+        amount = self._amount(unit, self.prompt_tokens(), reply)
+        try:
+            self.hold = ledger.hold(self.pool, amount, at_ms)
+        except BudgetExceeded as refused:
+            self._hold_what_is_left(refused, unit, at_ms)
+        if call.stream:
+            self._allow()
+            self._books.guard.watch(self)
+
+    def _hold_what_is_left(self, refused: BudgetExceeded, unit: Unit, at_ms: int) -> None:
+        """A stream without a limit of its own begins with what there is; others only where the owner prefers short
+        answers to none, and are then asked to be so short."""
+        ledger, call = self._books.ledger, self.call
+        is_open_ended = call.stream and call.max_tokens is None
+        finishes = ledger.on_exhausted(self.pool) == "finish"
+        affordable = self._reply_tokens_for(unit, refused.free)
+        if affordable < 1 or not (is_open_ended or finishes) or call.kind not in GENERATING:
+            raise refused
+        if not is_open_ended:
+            self.call = self.account.downstream.limit_tokens(call, affordable)
+        self.hold = ledger.hold(self.pool, refused.free, at_ms)
+
+    # -- while it runs ---------------------------------------------------------------------------------------------
+
+    def cost_of(self, provider: str, model: str) -> Callable[[Usage], int] | None:
+        """What a reply of this upstream costs, in micro-USD."""
+        return self._books.terms(Target(provider, model)).cost_of
+
+    def has_room(self, chunks: int) -> bool:
+        """May the stream go on to `chunks` pieces?  Takes more from the pool where that is needed and there."""
+        while self.chunks_allowed < chunks:
+            if not self._extend(SLICE_TOKENS):
+                return False
+        return True
+
+    def _extend(self, tokens: int) -> bool:
+        books = self._books
+        amount = self._amount(self.hold.unit, 0, tokens)
+        if books.ledger.extend(self.hold, max(1, amount), books.now_ms()) == 0:
+            return False
+        before = self.chunks_allowed
+        self._allow()
+        return self.chunks_allowed > before
+
+    def exhausted(self) -> BudgetExceeded:
+        """What the client is told when the pool is dry."""
+        return self._books.exhausted(self.hold)
+
+    def wants(self) -> int:
+        """For the guard: what the stream should be given before it comes to its edge, in the pool's unit."""
+        if self.chunks_allowed - self.chunks > SLICE_TOKENS // 2:
+            return 0
+        return max(1, self._amount(self.hold.unit, 0, SLICE_TOKENS))
+
+    def granted(self, amount: int) -> None:
+        """From the guard: the hold has grown."""
+        self._allow()
+
+    def starved(self) -> None:
+        """From the guard: the pool is dry.  A stream that has used up what it held ends, also between two blocks."""
+        if self.chunks > self.chunks_allowed:
+            self.account.interrupt(self.exhausted())
+
+    def _allow(self) -> None:
+        """Work out how many pieces may go by, from what is held."""
+        tokens = self._reply_tokens_for(self.hold.unit, self.hold.amount)
+        self.chunks_allowed = self._books.estimator.chunks_within(self.terms.key, tokens)
+
+    @property
+    def chunks(self) -> int:
+        """Pieces of a stream that have gone by."""
+        tap = self.account.tap
+        return 0 if tap is None else tap.chunks
+
+    # -- tokens and money ------------------------------------------------------------------------------------------
+
+    def prompt_tokens(self) -> int:
+        """Our guess, made once."""
+        if self._prompt_tokens is None:
+            self._prompt_tokens = self._books.estimator.prompt_tokens(self.terms.key, weigh(self.call))
+        return self._prompt_tokens
+
+    def _amount(self, unit: Unit, prompt: int, reply: int) -> int:
+        """What so many tokens take of a pool."""
+        if unit == "tokens":
+            return prompt + reply
+        price = self.terms.price
+        return 0 if price is None else worst_case_micro_usd(price, prompt, reply)
+
+    def _reply_tokens_for(self, unit: Unit, amount: int) -> int:
+        """How long a reply may be for `amount`, the prompt paid."""
+        left = amount - self._amount(unit, self.prompt_tokens(), 0)
+        if unit == "tokens":
+            return max(0, left)
+        price = self.terms.price
+        if price is None or price.output == 0:
+            return UNBOUNDED
+        return max(0, left) * PICO_PER_MICRO // price.output
+
+    # -- after -----------------------------------------------------------------------------------------------------
+
+    def guess(self, reply_bytes: int) -> Usage | None:
+        """The usage of a whole reply whose upstream has not counted; `reply_bytes` is as long as it is."""
+        if self.account.kind not in GENERATING:
+            text_bytes = reply_bytes if self.account.kind in LISTENING else 0
+        else:
+            text_bytes = max(0, reply_bytes - REPLY_FURNITURE_BYTES)
+        return Usage(self.prompt_tokens(), self._books.estimator.text_tokens(self.terms.key, text_bytes))
+
+    async def keep(self, *, is_whole: bool = True) -> None:
+        """The last byte is about to go; of a reply that is whole what the upstream has counted counts from here on.
+
+        Where the owner has asked for it, settles now and waits until that is on the disk.  Raises StorageError when it
+        cannot be written.
+        """
+        self._is_whole = is_whole
+        if self._books.waits_for_disk:
+            self.settle(Outcome.OK)
+            await self._books.wait_kept(self.position)
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        if error is None:
+            outcome = Outcome.OK
+        elif not isinstance(error, Exception):
+            outcome = Outcome.CLIENT_LEFT
+        else:
+            outcome = Outcome.CUT if self.account.exchange.started else Outcome.ERROR
+        self.settle(outcome)
+
+    def settle(self, outcome: Outcome) -> None:
+        """Charge what the request came to; only the first time."""
+        if self.settlement is not None:
+            return
+        account, books = self.account, self._books
+        usage, is_estimated = self.usage()
+        terms, provider, model = self.terms, account.provider, account.model
+        if provider is not None and (provider != self.target.provider or model != self.target.model):
+            terms = books.terms(Target(provider, model or ""))
+        cost = 0 if usage is NOTHING else None if terms.price is None else cost_micro_usd(terms.price, usage)
+        caller = account.caller
+        self.settlement = settlement = Settlement(
+            account.request_id,
+            books.now_ms(),
+            "" if caller is None else caller.name,
+            self.pool,
+            usage.prompt_tokens + usage.completion_tokens if self.hold.unit == "tokens" else cost or 0,
+            account.kind.value,
+            provider or "",
+            model or "",
+            usage,
+            cost,
+            is_estimated,
+            terms.local,
+            outcome=outcome.value,
+        )
+        if self.chunks_allowed != UNBOUNDED:
+            books.guard.unwatch(self)
+        self._leave_place(usage.total_tokens)
+        entry = books.ledger.settle(self.hold, settlement)
+        self.position = books.put(entry, None if is_estimated or usage is NOTHING else self)
+
+    def _leave_place(self, tokens: int) -> None:
+        if self._place is not None:
+            self._place.leave(tokens, trio.current_time())
+
+    def usage(self) -> tuple[Usage, bool]:
+        """What has been used up to now, and whether that is our own count."""
+        account = self.account
+        tap = account.tap
+        said = account.usage if tap is None else tap.usage or account.usage
+        if self._is_whole and said is not None:
+            return said, account.is_estimated
+        if tap is not None and (tap.has_content or said is not None):
+            return self._relayed(said, tap.chunks)
+        if account.kind is CallKind.SPEECH and account.sent_bytes:
+            return Usage(self.prompt_tokens()), True
+        return (NOTHING, False) if said is None else (said, account.is_estimated)
+
+    def _relayed(self, said: Usage | None, chunks: int) -> tuple[Usage, bool]:
+        """Of a stream that broke off, or whose upstream does not count.
+
+        What the upstream has said so far holds where it goes as far as what went by; Anthropic's first word does not.
+        """
+        completion = self._books.estimator.reply_tokens(self.terms.key, chunks)
+        if said is None:
+            return Usage(self.prompt_tokens(), completion), True
+        if said.completion_tokens + 1 >= completion:
+            return said, False
+        return replace(said, completion_tokens=completion, reasoning_tokens=0, audio_completion_tokens=0), True
+
+
+GENERATING = frozenset({CallKind.CHAT, CallKind.COMPLETION})
+LISTENING = frozenset({CallKind.TRANSCRIPTION, CallKind.TRANSLATION})
+REPLY_FURNITURE_BYTES = 400
+"""Of a whole reply, around its text."""
+NOTHING = Usage()

@@ -1,0 +1,348 @@
+"""The books of the house: who may still spend how much, what it has come to, and where that is written.
+
+    Bill ──put──▶ ledger (at once) ──▶ waiting ──flush, every 20 ms──▶ journal ─▶ Log "ledger"
+                                                                    ├▶ totals of costs
+                                                                    └▶ estimator learns
+    start:  snapshot ─▶ rows behind it, in order ─▶ the same fold
+
+Deciding and counting is synchronous.  Writing is not on a request's way, unless `durability = "sync"`: then the row is
+handed over at once and the last byte of the answer waits for the disk.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from functools import partial
+from typing import TYPE_CHECKING, NoReturn
+
+import msgspec
+import trio
+from msgspec import Struct
+
+from hoosh.admission import Gate, Pass, Rates, Scope, limits_for, model_scope
+from hoosh.budget import (
+    Budget,
+    BudgetGuard,
+    Estimator,
+    Expired,
+    Hold,
+    Ledger,
+    ModelKey,
+    PoolState,
+    reply_limit,
+    weigh,
+)
+from hoosh.config import Config
+from hoosh.cost import CostsReset, PriceBook, Totals, cost_micro_usd
+from hoosh.errors import BudgetExceeded, MoneySpent, RateLimited, StorageError
+from hoosh.gateway.bill import Bill, Terms
+from hoosh.gateway.journal import JournalEntry, decode_row, encode_row
+from hoosh.http.message import Header
+from hoosh.routing import Target
+from hoosh.storage import Log, Store
+from hoosh.values import ANONYMOUS, Call, Caller, ModelFacts, Settlement
+
+if TYPE_CHECKING:
+    from hoosh.gateway.account import Account
+
+__all__ = ["Books"]
+
+TERMS_KEPT = 4096
+SNAPSHOT_ROWS = 10_000
+"""Rows between two snapshots: what a start has to read again, at most."""
+READ_ROWS = 5_000
+SNAPSHOT = "snapshot"
+GATHER_S = 0.02
+
+
+class Snapshot(Struct, frozen=True, array_like=True):
+    """All that the journal's rows up to `position` come to."""
+
+    position: int
+    ledger: bytes
+    totals: bytes
+    estimator: bytes
+
+
+class Books:
+    """Ledger, limits, prices, totals and their journal.  `open` reads them back, `run` is the service that writes."""
+
+    def __init__(
+        self,
+        config: Config,
+        store: Store,
+        *,
+        type_of: Callable[[str], tuple[str, bool]],
+        facts_of: Callable[[str, Target], ModelFacts],
+        wall_s: Callable[[], float] = time.time,
+        on_low: Callable[[PoolState], None] | None = None,
+    ) -> None:
+        self.store = store
+        self.waits_for_disk = store.durability == "sync"
+        self.ledger = Ledger(config.budgets, at_ms=int(wall_s() * 1000))
+        self.totals = Totals()
+        self.estimator = Estimator()
+        self.prices = PriceBook(config.prices)
+        self.gate = Gate()
+        self.gate.configure(_rates(config))
+        self.guard = BudgetGuard(self.ledger, now_ms=self.now_ms, on_low=on_low, on_expired=self._note_expired)
+        self._limits = config.limits
+        self._type_of = type_of
+        self._facts_of = facts_of
+        self._wall_s = wall_s
+        self._log: Log = store.log("ledger")
+        self._table = store.table("books")
+        self._terms: dict[Target, Terms] = {}
+        self._scopes: dict[tuple[str, str], tuple[Scope, ...]] = {}
+        self._waiting: list[tuple[JournalEntry, Bill | None]] = []
+        self._has_news = trio.Event()
+        self._unsaved_rows = 0
+        self.cannot_write = False
+        """Nothing more can be kept, not even beside the store: no new work then."""
+
+    def now_ms(self) -> int:
+        """Unix milliseconds."""
+        return int(self._wall_s() * 1000)
+
+    # -- what bills ask --------------------------------------------------------------------------------------------
+
+    def terms(self, target: Target) -> Terms:
+        terms = self._terms.get(target)
+        if terms is None:
+            kind, local = self._type_of(target.provider)
+            price = self.prices.of(target.provider, kind, target.model, local=local)
+            cost_of = None if price is None else partial(cost_micro_usd, price)
+            terms = Terms(ModelKey(kind, target.model), local, price, cost_of)
+            if len(self._terms) >= TERMS_KEPT:
+                del self._terms[next(iter(self._terms))]
+            self._terms[target] = terms
+        return terms
+
+    def reply_limit(self, call: Call, target: Target) -> int:
+        """The most tokens that the reply may have."""
+        return reply_limit(call, self._facts_of(call.model, target))
+
+    def exhausted(self, hold: Hold) -> BudgetExceeded:
+        """The pool of `hold` has nothing left for a stream that is running."""
+        state = self.ledger.pool(hold.pool, self.now_ms())
+        ends_ms = state.window_ends_ms
+        retry_after_s = None if ends_ms is None else max(0.0, ends_ms / 1000 - self._wall_s())
+        kind = MoneySpent if hold.unit == "usd" else BudgetExceeded
+        return kind(hold.pool, asked=1, free=0, retry_after_s=retry_after_s)
+
+    def pool_readings(self) -> list[tuple[str, str, str, int]]:
+        """For the metrics: (pool, unit, state, amount)."""
+        return [
+            (pool.name, pool.unit, state, amount)
+            for pool in self.ledger.pools(self.now_ms())
+            for state, amount in (
+                ("used", pool.used),
+                ("held", pool.held),
+                ("reserved", pool.reserved),
+                ("available", pool.available),
+            )
+            if amount is not None
+        ]
+
+    # -- limits ----------------------------------------------------------------------------------------------------
+
+    def admit(self, caller: Caller, call: Call, target: Target) -> Pass | None:
+        """A request begins: count it against its key and its model.  None where nothing is limited.
+
+        Raises RateLimited, and then it has cost nothing.
+        """
+        scopes = self._scopes.get((caller.name, call.model))
+        if scopes is None:
+            scopes = self._scopes_of(caller.name, call.model)
+        return self.gate.enter(scopes, self._tokens(call, target), trio.current_time()) if scopes else None
+
+    def _scopes_of(self, caller: str, model: str) -> tuple[Scope, ...]:
+        wanted = (("key", caller), model_scope(self._limits, model))
+        scopes = tuple(scope for scope in wanted if scope is not None and self.gate.is_limited(scope))
+        if len(self._scopes) >= TERMS_KEPT:
+            del self._scopes[next(iter(self._scopes))]
+        self._scopes[caller, model] = scopes
+        return scopes
+
+    def is_limited(self, caller: Caller) -> bool:
+        return self.gate.is_limited(("key", caller.name))
+
+    def rate_headers(self, caller: Caller, language: str) -> tuple[Header, ...]:
+        """What the caller's key still may ask for, as its client's SDK reads it."""
+        now_s = trio.current_time()
+        return tuple(self.gate.headers(("key", caller.name), now_s, wall_s=self._wall_s(), language=language))
+
+    def close(self, account: Account) -> None:
+        """A request is over, however: its place is free, and an answer out of the cache has its row."""
+        settled = account.bill.settlement
+        if account.cache == "hit" and settled is None:
+            self.put(self._of_cache(account))
+        if account.entry is not None:
+            account.entry.leave(0 if settled is None else settled.usage.total_tokens, trio.current_time())
+
+    def _of_cache(self, account: Account) -> Settlement:
+        caller = account.caller or ANONYMOUS
+        terms = self.terms(Target(account.provider or "", account.model or ""))
+        return Settlement(
+            account.request_id,
+            self.now_ms(),
+            caller.name,
+            account.pool,
+            kind=account.kind.value,
+            provider=account.provider or "",
+            model=account.model or "",
+            cost_micro_usd=0,
+            local=terms.local,
+            cached=True,
+            outcome=account.outcome.value,
+        )
+
+    def with_room(self, candidates: Sequence[Target], call: Call) -> tuple[Sequence[Target], Pass | None]:
+        """The candidates from the first on whose provider takes one more request, which is counted against it.
+
+        Raises RateLimited where none does.
+        """
+        refused: RateLimited | None = None
+        for number, target in enumerate(candidates):
+            scope = ("provider", target.provider)
+            if not self.gate.is_limited(scope):
+                return candidates[number:] if number else candidates, None
+            try:
+                entered = self.gate.enter((scope,), self._tokens(call, target), trio.current_time())
+            except RateLimited as full:
+                refused = refused or full
+            else:
+                return candidates[number:], entered
+        assert refused is not None, "there is a candidate"
+        raise refused
+
+    def prompt_tokens(self, call: Call, target: Target) -> int:
+        """A guess."""
+        return self.estimator.prompt_tokens(self.terms(target).key, weigh(call))
+
+    def _tokens(self, call: Call, target: Target) -> int:
+        """What a request counts against a limit of tokens until it is known better."""
+        return self.prompt_tokens(call, target) + (call.max_tokens or 0)
+
+    # -- writing ---------------------------------------------------------------------------------------------------
+
+    def put(self, settlement: Settlement, bill: Bill | None = None) -> int:
+        """A settlement that the ledger has taken: to be written down.  `bill` is learnt from.  Never waits.
+
+        Returns its position in the journal, which is known at once only where answers wait for the disk.
+        """
+        self._waiting.append((settlement, bill))
+        if self.waits_for_disk:
+            return self.flush()
+        if len(self._waiting) == 1:
+            self._has_news.set()
+        return 0
+
+    def write(self, entry: JournalEntry) -> int:
+        """Another entry, which has been applied.  Returns its position."""
+        self._waiting.append((entry, None))
+        return self.flush()
+
+    async def wait_kept(self, position: int) -> None:
+        """Until the journal is on the disk up to `position`.  Raises StorageError."""
+        await self._log.wait_kept(position)
+
+    def flush(self) -> int:
+        """Hand over all that waits, now.  Returns the position of the last row."""
+        waiting, self._waiting = self._waiting, []
+        if not waiting:
+            return self._log.position
+        position = self._log.append([encode_row(entry) for entry, _ in waiting])
+        for entry, bill in waiting:
+            if isinstance(entry, Settlement | CostsReset):
+                self.totals.apply(entry)
+            if bill is not None and bill.settlement is not None:
+                self.estimator.learn(bill.terms.key, weigh(bill.call), bill.settlement.usage, bill.chunks)
+        self._unsaved_rows += len(waiting)
+        self.cannot_write = self.store.statistics().status == "full"
+        return position
+
+    def can_write_again(self) -> bool:
+        self.cannot_write = self.store.statistics().status == "full"
+        return not self.cannot_write
+
+    async def run(self, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> NoReturn:
+        """The service: whatever waits is handed over within GATHER_S; a snapshot now and then."""
+        task_status.started()
+        while True:
+            await self._has_news.wait()
+            await trio.sleep(GATHER_S)
+            self._has_news = trio.Event()
+            self.flush()
+            if self._unsaved_rows >= SNAPSHOT_ROWS:
+                try:
+                    await self.save()
+                except StorageError:
+                    pass  # it only saves time at the next start: without one there is more to read
+
+    async def save(self) -> None:
+        """Write a snapshot.  Raises StorageError."""
+        position = self.flush()
+        states = (self.ledger.state(), self.totals.state(), self.estimator.state())
+        self._unsaved_rows = 0
+        await self._table.put(SNAPSHOT, msgspec.msgpack.encode(Snapshot(position, *states)))
+
+    def _note_expired(self, expired: Iterable[Expired]) -> None:
+        for entry in expired:
+            self._waiting.append((entry, None))
+        self._has_news.set()
+
+    # -- reading back ----------------------------------------------------------------------------------------------
+
+    async def open(self, budgets: Iterable[Budget]) -> None:
+        """Take over what the store has kept, then the owner's `budgets` of today.  Raises StorageError."""
+        kept = await self._table.get(SNAPSHOT)
+        position = 0
+        if kept is not None:
+            snapshot = _decode_snapshot(kept)
+            self.ledger.restore(snapshot.ledger)
+            self.totals.restore(snapshot.totals)
+            self.estimator.restore(snapshot.estimator)
+            position = snapshot.position
+        await self._replay(position, self.ledger, self.totals)
+        now_ms = self.now_ms()
+        configured = self.ledger.configure(budgets, now_ms)
+        for entry in (configured, *self.ledger.expire(now_ms)):
+            if entry is not None:
+                self.write(entry)
+
+    async def _replay(self, position: int, ledger: Ledger, totals: Totals) -> None:
+        while rows := await self._log.read(position, READ_ROWS):
+            for row in rows:
+                entry = decode_row(row.body, row.position)
+                if isinstance(entry, Settlement | CostsReset):
+                    totals.apply(entry)
+                if not isinstance(entry, CostsReset):
+                    ledger.apply(entry)
+            position = rows[-1].position
+
+    async def replayed(self) -> tuple[Ledger, Totals]:
+        """What the journal comes to, read from its first row: equal to what is kept here, or something is wrong."""
+        self.flush()
+        ledger, totals = Ledger(), Totals()
+        await self._replay(0, ledger, totals)
+        return ledger, totals
+
+
+def _rates(config: Config) -> Mapping[Scope, Rates]:
+    return limits_for(
+        {key.name: Rates(key.rpm, key.tpm, key.max_concurrent) for key in config.all_keys()},
+        config.limits,
+        {each.name: Rates(each.rate_limit_rpm, each.tpm, each.max_concurrent) for each in config.providers},
+    )
+
+
+def _decode_snapshot(kept: bytes) -> Snapshot:
+    try:
+        return msgspec.msgpack.decode(kept, type=Snapshot)
+    except msgspec.DecodeError as error:
+        raise StorageError(
+            "The snapshot of the books cannot be read. Was it written by a newer hoosh? "
+            "Then start that one; else restore the store from a backup."
+        ) from error
