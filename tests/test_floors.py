@@ -38,6 +38,7 @@ QUICK_TO_START = {
     *(
         "api/app.py",
         "api/audit.py",
+        "api/costs.py",
         "api/face.py",
         "api/health.py",
         "api/models.py",
