@@ -80,8 +80,8 @@ class Estimate(Struct, frozen=True):
 class Need(Struct, frozen=True):
     """What a request needs of a model."""
 
-    input_tokens: int
-    max_output_tokens: int
+    input_tokens: int = 0
+    max_output_tokens: int = 0
     uses_tools: bool = False
     has_vision: bool = False
     has_system_prompt: bool = False
