@@ -13,7 +13,7 @@ Pure.  Source: RFC 9111, section 5.2.1; product section 4.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Sequence
 
 from msgspec import Struct
 
@@ -34,18 +34,26 @@ class Directives(Struct, frozen=True):
 NONE = Directives()
 """The client has said nothing."""
 
+WATCHED = frozenset({HEADER, CACHE_CONTROL})
 WORDS = {b"no-store": "no_store", b"no-cache": "no_cache", b"only-if-cached": "only_if_cached"}
 
 
-def read_directives(headers: Iterable[tuple[bytes, bytes]]) -> Directives:
+def read_directives(headers: Sequence[tuple[bytes, bytes]]) -> Directives:
     """Of a request with these headers.  Raises InvalidRequest for an unknown word in `x-hoosh-cache`."""
+    for name, _ in headers:
+        if name in WATCHED:
+            return _read(headers)
+    return NONE
+
+
+def _read(headers: Sequence[tuple[bytes, bytes]]) -> Directives:
     said: set[str] = set()
     for name, value in headers:
         if name == HEADER:
             said.update(_known(word) for word in _words(value))
         elif name == CACHE_CONTROL:
             said.update(WORDS.get(word, "no_cache") for word in _words(value) if word in WORDS or word == b"max-age=0")
-    return Directives(**dict.fromkeys(said, True)) if said else NONE
+    return Directives(**dict.fromkeys(said, True))
 
 
 def _words(value: bytes) -> list[bytes]:

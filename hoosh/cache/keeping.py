@@ -25,7 +25,6 @@ __all__ = ["calls_tools", "is_cacheable", "may_call_tools"]
 
 _decode_options = msgspec.json.Decoder(dict[str, Raw]).decode
 
-GENERATING = frozenset({CallKind.CHAT, CallKind.COMPLETION})
 REMEMBERED = ("previous_response_id", "conversation")
 """A Responses call with one of these is about something that only its provider knows."""
 
@@ -38,9 +37,10 @@ CALL = re.compile(
 
 def is_cacheable(call: Call, settings: Cache) -> bool:
     """May its answer be kept and be given to others?  Costs next to nothing where the answer is no."""
-    if call.kind is CallKind.EMBEDDING:
+    kind = call.kind
+    if kind is CallKind.EMBEDDING:
         return True
-    if call.kind not in GENERATING:
+    if kind is not CallKind.CHAT and kind is not CallKind.COMPLETION:
         return False
     fields = call.fields
     if not (settings.nondeterministic or _is_deterministic(call.language, fields)):

@@ -23,6 +23,7 @@ from gateway_house import (
 )
 
 from hoosh.cache import Cache
+from hoosh.cost import PriceOverride
 from hoosh.errors import TransportError, Unavailable
 from hoosh.gateway.account import Account
 from hoosh.testing.house import MemoryHouse
@@ -488,3 +489,21 @@ async def test_the_first_member_shows_what_was_paid_and_the_others_nothing(autoj
     by_verdict = {r.cache: r for r in records}
     assert by_verdict["miss"].usage == by_verdict["hit"].usage == Usage(3, 1)
     assert by_verdict["hit"].charge == 0
+
+
+async def test_a_hit_costs_nothing_and_says_so_also_out_of_the_air(autojump_clock):
+    prices = (PriceOverride(model="m", input=1000.0, output=1000.0),)
+    upstream = FakeUpstream([Pause(1), *WHOLE])
+    async with house_with(upstream, config(prices=prices)) as house:
+        costs: dict[str, list[float]] = {"miss": [], "hit": []}
+
+        async def ask() -> None:
+            _, headers, body = await house.post(CHAT, ASK)
+            costs[headers.text(b"x-hoosh-cache") or ""].append(json.loads(body)["usage"]["cost_usd"])
+
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(ask)
+            nursery.start_soon(ask)
+        await nothing_left(house)
+        await ask()
+    assert costs == {"miss": [0.004], "hit": [0, 0]}
