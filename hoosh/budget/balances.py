@@ -176,7 +176,7 @@ class _State(Struct, frozen=True):
 def _decode_state(state: bytes) -> _State:
     try:
         found = msgspec.json.decode(state, type=_State)
-        whole = found.version == VERSION and set(found.open) <= {balance.terms.name for balance in found.pools}
+        whole = found.version == VERSION and _is_whole(found)
     except (ValueError, RecursionError):
         whole = False
     if not whole:
@@ -185,6 +185,12 @@ def _decode_state(state: bytes) -> _State:
             "Then start that one; else restore the store from a backup."
         )
     return found
+
+
+def _is_whole(found: _State) -> bool:
+    """Does all that it names stand in it?"""
+    names = {balance.terms.name for balance in found.pools if not balance.is_former}
+    return names.issuperset(found.open) and all(0 <= each.place < len(found.pools) for each in found.reservations)
 
 
 def _balance_of(account: Pool) -> _Balance:

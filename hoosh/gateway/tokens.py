@@ -3,8 +3,8 @@
     check ─▶ reserve ─▶ (they work) ─▶ report what it took, or release        or nothing: then it expires
 
 Everything that moves a balance is decided by the ledger and written to its journal before it is answered; with
-`durability = "sync"` the answer also waits for the disk.  Where that fails, the client does not learn the id of what was
-reserved: it expires.
+`durability = "sync"` the answer also waits for the disk.  Where that fails, the client does not learn the id of what
+was reserved: it expires.
 
 A caller whose key has a pool can name no other; a reservation is its owner's; an administrator may do both for
 everybody.  Ids are random: nobody finds another's by counting.
