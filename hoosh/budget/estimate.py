@@ -148,7 +148,7 @@ class Estimator:
         return _encode(_State(VERSION, rows))
 
     def restore(self, state: bytes) -> None:
-        """Know what `state` says, and nothing else.  Of another version, or broken, it says nothing; broken rows say nothing."""
+        """Know what `state` says, and nothing else.  One that is broken, or of another version, changes nothing."""
         try:
             said = _decode(state)
         except (msgspec.MsgspecError, RecursionError, UnicodeDecodeError):

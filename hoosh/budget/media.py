@@ -1,7 +1,7 @@
 """What images, sounds and documents in a body would cost, found without reading the body as JSON.
 
 A body is looked at as the strings between its quotes: a long one in base64 is a file, and its first bytes tell what
-of.  That is the same in every language, and a hostile body costs no more than one pass over it.
+of.  That is the same in every language, and a hostile body costs no more than two passes over it.
 
     … "url" : "data:image/png;base64,iVBORw0…" , "detail" : "low" …      85 tokens, and none of its bytes are text
 
@@ -29,13 +29,18 @@ DATA_BYTES_PER_TOKEN = 100
 
 DATA_BYTES_MIN = 64
 """A shorter string is an id or a word."""
-STRINGS_MAX = 200_000
-"""In a body with more of them everything is text: the walk over them is to stay short."""
+STRINGS_MAX, QUOTES_MAX = 20_000, 300_000
+"""Of a body with more strings only the large ones are looked at, of one with more quotes nothing: a hostile body shall
+not take long."""
+LARGE_BYTES = 1_024
+IMAGES_MAX = 64
+"""Whose headers are read; further ones are taken to be of the usual size."""
 HEADER_CHARS = 65_536
 """Of an image's base64 that are looked at: a JPEG says its size behind its colour profile and its preview."""
 SEGMENTS_MAX = 64
 
 _BASE64 = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/=-_\\"
+_LOW = [b"detail", b"low"]
 _URL_KEYS = frozenset({b"url", b"image_url", b"file_url"})
 _FILE_KEYS = frozenset({b"file_id", b"fileUri"})
 
@@ -49,17 +54,20 @@ class Media(Struct, frozen=True, gc=False):
 
 def media_in(raw: bytes, language: str) -> Media:
     """What there is in a part of a body.  Images are counted as the vendor of `language` counts them."""
-    if raw.count(b'"') > STRINGS_MAX:
+    if raw.count(b'"') > QUOTES_MAX:
         return Media(0, 0)
     strings = raw.split(b'"')
-    tokens = data_bytes = 0
+    if len(strings) > STRINGS_MAX:
+        strings = [string for string in strings if len(string) >= LARGE_BYTES]
+    tokens = data_bytes = files = 0
     for at, string in enumerate(strings):
         if len(string) >= DATA_BYTES_MIN and (start := _data_start(string)) is not None:
-            tokens += _data_tokens(string, start, language, is_low=_is_low(strings, at))
+            files += 1
+            tokens += _data_tokens(string, start, language, is_low=_is_low(strings, at), reads=files <= IMAGES_MAX)
             data_bytes += len(string)
         elif string[:4] == b"http" and strings[at - 2] in _URL_KEYS:
             tokens += LOW_DETAIL_TOKENS if _is_low(strings, at) else IMAGE_TOKENS
-        elif string in _FILE_KEYS:
+        elif len(string) < DATA_BYTES_MIN and string in _FILE_KEYS:
             tokens += IMAGE_TOKENS
     return Media(tokens, data_bytes)
 
@@ -72,18 +80,16 @@ def _data_start(string: bytes) -> int | None:
 
 def _is_low(strings: list[bytes], at: int) -> bool:
     """Whether `"detail": "low"` stands behind a string, or before its key."""
-    return strings[at + 2 : at + 5 : 2] == [b"detail", b"low"] or strings[max(0, at - 6) : at - 3 : 2] == [
-        b"detail",
-        b"low",
-    ]
+    behind, before = strings[at + 2 : at + 5 : 2], strings[max(0, at - 6) : max(0, at - 3) : 2]
+    return behind == _LOW or before == _LOW
 
 
-def _data_tokens(string: bytes, start: int, language: str, *, is_low: bool) -> int:
+def _data_tokens(string: bytes, start: int, language: str, *, is_low: bool, reads: bool) -> int:
     head = _decoded(string[start : start + 64])
     if _is_image(head) or string[:11] == b"data:image/":
         if is_low:
             return LOW_DETAIL_TOKENS
-        size = image_size(_decoded(string[start : start + HEADER_CHARS]))
+        size = image_size(_decoded(string[start : start + HEADER_CHARS])) if reads else None
         return IMAGE_TOKENS if size is None else image_tokens(*size, language)
     tokens = len(string) // DATA_BYTES_PER_TOKEN
     return max(IMAGE_TOKENS, tokens) if head[:5] == b"%PDF-" else tokens

@@ -102,7 +102,7 @@ class Rates:
         """A whole streamed reply of `tokens` came in so many pieces."""
         now = self.piece_millitokens
         heard = min(max(tokens * 1000 // chunks, now // PIECES_LEAP), now * PIECES_LEAP)
-        step = max(PIECES_STEP, 1 / (self.streams + 1)) * chunks / (chunks + PIECES_FOR_HALF)
+        step = max(PIECES_STEP, 1 / (self.streams + 2)) * chunks / (chunks + PIECES_FOR_HALF)
         moved = round(now + (heard - now) * step)
         self.piece_millitokens = min(max(moved, PIECE_MILLITOKENS_MIN), PIECE_MILLITOKENS_MAX)
         self.streams += 1

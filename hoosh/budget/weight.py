@@ -1,6 +1,6 @@
 """How heavy is a prompt, and how long may its answer be?  Asked of the raw body, before it is sent anywhere.
 
-    Weight(text_bytes, messages, tool_bytes, fixed_tokens)      an Estimator makes tokens of it, for one model
+    weigh(call) ──▶ Weight(text_bytes, messages, …) ──▶ Estimator.prompt_tokens(key, weight)
 
 The fields are measured, not read: `text_bytes` are the bytes of what becomes prompt, without the furniture of JSON
 around it.  Only a body that names media or sealed thoughts is looked at more closely (`media.py`).  Nothing here
