@@ -114,6 +114,14 @@ def test_whoever_does_not_answer_like_a_gateway_is_told_apart(gateway, capsys, b
     assert "does not answer like a hoosh gateway" in capsys.readouterr().err
 
 
+def test_the_command_has_help(capsys, monkeypatch):
+    monkeypatch.setenv("HOOSH_API_KEY", "hunter2")
+    assert main(["costs", "--help"]) == 0
+    out = capsys.readouterr().out
+    assert "--by WHAT" in out
+    assert "hunter2" not in out
+
+
 def test_a_refusal_is_passed_on(gateway, capsys):
     refusal = {"error": {"message": "Invalid 'since': a day is written YYYY-MM-DD."}}
     gateway.json("/v1/costs?group_by=provider&since=yesterday", refusal, status=400)

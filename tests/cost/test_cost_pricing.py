@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import re
+import textwrap
+from pathlib import Path
+
 import msgspec
 import pytest
 
@@ -70,3 +74,11 @@ def test_names_that_clients_invent_are_not_kept_for_ever():
         assert book.of("p", "openai", f"gpt-4o-{number}-x", local=False) is None
     assert len(book._remembered) == REMEMBERED
     assert inputs(book, ("p", "openai", "gpt-4o"), ("p", "openai", "gpt-4o")) == [2_500_000] * 2
+
+
+def test_the_example_of_the_documentation_is_what_the_configuration_reads():
+    text = (Path(__file__).parents[2] / "docs" / "costs.md").read_text()
+    example = textwrap.dedent(re.search(r"```toml\n(.*?)```", text, re.DOTALL)[1])  # type: ignore[index]
+    (entry,) = msgspec.toml.decode(example, type=dict[str, list[PriceOverride]])["prices"]
+    price = PriceBook([entry]).of("my-proxy", "openai-compatible", "house/7b", local=False)
+    assert price == Price(100_000, 300_000, cached_input=50_000, request_micro_usd=1_000)
