@@ -10,15 +10,6 @@ import pytest
 from hoosh.cli import main
 
 
-@pytest.fixture(autouse=True)
-def costs_is_a_command(monkeypatch):
-    import hoosh.cli
-    from hoosh.cli import costs
-
-    if costs not in hoosh.cli.COMMANDS:
-        monkeypatch.setattr(hoosh.cli, "COMMANDS", (*hoosh.cli.COMMANDS, costs))
-
-
 def record(requests: int, tokens: int, reply: int, micro: int, *, unpriced: int = 0, **names: str) -> dict[str, Any]:
     return {
         **names,
