@@ -155,10 +155,16 @@ class AuditTrail:
                 await trio.sleep(RETRY_S)
 
     async def close(self) -> None:
-        """Seal all there is and sign the end of the log.  `run` is over, the store is not."""
+        """Seal all there is and sign the end of the log.  `run` is over, the store is not.
+
+        A disk that fails does not keep the house from closing: the log then reaches behind its checkpoint.
+        """
         self._facts += [fact_of_tally(tallied, self._now_ms()) for tallied in self._tally.due(0, all_of_them=True)]
         self.flush()
-        await self._put_checkpoint()
+        try:
+            await self._put_checkpoint()
+        except StorageError as error:
+            _logger.error("the last checkpoint of the audit log could not be written: %s", error)
 
     # -- what happened -----------------------------------------------------------------------------------------------
 

@@ -351,6 +351,20 @@ async def test_the_checkpoint_follows_by_itself_and_outlives_a_disk_that_fails(a
     assert decode_checkpoint(await world.table.get("checkpoint") or b"").number == 1
 
 
+async def test_a_disk_that_fails_does_not_keep_the_house_from_closing(monkeypatch: pytest.MonkeyPatch):
+    world = World()
+    trail = await world.trail()
+    trail.note("x", "info", "y")
+
+    async def failing(key: str, value: bytes, *, ttl_s: float | None = None) -> None:
+        raise StorageError("The disk is full.")
+
+    with monkeypatch.context() as full:
+        full.setattr(world.table, "put", failing)
+        await trail.close()
+    assert (await (await world.trail()).verify()).entries == 1
+
+
 # -- reading ---------------------------------------------------------------------------------------------------------
 
 
