@@ -2,8 +2,8 @@
 
     ""                       `hoosh.db` where the house keeps its state; in memory where it keeps none
     memory:                  forgotten with the process
-    sqlite:///var/hoosh.db   absolute: what follows `sqlite://` is the path
-    sqlite:///./hoosh.db     relative to the working directory
+    sqlite:////var/hoosh.db  what follows `sqlite:///` is the path, word for word: this one is absolute
+    sqlite:///hoosh.db       relative to the working directory; in a configuration file, to the file's
 
 Nothing is opened here: `Store.run` does that.
 """
@@ -13,7 +13,6 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 from pathlib import Path
-from urllib.parse import unquote
 
 from hoosh.errors import StorageError
 from hoosh.storage.contract import Store
@@ -23,7 +22,7 @@ from hoosh.storage.sqlite import SqliteStore
 
 __all__ = ["open_store"]
 
-_POSSIBLE = "Possible are `memory:`, `sqlite:///absolute/path.db` and `sqlite:///./relative/path.db`."
+_POSSIBLE = "Possible are `memory:`, `sqlite:////absolute/path.db` and `sqlite:///relative/path.db`."
 _LATER = ("postgresql:", "postgres:", "redis:", "rediss:", "valkey:")
 
 
@@ -41,9 +40,7 @@ def _path(url: str, default: Path | None) -> Path | None:
     if url == "memory:":
         return None
     if url.startswith("sqlite:///"):
-        path = unquote(url.removeprefix("sqlite://"))
-        if path.startswith(("/./", "/../")):
-            path = path[1:]
+        path = url.removeprefix("sqlite:///")
         if path.strip("/.") and not path.endswith("/") and "\0" not in path:
             return Path(path)
     if url.lower().startswith(_LATER):
