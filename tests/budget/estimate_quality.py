@@ -40,19 +40,20 @@ decides what is *held*: what is *paid* is the upstream's own count wherever it g
 The figures below are measured on {prompts} recorded exchanges with {providers} types of providers, and a test keeps
 them true.  *Learnt* is after the reports of all other recordings of the same provider, which are few: {known_prompts}
 prompts go to models with three or more others.  An error is a part of what the upstream counted, or of {small} tokens
-where it counted less.  The starting values for tools were chosen with these recordings in view, those for text not.
+where it counted less.  The starting ratios of text are older than these recordings; those of tools, and how fast is
+learnt, were chosen with them in view.
 
 {table}
 
-So half of the first guesses at a plain prompt are off by {first} or less, and one in ten by more than {first_worst};
-for a model with a few reports these are {known} and {known_worst}.  What a provider adds on its own side cannot be
-guessed from a request: pages that its search tool reads, a conversation it has kept, its own tools.  Such prompts are
-the last line, and may take many times what was held; the difference is charged when the upstream has counted.
+Half of the first guesses at a plain prompt are off by {first} or less, and one in ten by {first_worst} or more; for a
+model with a few reports these are {known} and {known_worst}.  What a provider adds on its own side cannot be guessed
+from a request: pages that its search tool reads, a conversation it has kept, its own tools.  Such prompts are the last
+line, and may take many times what was held; the difference is charged when the upstream has counted.
 
 The pieces of a stream are counted while it runs, and how many tokens a piece is worth is learnt in the same way: a
 token each to begin with.  Local engines send a token a piece; some vendors send dozens at once, and reasoning that they
-keep to themselves is in no piece at all.  On the recordings, which are short and full of tool calls, what an upstream
-has not counted would be told wrong by about half in the median; plain text of local engines is told nearly exactly.
+keep to themselves is in no piece at all.  On the recorded streams, which are short and full of tool calls, what an
+upstream does not count would be told wrong by about {pieces} in the median.
 """
 
 
@@ -99,6 +100,24 @@ def _error(estimator: Estimator, sample: Sample) -> float:
     return abs(estimator.prompt_tokens(key_of(sample), sample.weight) - counted) / max(counted, SMALL)
 
 
+@cache
+def piece_errors() -> list[tuple[Sample, int, int]]:
+    """Of every stream: how far off are a token a piece, and what has been learnt from the others; in tokens."""
+    order = [sample for sample in samples() if sample.chunks]
+    Random(SEED).shuffle(order)
+    found = []
+    for sample in order:
+        counted = sample.usage.completion_tokens
+        told = taught_by_others(sample, order).reply_tokens(key_of(sample), sample.chunks)
+        found.append((sample, abs(sample.chunks - counted), abs(told - counted)))
+    return found
+
+
+def pieces_missed() -> float:
+    """The median part of a stream's tokens that is told wrong, once learnt."""
+    return at(0.5, [off / max(sample.usage.completion_tokens, 1) for sample, _, off in piece_errors()])
+
+
 def at(part: float, values: Sequence[float]) -> float:
     """The value below which that part of them lies."""
     return sorted(values)[min(int(len(values) * part), len(values) - 1)]
@@ -118,10 +137,11 @@ def table() -> str:
     ]
     providers = sorted({error.sample.provider for error in plain})
     rows += [_row(f"`{name}`", [error for error in plain if error.sample.provider == name]) for name in providers]
-    rows.append(_row("all of these", plain))
+    rows.append(_row("all plain prompts", plain))
     long = [error for error in plain if error.sample.usage.prompt_tokens >= SMALL]
-    rows.append(_row(f"of {SMALL} tokens or more", long))
+    rows.append(_row(f"of these, {SMALL} tokens or more", long))
     rows.append(_row("models with three or more others", [error for error in plain if error.is_known]))
+    rows.append(_row(f"of these, {SMALL} tokens or more", [error for error in long if error.is_known]))
     rows.append(
         _row("with media, or more of the provider's own", [error for error in errors() if not error.sample.is_plain])
     )
@@ -141,6 +161,7 @@ def section() -> str:
         known=f"{at(0.5, [error.learnt for error in known]):.0%}",
         known_worst=f"{at(0.9, [error.learnt for error in known]):.0%}",
         small=SMALL,
+        pieces=f"{round(pieces_missed(), 1):.0%}",
         table=table(),
     )
 
