@@ -19,7 +19,7 @@ from urllib.parse import quote
 
 from hoosh.errors import StorageError
 from hoosh.storage.advice import WriteFailure, storage_error
-from hoosh.storage.migrations import migrate
+from hoosh.storage.migrations import check_ours, migrate
 
 __all__ = ["claim", "connect", "open_database"]
 
@@ -72,8 +72,9 @@ def open_database(path: Path, *, busy_s: float) -> sqlite3.Connection:
         database = connect(path, busy_s=busy_s)
         try:
             _check(database, path)
+            check_ours(database, str(path))
             _use_wal(database, path)
-            migrate(database, str(path))
+            migrate(database)
             # A full disk or a read-only file shows now and not at the first request.
             database.execute("UPDATE openings SET count = count + 1")
         except BaseException:

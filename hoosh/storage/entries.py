@@ -3,7 +3,8 @@
     put, ttl 60 s ──▶ alive until now + 60 s ──▶ as if it had never been there
 
 A counter's time begins with the first take and is not renewed by later ones; at 0 without a time to live it is the
-same as none.  Times are Unix seconds: a clock that goes back makes entries live longer, never again.
+same as none.  Times are Unix seconds.  When the clock goes back, entries live longer, and what was dead but has not
+been thrown out yet is there again.
 """
 
 from __future__ import annotations

@@ -17,7 +17,7 @@ import sqlite3
 
 from hoosh.errors import StorageError
 
-__all__ = ["APPLICATION_ID", "STEPS", "migrate"]
+__all__ = ["APPLICATION_ID", "STEPS", "check_ours", "migrate"]
 
 APPLICATION_ID = 0x686F6F73
 """`hoos`: so that no other program's database is taken for ours."""
@@ -41,10 +41,23 @@ STEPS: tuple[tuple[str, ...], ...] = (
 )
 
 
-def migrate(database: sqlite3.Connection, place: str, steps: tuple[tuple[str, ...], ...] = STEPS) -> None:
-    """Bring the schema up to date.  Raises StorageError for a database that is not ours, or of a newer version."""
-    (version,) = database.execute("PRAGMA user_version").fetchone()
-    _check(database, version, place, len(steps))
+def check_ours(database: sqlite3.Connection, place: str, known: int = len(STEPS)) -> None:
+    """Raises StorageError for a database that is not ours, or of a newer version."""
+    version = _version(database)
+    (application,) = database.execute("PRAGMA application_id").fetchone()
+    (tables,) = database.execute("SELECT count(*) FROM sqlite_master").fetchone()
+    if (version or tables) and application != APPLICATION_ID:
+        raise StorageError(f"{place} is another program's database. Give [storage].url a file of its own.")
+    if version > known:
+        raise StorageError(
+            f"{place} was written by a newer hoosh-trio (schema {version}, this one knows {known}). "
+            "Use that version again, or give [storage].url another file."
+        )
+
+
+def migrate(database: sqlite3.Connection, steps: tuple[tuple[str, ...], ...] = STEPS) -> None:
+    """Bring the schema up to date."""
+    version = _version(database)
     if version == len(steps):
         return
     database.execute("BEGIN IMMEDIATE")
@@ -60,13 +73,5 @@ def migrate(database: sqlite3.Connection, place: str, steps: tuple[tuple[str, ..
         raise
 
 
-def _check(database: sqlite3.Connection, version: int, place: str, known: int) -> None:
-    (application,) = database.execute("PRAGMA application_id").fetchone()
-    (tables,) = database.execute("SELECT count(*) FROM sqlite_master").fetchone()
-    if (version or tables) and application != APPLICATION_ID:
-        raise StorageError(f"{place} is another program's database. Give [storage].url a file of its own.")
-    if version > known:
-        raise StorageError(
-            f"{place} was written by a newer hoosh-trio (schema {version}, this one knows {known}). "
-            "Use that version again, or give [storage].url another file."
-        )
+def _version(database: sqlite3.Connection) -> int:
+    return int(database.execute("PRAGMA user_version").fetchone()[0])
