@@ -343,6 +343,15 @@ class DownstreamDialect(Protocol):
         """The answer to a call of kind TOKEN_COUNT."""
         ...
 
+    def add_usage(self, call: Call, body: bytes, usage: Usage, cost_micro_usd: int | None) -> bytes:
+        """A whole answer whose upstream has not counted, with the gateway's own count in it; as it is in a language
+        (all but OpenAI's) whose clients are not told so."""
+        ...
+
+    def without_cost(self, body: bytes) -> bytes:
+        """An answer of ours, whole or streamed, as it is served again from the cache: its `cost_usd` is 0."""
+        ...
+
     def keep_alive(self, call: Call) -> bytes:
         """What a client ignores in a stream: sent while the upstream is silent, also as the very first bytes."""
         ...
