@@ -22,7 +22,7 @@ from hoosh.dialects.contract import (
 )
 from hoosh.dialects.replies import unfold
 from hoosh.errors import InvalidRequest, UpstreamError
-from hoosh.values import Call, CallKind, ChatRequest, Usage
+from hoosh.values import Call, CallKind, ChatRequest, Finished, FinishReason, Usage, UsageReported
 
 __all__ = ["Translation"]
 
@@ -124,4 +124,7 @@ class _TranslatedStream:
         return rest, ending
 
     def finish_early(self, usage: Usage) -> bytes | None:
-        return None
+        if self._decoder.error is not None:
+            return None
+        ending = (Finished(FinishReason.LENGTH), UsageReported(usage))
+        return self._encoder.encode(ending) + self._encoder.finish()

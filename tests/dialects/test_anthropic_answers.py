@@ -254,11 +254,10 @@ def test_half_of_the_last_event_is_a_cut_wherever_it_ends(missing: int):
 
 
 def test_an_event_over_the_limit_is_refused():
-    for make in (UP.chat_decoder, AnthropicTap):
-        with pytest.raises(ProtocolViolation):
-            make(provider="p").feed(delta(0, "text_delta", text="x" * (1 << 20)))
-        with pytest.raises(ProtocolViolation):
-            make(provider="p").feed(b"data: " + b"x" * (1 << 20))
+    for make in (lambda: UP.chat_decoder(provider="p"), lambda: AnthropicTap(STAMP, provider="p")):
+        for wire in (delta(0, "text_delta", text="x" * (1 << 20)), b"data: " + b"x" * (1 << 20)):
+            with pytest.raises(ProtocolViolation):
+                make().feed(wire)
 
 
 def test_lone_surrogates_and_numbers_that_are_none_do_no_harm():
@@ -434,7 +433,7 @@ def test_a_reply_told_and_heard_is_the_same(reply: ChatReply, size: int):
 
 
 def tapped(*pieces: bytes) -> tuple[bytes, Ending, AnthropicTap]:
-    tap = AnthropicTap(provider="p")
+    tap = AnthropicTap(STAMP, provider="p")
     out = b"".join([tap.feed(piece) for piece in pieces])
     rest, ending = tap.close()
     return out + rest, ending, tap
@@ -444,7 +443,7 @@ def test_a_stream_passes_as_it_came_but_for_its_end():
     deltas = delta(0, "text_delta", text="a") * 9
     stream = START + opened(0, type="text", text="") + event("ping") + deltas + closed(0) + ended()
     out, ending, tap = tapped(stream + OVER + TEXT)
-    assert (out, ending, tap.terminated, tap.chunks, tap.usage) == (stream, Ending.COMPLETE, True, 14, Usage(5, 2))
+    assert (out, ending, tap.terminated, tap.chunks, tap.usage) == (stream, Ending.COMPLETE, True, 11, Usage(5, 2))
 
 
 def test_done_broken_events_and_events_without_data_are_hidden():

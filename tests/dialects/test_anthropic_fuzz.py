@@ -121,7 +121,7 @@ def decoded(pieces: list[bytes]) -> Any:
 
 
 def tapped(pieces: list[bytes]) -> Any:
-    tap = AnthropicTap(provider="p")
+    tap = AnthropicTap(STAMP, provider="p")
     out = b"".join([tap.feed(piece) for piece in pieces])
     rest, ending = tap.close()
     return out + rest, ending, str(tap.error), tap.usage, tap.chunks, tap.has_content, tap.malformed, tap.terminated

@@ -32,6 +32,7 @@ from hoosh.dialects.responses import ResponsesDownstream
 from hoosh.dialects.responses.tap import ResponsesTap
 from hoosh.errors import ProtocolViolation
 from hoosh.values import (
+    Call,
     CallKind,
     Finished,
     ReplyEvent,
@@ -46,6 +47,8 @@ FRAMES = int(os.environ.get("HOOSH_FRAMES", 20_000))
 POOL = 3_000
 """Hostile frames made for each dialect; streams are drawn from them."""
 STAMP = Stamp("r", "m", 1_700_000_000)
+CALL = Call(CallKind.CHAT, "m", {}, stream=True)
+ASKING = Call(CallKind.CHAT, "m", {}, stream=True, include_usage=True)
 TOKENS_MAX = 2**63 - 1
 SEED = seed_of_today()
 
@@ -252,12 +255,12 @@ def test_a_stream_with_a_hole_in_it_is_never_whole(name: str):
 # -- taps ------------------------------------------------------------------------------------------------------------
 
 TAPS: dict[str, tuple[str, Callable[[], StreamTap]]] = {
-    "openai": ("openai", lambda: OpenAITap(provider="p", show_usage=True)),
-    "openai, usage hidden": ("openai", lambda: OpenAITap(provider="p", show_usage=False)),
-    "mistral": ("mistral", lambda: OpenAITap(provider="p", show_usage=True, thought_chunks=True)),
-    "anthropic": ("anthropic", lambda: AnthropicTap(provider="p")),
-    "ollama": ("ollama", lambda: OllamaTap(provider="p")),
-    "responses": ("responses", lambda: ResponsesTap(provider="p")),
+    "openai": ("openai", lambda: OpenAITap(ASKING, STAMP, provider="p")),
+    "openai, usage hidden": ("openai", lambda: OpenAITap(CALL, STAMP, provider="p")),
+    "mistral": ("mistral", lambda: OpenAITap(ASKING, STAMP, provider="p", thought_chunks=True)),
+    "anthropic": ("anthropic", lambda: AnthropicTap(STAMP, provider="p")),
+    "ollama": ("ollama", lambda: OllamaTap(CALL, STAMP, provider="p")),
+    "responses": ("responses", lambda: ResponsesTap(CALL, STAMP, provider="p")),
 }
 
 

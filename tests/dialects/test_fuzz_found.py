@@ -62,7 +62,7 @@ def test_a_carriage_return_between_tokens_ends_a_line_as_it_does_for_the_client(
     broken = chunk("b").replace(b": [{", b":\r [{", 1)
     wire = chunk("a") + broken + chunk("c")
     for pieces in ([wire], [chunk("a"), broken + chunk("c")], [chunk("a"), broken, chunk("c")]):
-        tap = OpenAITap(provider="p", show_usage=True)
+        tap = OpenAITap(CALL, STAMP, provider="p")
         out = b"".join([tap.feed(piece) for piece in pieces])
         assert [json.loads(event.data)["choices"][0]["delta"] for event in SseDecoder().feed(out)] == [
             {"content": "a"},
@@ -79,14 +79,14 @@ def test_nothing_follows_an_error_among_deltas_in_anthropics_tap():
     delta = head + b'{"type":"content_block_delta","index":0,"delta":{"type":"text_delta","text":"a"}}\n\n'
     error = head + b'{"type":"error","error":{"type":"overloaded_error","message":"Overloaded"}}\n\n'
     stop = b'event: content_block_stop\ndata: {"type":"content_block_stop","index":0}\n\n'
-    tap = AnthropicTap(provider="p")
+    tap = AnthropicTap(STAMP, provider="p")
     assert tap.feed(delta + error + stop) == delta
     assert tap.close() == (b"", Ending.FAILED)
 
 
 def test_an_error_under_a_deltas_name_is_an_error_in_anthropics_tap():
     delta = b"event: content_block_delta\ndata: %b\n\n"
-    tap = AnthropicTap(provider="p")
+    tap = AnthropicTap(STAMP, provider="p")
     assert tap.feed(delta % b'{"error":{"type":"api_error","message":"it broke"}}') == b""
     assert str(tap.error) == "it broke"
 
@@ -113,7 +113,7 @@ def test_zeroed_counts_at_the_end_do_not_hide_those_before_in_openais_tap():
         b'{"prompt_tokens":0,"completion_tokens":0}',
     ]
     events = [chunk("a").replace(b"}\n\n", b',"usage":%b}\n\n' % usage) for usage in counted]
-    tap = OpenAITap(provider="p", show_usage=True)
+    tap = OpenAITap(CALL, STAMP, provider="p")
     tap.feed(chunk("a"))
     tap.feed(b"".join(events))
     assert tap.usage is not None
@@ -152,5 +152,9 @@ def test_only_the_first_bytes_of_geminis_stream_may_be_a_byte_order_mark_whereve
 @pytest.mark.parametrize("odd", ["\v", "\f"])
 def test_a_tap_does_not_pass_on_white_space_that_json_does_not_know(odd: str, name: str):
     event = f'{name}data:{odd}{{"type":"ping","choices":[]}}\n\n'.encode()
-    for tap in (OpenAITap(provider="p", show_usage=True), AnthropicTap(provider="p"), ResponsesTap(provider="p")):
+    for tap in (
+        OpenAITap(CALL, STAMP, provider="p"),
+        AnthropicTap(STAMP, provider="p"),
+        ResponsesTap(CALL, STAMP, provider="p"),
+    ):
         assert (tap.feed(event), tap.malformed) == (b"", 1)

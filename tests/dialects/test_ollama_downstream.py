@@ -353,12 +353,17 @@ def test_reasons(reason: str, word: str):
     ],
 )
 def test_a_call_that_is_no_json_object_is_told_as_text(arguments: str, told: dict[str, Any] | None):
-    first, *_ = stream([ToolCallStarted(0, "c", "f"), ToolCallDelta(0, arguments), Finished(FinishReason.LENGTH)])
+    first, *_ = stream([ToolCallStarted(0, "c", "f"), ToolCallDelta(0, arguments), Finished(FinishReason.STOP)])
     message = first["message"]
     if told is None:
         assert message == {"role": "assistant", "content": '{"name": "f", "arguments": ' + arguments + "}"}
     else:
         assert message["tool_calls"] == [call_line(0, "c", "f", told)]
+
+
+def test_a_call_that_the_limit_has_cut_before_its_arguments_is_told_as_text():
+    first, *_ = stream([ToolCallStarted(0, "c", "f"), Finished(FinishReason.LENGTH)])
+    assert first["message"] == {"role": "assistant", "content": '{"name": "f", "arguments": {}'}
 
 
 def test_half_a_surrogate_pair_does_not_end_a_stream():

@@ -18,6 +18,7 @@ from hoosh.dialects.ollama.tap import OllamaTap
 from hoosh.dialects.replies import fold, unfold
 from hoosh.errors import InvalidRequest, UpstreamError
 from hoosh.values import (
+    Call,
     CallKind,
     CallSaid,
     ChatReply,
@@ -44,6 +45,7 @@ from hoosh.values import (
 
 UPSTREAM, OLLAMA = OllamaUpstream(), OllamaDownstream()
 STAMP = Stamp("1", "m", 0)
+CALL = Call(CallKind.CHAT, "m", {}, stream=True, language="ollama")
 
 anything = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats() | st.text(st.characters()),
@@ -91,7 +93,7 @@ def cut(body: bytes, at: list[int]) -> list[bytes]:
 
 @given(hostile, st.lists(st.integers(0, 300)))
 def test_hostile_bytes_never_raise_and_never_pass_as_a_success(body: bytes, cuts: list[int]):
-    decoder, tap = UPSTREAM.chat_decoder(provider="p"), OllamaTap(provider="p")
+    decoder, tap = UPSTREAM.chat_decoder(provider="p"), OllamaTap(CALL, STAMP, provider="p")
     events: list[ReplyEvent] = []
     passed = b""
     for piece in cut(body, cuts):

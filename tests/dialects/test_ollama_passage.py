@@ -16,6 +16,7 @@ from hoosh.values import Call, CallKind, Usage
 
 UPSTREAM = OllamaUpstream(now=lambda: 0.0)
 STAMP = Stamp("1", "m", 0)
+CALL = Call(CallKind.CHAT, "m", {}, stream=True, language="ollama")
 END = b'{"model":"m","message":{"content":""},"done":true,"done_reason":"stop","prompt_eval_count":3,"eval_count":2}\n'
 
 
@@ -48,7 +49,7 @@ def test_an_ollama_clients_fields_go_on_as_they_are(kind: CallKind, fields: dict
 
 def test_what_was_cached_is_counted_in_passing():
     end = END.replace(b'"eval_count":2', b'"prompt_eval_cached_count":1,"eval_count":2')
-    tap = OllamaTap(provider="p")
+    tap = OllamaTap(CALL, STAMP, provider="p")
     assert tap.feed(end) == end
     whole = UPSTREAM.passage(passing(CallKind.CHAT)).read_reply(passing(CallKind.CHAT), end, STAMP, provider="p")
     assert tap.usage == whole.usage == Usage(3, 2, cached_tokens=1)
@@ -73,7 +74,7 @@ def test_the_tap_leaves_out_what_clients_die_of():
     wire = b"\n" + said("a") + b"nonsense\n\r\n" + b'{"message":{"content":7}}\n' + END + said("late")
     expected = said("a") + b'{"message":{"content":7}}\n' + END
     for size in (len(wire), 1):
-        tap = OllamaTap(provider="p")
+        tap = OllamaTap(CALL, STAMP, provider="p")
         passed = b"".join([tap.feed(wire[at : at + size]) for at in range(0, len(wire), size)])
         assert (passed, tap.malformed, tap.chunks, tap.terminated) == (expected, 1, 3, True)
         assert tap.close() == (b"", Ending.COMPLETE)
@@ -81,15 +82,15 @@ def test_the_tap_leaves_out_what_clients_die_of():
 
 
 def test_the_tap_keeps_an_error_to_itself():
-    tap = OllamaTap(provider="p")
+    tap = OllamaTap(CALL, STAMP, provider="p")
     assert tap.feed(said("a") * 3 + b'{"error":"gone"}\n' + END) == said("a") * 3
     assert (str(tap.error), tap.close()[1]) == ("gone", Ending.FAILED)
 
 
 def test_the_tap_does_not_pass_half_a_line():
-    tap = OllamaTap(provider="p")
+    tap = OllamaTap(CALL, STAMP, provider="p")
     assert tap.feed(said("a") + END[:-9]) == said("a")
     assert tap.close() == (b"", Ending.CUT)
-    tap = OllamaTap(provider="p")
+    tap = OllamaTap(CALL, STAMP, provider="p")
     tap.feed(END[:-1])
     assert tap.close() == (END, Ending.COMPLETE)

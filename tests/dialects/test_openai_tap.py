@@ -6,13 +6,16 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from msgspec.structs import replace
 
 from hoosh.codec.sse import SseDecoder
-from hoosh.dialects.contract import Ending
+from hoosh.dialects.contract import Ending, Stamp
 from hoosh.dialects.openai import OpenAITap
 from hoosh.errors import ProtocolViolation
-from hoosh.values import Usage
+from hoosh.values import Call, CallKind, Usage
 
+STAMP = Stamp("r1", "m", 1)
+CALL = Call(CallKind.CHAT, "m", {}, stream=True)
 DONE = b"data: [DONE]\n\n"
 COUNTS = {"prompt_tokens": 9, "completion_tokens": 3, "total_tokens": 12}
 
@@ -31,7 +34,7 @@ USAGE = event({"choices": [], "usage": COUNTS})
 
 
 def make_tap(*, show_usage: bool = False, **more: Any) -> OpenAITap:
-    return OpenAITap(provider="p", show_usage=show_usage, **more)
+    return OpenAITap(replace(CALL, include_usage=show_usage), STAMP, provider="p", **more)
 
 
 def run(*pieces: bytes, tap: OpenAITap | None = None) -> tuple[bytes, Ending, OpenAITap]:

@@ -18,6 +18,7 @@ from hoosh.errors import ProtocolViolation, UpstreamBroke, UpstreamError
 from hoosh.values import CallKind, Usage
 
 STAMP = Stamp("r1", "m", 1)
+CALL = ResponsesDownstream().read(CallKind.CHAT, b'{"model":"m","input":"x"}')
 COUNTS = {"input_tokens": 9, "output_tokens": 3, "total_tokens": 12, "input_tokens_details": {"cached_tokens": 2}}
 
 
@@ -36,7 +37,7 @@ COMMENT = b": keepalive\n\n"
 
 
 def run(*pieces: bytes, **more: Any) -> tuple[bytes, Ending, ResponsesTap]:
-    tap = ResponsesTap(provider="p", **more)
+    tap = ResponsesTap(CALL, STAMP, provider="p", **more)
     out = b"".join([tap.feed(piece) for piece in pieces])
     rest, ending = tap.close()
     return out + rest, ending, tap
@@ -47,11 +48,11 @@ def test_a_stream_passes_through_whole_and_is_counted(end: bytes):
     wire = COMMENT + CREATED + MESSAGE + HELLO + THERE + end
     out, ending, tap = run(wire)
     assert (out, ending) == (wire, Ending.COMPLETE)
-    assert (tap.usage, tap.chunks, tap.terminated, tap.has_content) == (Usage(9, 3, 2), 5, True, True)
+    assert (tap.usage, tap.chunks, tap.terminated, tap.has_content) == (Usage(9, 3, 2), 3, True, True)
 
 
 def test_the_last_event_is_held_to_the_end_and_nothing_follows_it():
-    tap = ResponsesTap(provider="p")
+    tap = ResponsesTap(CALL, STAMP, provider="p")
     assert tap.feed(HELLO + END + b"data: [DONE]\n\n" + HELLO) == HELLO
     assert tap.terminated
     assert tap.feed(HELLO) == b""
@@ -64,7 +65,7 @@ def test_a_stream_without_its_last_event_is_cut():
 
 
 def test_content_is_what_is_said_and_not_its_announcement():
-    tap = ResponsesTap(provider="p")
+    tap = ResponsesTap(CALL, STAMP, provider="p")
     tap.feed(COMMENT + CREATED + MESSAGE + event("response.output_item.added", item={"type": "reasoning"}))
     tap.feed(event("response.output_text.delta", delta=""))
     assert not tap.has_content
@@ -99,11 +100,11 @@ def test_what_clients_choke_on_is_taken_out():
 
 
 def test_an_event_over_the_limit_ends_the_stream():
-    tap = ResponsesTap(provider="p", max_event_bytes=100)
+    tap = ResponsesTap(CALL, STAMP, provider="p", max_event_bytes=100)
     with pytest.raises(ProtocolViolation):
         tap.feed(b"data: {" + b" " * 100)
     with pytest.raises(ProtocolViolation):
-        ResponsesTap(provider="p", max_event_bytes=20).feed(HELLO)
+        ResponsesTap(CALL, STAMP, provider="p", max_event_bytes=20).feed(HELLO)
 
 
 @pytest.mark.parametrize("line_end", [b"\n", b"\r\n", b"\r"])
@@ -175,9 +176,6 @@ def test_nothing_of_ours_reaches_a_provider():
     ]
     assert outgoing(input="hoosh _hoosh_")["input"] == "hoosh _hoosh_"
     assert outgoing(input=["_hoosh_", 7])["input"] == ["_hoosh_", 7]
-
-
-CALL = ResponsesDownstream().read(CallKind.CHAT, b'{"model":"m","input":"x"}')
 
 
 def read(**fields: Any) -> Any:

@@ -30,6 +30,7 @@ KINDS = {
     "/api/embeddings": CallKind.EMBEDDING,
 }
 STAMP = Stamp("1", "m", 1_700_000_000)
+CALL = Call(CallKind.CHAT, "m", {}, stream=True, language="ollama")
 
 
 class Native(Struct, frozen=True):
@@ -155,7 +156,7 @@ def test_a_recorded_stream_passes_the_tap_untouched(native: Native):
     if not wire.endswith(b"\n"):
         wire += b"\n"
     for size in (len(wire), 1000, 7, 1):
-        tap = OllamaTap(provider="p")
+        tap = OllamaTap(CALL, STAMP, provider="p")
         passed = b"".join([tap.feed(wire[at : at + size]) for at in range(0, len(wire), size)])
         rest, ending = tap.close()
         assert passed + rest == wire
@@ -167,7 +168,7 @@ def test_a_recorded_stream_passes_the_tap_untouched(native: Native):
 @pytest.mark.parametrize("native", TALKS)
 def test_a_recorded_stream_that_breaks_off_is_not_whole(native: Native):
     wire = native.response.rstrip()
-    decoder, tap = UPSTREAM.chat_decoder(provider="p"), OllamaTap(provider="p")
+    decoder, tap = UPSTREAM.chat_decoder(provider="p"), OllamaTap(CALL, STAMP, provider="p")
     decoder.feed(wire[:-1])
     tap.feed(wire[:-1])
     assert decoder.close()[1] is tap.close()[1] is Ending.CUT
@@ -202,7 +203,7 @@ def test_a_recorded_failure_is_an_error(native: Native):
         decoder.feed(native.response)
         assert decoder.close()[1] is Ending.FAILED
         error = decoder.error
-        tap = OllamaTap(provider="p")
+        tap = OllamaTap(CALL, STAMP, provider="p")
         assert b'"error"' not in tap.feed(native.response) + tap.close()[0]
         assert str(tap.error) == str(error)
     assert str(error) == said

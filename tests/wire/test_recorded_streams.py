@@ -8,12 +8,16 @@ from random import Random
 from typing import Any
 
 import pytest
+from msgspec.structs import replace
 from recordings import Recording, pick
 
 from hoosh.codec.sse import SseDecoder
-from hoosh.dialects.contract import Ending
+from hoosh.dialects.contract import Ending, Stamp
 from hoosh.dialects.openai import OpenAITap
+from hoosh.values import Call, CallKind
 
+STAMP = Stamp("r1", "m", 1)
+CALL = Call(CallKind.CHAT, "m", {}, stream=True)
 STREAMS = pick(lambda recording: recording.streaming and recording.status == 200 and recording.response is not None)
 
 every_stream = pytest.mark.parametrize("stream", STREAMS, ids=lambda stream: stream.name)
@@ -28,7 +32,7 @@ def with_line_end(stream: Recording, line_end: bytes) -> bytes:
 
 
 def make_tap(*, show_usage: bool = False) -> OpenAITap:
-    return OpenAITap(provider="p", show_usage=show_usage)
+    return OpenAITap(replace(CALL, include_usage=show_usage), STAMP, provider="p")
 
 
 def facts(tap: OpenAITap) -> Facts:
@@ -62,6 +66,16 @@ def recorded(stream: Recording, *, show_usage: bool) -> list[Any]:
     return [*chunks, "end"]
 
 
+def before_content(chunks: list[Any]) -> int:
+    """How many chunks come before the first with something of the answer."""
+    for at, chunk in enumerate(chunks):
+        for choice in chunk["choices"]:
+            said = {**choice.get("delta", {}), "text": choice.get("text")}
+            if any(value for name, value in said.items() if name not in ("role", "name", "index", "channel")):
+                return at
+    return len(chunks)
+
+
 def last_usage(stream: Recording) -> Any:
     found = None
     for _, data in decoded(stream.response or b""):
@@ -79,7 +93,7 @@ def test_what_is_passed_on_is_what_was_recorded(stream: Recording, line_end: byt
     )
     *expected, end = recorded(stream, show_usage=show_usage)
     assert [json.loads(data) for _, data in decoded(out)] == expected
-    assert chunks == len(expected)
+    assert chunks == len(expected) - before_content(expected)
     assert malformed == 0
     assert terminated is (end == "done")
     if error is None:

@@ -13,8 +13,9 @@ from hoosh.dialects.anthropic.replies import message_json
 from hoosh.dialects.anthropic.request import limited, read, request_of
 from hoosh.dialects.anthropic.wire import STOP
 from hoosh.dialects.contract import ErrorFacts, Stamp
+from hoosh.dialects.costs import without_cost
 from hoosh.errors import InvalidRequest
-from hoosh.values import Call, CallKind, ChatReply, ChatRequest, EmbeddingRequest, Embeddings
+from hoosh.values import Call, CallKind, ChatReply, ChatRequest, EmbeddingRequest, Embeddings, Usage
 
 __all__ = ["AnthropicDownstream"]
 
@@ -58,6 +59,12 @@ class AnthropicDownstream:
 
     def encode_token_count(self, tokens: int) -> bytes:
         return b'{"input_tokens":%d}' % tokens
+
+    def add_usage(self, call: Call, body: bytes, usage: Usage, cost_micro_usd: int | None) -> bytes:
+        return body
+
+    def without_cost(self, body: bytes) -> bytes:
+        return without_cost(body)
 
     def keep_alive(self, call: Call) -> bytes:
         return PING

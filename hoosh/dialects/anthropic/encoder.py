@@ -15,7 +15,7 @@ Source: wire notes 2.2.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import msgspec
@@ -45,7 +45,7 @@ from hoosh.values import (
     UsageReported,
 )
 
-__all__ = ["PING", "AnthropicEncoder"]
+__all__ = ["PING", "AnthropicEncoder", "early_end"]
 
 PING = b'event: ping\ndata: {"type":"ping"}\n\n'
 
@@ -137,7 +137,7 @@ class AnthropicEncoder:
             self._close_call(index, out)
         reason = stop_reason_of(self._finish, refused=self._refused, called=self._called)
         delta = {"stop_reason": reason, "stop_sequence": self._finish.stop_sequence, "stop_details": None}
-        out.append(event_of("message_delta", delta=delta, usage=usage_of(self._usage)))
+        out.append(event_of("message_delta", delta=delta, usage=usage_of(self._usage, self._stamp)))
         return b"".join(out)
 
     def _take(self, event: ReplyEvent, out: list[bytes]) -> None:
@@ -259,3 +259,16 @@ class AnthropicEncoder:
         out += [event_of("content_block_delta", index=at, delta=delta) for delta in deltas]
         self._stop(at, out)
         self.chunks += 1
+
+
+def early_end(stamp: Stamp, blocks: Iterable[int], usage: Usage, *, begun: bool) -> bytes:
+    """The end of another's stream, at the limit: the `blocks` that are open stop, and so does the message.
+
+    A block that is cut stays so (a call's `input`, a thought without its signature): clients go by `max_tokens`.
+    """
+    if not begun:
+        encoder = AnthropicEncoder(stamp)
+        return encoder.encode((UsageReported(usage), Finished(FinishReason.LENGTH))) + encoder.finish()
+    delta = {"stop_reason": "max_tokens", "stop_sequence": None}
+    stops = [STOP_BLOCK % at for at in blocks]
+    return b"".join([*stops, event_of("message_delta", delta=delta, usage=usage_of(usage, stamp))])

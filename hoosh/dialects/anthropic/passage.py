@@ -20,6 +20,7 @@ from hoosh.dialects.anthropic.tap import AnthropicTap
 from hoosh.dialects.anthropic.whole import stream_of
 from hoosh.dialects.anthropic.wire import COUNT_PATH, MESSAGES_PATH, VERSION, read_usage
 from hoosh.dialects.contract import Outgoing, Stamp, WholeReply
+from hoosh.dialects.costs import cost_fields, cost_of, tell_cost
 from hoosh.errors import UpstreamBroke
 from hoosh.values import Call, CallKind
 
@@ -43,14 +44,17 @@ class AnthropicPassage:
         if call.kind is CallKind.TOKEN_COUNT:
             read_token_count(body, provider=provider)
             return WholeReply(body)
-        return replace(_facts(whole_of(body, provider=provider), provider), body=body)
+        facts = _facts(whole_of(body, provider=provider), provider)
+        cost = cost_of(stamp, facts.usage)
+        return replace(facts, body=body if cost is None else tell_cost(body, cost))
 
     def tap(self, call: Call, stamp: Stamp, *, provider: str) -> AnthropicTap:
-        return AnthropicTap(provider=provider)
+        return AnthropicTap(stamp, provider=provider)
 
     def as_stream(self, call: Call, body: bytes, stamp: Stamp, *, provider: str) -> WholeReply:
         message = whole_of(body, provider=provider)
-        return replace(_facts(message, provider), body=stream_of(message))
+        facts = _facts(message, provider)
+        return replace(facts, body=stream_of(message, cost_fields(stamp, facts.usage)))
 
 
 def _facts(message: dict[str, Any], provider: str) -> WholeReply:

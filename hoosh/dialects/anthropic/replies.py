@@ -15,6 +15,7 @@ from msgspec import Raw
 from hoosh.dialects.anthropic.seals import sealed
 from hoosh.dialects.anthropic.stops import stop_reason_of
 from hoosh.dialects.contract import Stamp
+from hoosh.dialects.costs import cost_fields
 from hoosh.dialects.loose_json import UNREADABLE, encode_safely
 from hoosh.dialects.signatures import sign_id
 from hoosh.values import (
@@ -45,7 +46,7 @@ def message_json(reply: ChatReply, stamp: Stamp) -> bytes:
         "stop_reason": stop_reason_of(reply.finish, refused=bool(reply.refusal), called=bool(reply.calls)),
         "stop_sequence": reply.finish.stop_sequence,
         "stop_details": None,
-        "usage": usage_of(reply.usage),
+        "usage": usage_of(reply.usage, stamp),
     }
     return encode_safely(message)
 
@@ -91,8 +92,12 @@ def citation_of(annotation: Annotation) -> dict[str, Any]:
     }
 
 
-def usage_of(usage: Usage | None) -> dict[str, Any]:
-    """Anthropic counts what the cache read and wrote apart; clients add to these, so that they are always there."""
+def usage_of(usage: Usage | None, stamp: Stamp | None = None) -> dict[str, Any]:
+    """Anthropic counts what the cache read and wrote apart; clients add to these, so that they are always there.
+
+    `stamp` tells the cost: at the end, not in what a message says at its start.
+    """
+    costs = {} if stamp is None else cost_fields(stamp, usage)
     if usage is None:
         usage = Usage()
     fresh = usage.prompt_tokens - usage.cached_tokens - usage.cache_write_tokens
@@ -104,4 +109,4 @@ def usage_of(usage: Usage | None) -> dict[str, Any]:
     }
     if usage.reasoning_tokens:
         counts["output_tokens_details"] = {"thinking_tokens": usage.reasoning_tokens}
-    return counts
+    return counts | costs

@@ -22,10 +22,12 @@ from msgspec import Struct
 
 from hoosh.codec.sse_blocks import EVENT_BYTES_MAX, SseBlocks
 from hoosh.dialects.anthropic.decoder import loads
+from hoosh.dialects.anthropic.encoder import early_end
 from hoosh.dialects.anthropic.errors import error_of
 from hoosh.dialects.anthropic.frames import LEAD, deltas_in, events_of, kind_of
 from hoosh.dialects.anthropic.wire import read_usage
-from hoosh.dialects.contract import Ending
+from hoosh.dialects.contract import Ending, Stamp
+from hoosh.dialects.costs import cost_of, tell_cost
 from hoosh.dialects.loose_json import UNREADABLE
 from hoosh.errors import UpstreamError
 from hoosh.values import Usage
@@ -44,9 +46,12 @@ class AnthropicTap:
     """A `StreamTap`.  `malformed` counts the events left out."""
 
     __slots__ = (
+        "_begun",
         "_blocks",
         "_ended",
+        "_open",
         "_provider",
+        "_stamp",
         "_usages",
         "chunks",
         "error",
@@ -56,16 +61,19 @@ class AnthropicTap:
         "usage",
     )
 
-    def __init__(self, *, provider: str, max_event_bytes: int = EVENT_BYTES_MAX) -> None:
+    def __init__(self, stamp: Stamp, *, provider: str, max_event_bytes: int = EVENT_BYTES_MAX) -> None:
         self.usage: Usage | None = None
         self.chunks = 0
         self.has_content = False
         self.terminated = False
         self.error: UpstreamError | None = None
         self.malformed = 0
+        self._stamp = stamp
         self._provider = provider
         self._blocks = SseBlocks(max_event_bytes)
         self._usages: list[object] = []
+        self._begun = False  # the message has
+        self._open: dict[int, None] = {}  # the blocks that have begun and not stopped, in their order
         self._ended = False  # a stop reason has been said
 
     def feed(self, data: bytes) -> bytes:
@@ -89,7 +97,11 @@ class AnthropicTap:
         return rest, Ending.COMPLETE if self.terminated or self._ended else Ending.CUT
 
     def finish_early(self, usage: Usage) -> bytes | None:
-        return None
+        if self.error is not None:
+            return None
+        if self._ended:
+            return b""
+        return early_end(self._stamp, self._open, usage, begun=self._begun)
 
     def _is_plain(self, block: bytes) -> bool:
         """Every event of the block is a delta to be passed on; then it is counted.  False changes nothing."""
@@ -160,7 +172,10 @@ class AnthropicTap:
             self.terminated = True
             return b""
         self._count(kind, value)
-        self.chunks += 1
+        if self.has_content:
+            self.chunks += 1
+        if kind == "message_delta" and (cost := cost_of(self._stamp, self.usage)) is not None:
+            event = event.replace(data, tell_cost(data, cost), 1)
         if not name and isinstance(kind, str) and kind.isidentifier():
             return b"event: %b\n%b" % (kind.encode(), event)
         return event
@@ -168,6 +183,7 @@ class AnthropicTap:
     def _count(self, kind: object, event: dict[str, Any]) -> None:
         match kind:
             case "message_start":
+                self._begun = True
                 message = event.get("message")
                 if isinstance(message, dict):
                     self.has_content |= bool(message.get("content"))
@@ -182,11 +198,19 @@ class AnthropicTap:
             case "content_block_start":
                 block = event.get("content_block")
                 self.has_content |= isinstance(block, dict) and block.get("type") not in ("text", "thinking")
+                self._open[_place(event)] = None
+            case "content_block_stop":
+                self._open.pop(_place(event), None)
 
     def _count_usage(self, usage: object) -> None:
         self._usages.append(usage)
         self.usage = read_usage(*self._usages)
         self._usages = self._usages[-64:]
+
+
+def _place(event: dict[str, Any]) -> int:
+    at = event.get("index")
+    return at if type(at) is int else 0
 
 
 def _comments(event: bytes) -> bytes:

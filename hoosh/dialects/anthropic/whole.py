@@ -7,7 +7,7 @@ The blocks' own fields stay where they are; what a delta tells is taken out of t
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 from hoosh.dialects.loose_json import encode_safely
@@ -21,8 +21,8 @@ def event_of(kind: str, **fields: Any) -> bytes:
     return b"event: %b\ndata: %b\n\n" % (kind.encode(), encode_safely({"type": kind, **fields}))
 
 
-def stream_of(message: dict[str, Any]) -> bytes:
-    """The events of a message, without the terminator."""
+def stream_of(message: dict[str, Any], costs: Mapping[str, Any]) -> bytes:
+    """The events of a message, without the terminator.  `costs`: what its usage says at the end besides."""
     content = message.get("content")
     shell = {**message, "content": [], **dict.fromkeys(("stop_reason", "stop_sequence"))}
     events = [event_of("message_start", message=shell)]
@@ -33,7 +33,8 @@ def stream_of(message: dict[str, Any]) -> bytes:
             events += [event_of("content_block_delta", index=index, delta=delta) for delta in deltas]
             events.append(event_of("content_block_stop", index=index))
     ending = {name: message.get(name) for name in ENDING if name in message or name in ENDING[:2]}
-    events.append(event_of("message_delta", delta=ending, usage=message.get("usage") or {}))
+    usage = message.get("usage") or {}
+    events.append(event_of("message_delta", delta=ending, usage={**usage, **costs} if costs else usage))
     return b"".join(events)
 
 

@@ -10,7 +10,7 @@ from hoosh.dialects.loose_json import quote
 from hoosh.dialects.ollama import conversation, replies, request
 from hoosh.dialects.ollama.encoder import OllamaEncoder
 from hoosh.dialects.ollama.lines import Lines
-from hoosh.values import Call, CallKind, ChatReply, ChatRequest, EmbeddingRequest, Embeddings
+from hoosh.values import Call, CallKind, ChatReply, ChatRequest, EmbeddingRequest, Embeddings, Usage
 
 __all__ = ["OllamaDownstream"]
 
@@ -55,6 +55,12 @@ class OllamaDownstream:
 
     def encode_token_count(self, tokens: int) -> bytes:
         raise NotImplementedError("Ollama's language does not ask for token counts")
+
+    def add_usage(self, call: Call, body: bytes, usage: Usage, cost_micro_usd: int | None) -> bytes:
+        return body
+
+    def without_cost(self, body: bytes) -> bytes:
+        return body  # it never says one
 
     def keep_alive(self, call: Call) -> bytes:
         """An empty delta: a blank line, which says nothing in SSE, is broken JSON to Ollama's clients."""

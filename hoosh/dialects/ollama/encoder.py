@@ -66,8 +66,10 @@ class OllamaEncoder:
         return b"".join(out)
 
     def finish(self) -> bytes:
+        # A call that the limit has cut before its first argument must not look whole: what is no JSON becomes text.
+        unsaid = "{" if self._finish.reason is FinishReason.LENGTH else ""
         calls = [
-            CallSaid(start.id, start.name, "".join(fragments), start.signature)
+            CallSaid(start.id, start.name, "".join(fragments) or unsaid, start.signature)
             for _, (start, fragments) in sorted(self._calls.items())
         ]
         out = [self._lines.content(Content(calls=(call,), first_call=index)) for index, call in enumerate(calls)]

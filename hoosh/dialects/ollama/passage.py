@@ -83,7 +83,7 @@ class OllamaPassage:
         return WholeReply(body, usage, _word(reply.model), _word(reply.done_reason))
 
     def tap(self, call: Call, stamp: Stamp, *, provider: str) -> OllamaTap:
-        return OllamaTap(provider=provider)
+        return OllamaTap(call, stamp, provider=provider)
 
     def as_stream(self, call: Call, body: bytes, stamp: Stamp, *, provider: str) -> WholeReply:
         """A whole reply is a stream of one line, which says itself that it is `done`."""

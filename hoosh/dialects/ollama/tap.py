@@ -16,12 +16,13 @@ import msgspec
 from msgspec import Struct
 
 from hoosh.codec.ndjson import LINE_BYTES_MAX, NdjsonBlocks, is_regular, split_lines
-from hoosh.dialects.contract import Ending
+from hoosh.dialects.contract import Ending, Stamp
 from hoosh.dialects.loose_json import UNREADABLE
 from hoosh.dialects.ollama.chat_answer import line_error
+from hoosh.dialects.ollama.lines import Lines
 from hoosh.dialects.ollama.wire import Line, clean_up, read_line, read_usage
 from hoosh.errors import UpstreamError
-from hoosh.values import Usage
+from hoosh.values import Call, Finished, FinishReason, Usage
 
 __all__ = ["OllamaTap"]
 
@@ -40,15 +41,28 @@ _decode_glimpse = msgspec.json.Decoder(Glimpse).decode
 class OllamaTap:
     """A `StreamTap` for `/api/chat` and `/api/generate`."""
 
-    __slots__ = ("_blocks", "_provider", "chunks", "error", "has_content", "malformed", "terminated", "usage")
+    __slots__ = (
+        "_blocks",
+        "_kind",
+        "_provider",
+        "_stamp",
+        "chunks",
+        "error",
+        "has_content",
+        "malformed",
+        "terminated",
+        "usage",
+    )
 
-    def __init__(self, *, provider: str, max_line_bytes: int = LINE_BYTES_MAX) -> None:
+    def __init__(self, call: Call, stamp: Stamp, *, provider: str, max_line_bytes: int = LINE_BYTES_MAX) -> None:
         self.usage: Usage | None = None
         self.chunks = 0
         self.has_content = False
         self.terminated = False
         self.error: UpstreamError | None = None
         self.malformed = 0
+        self._kind = call.kind
+        self._stamp = stamp
         self._provider = provider
         self._blocks = NdjsonBlocks(max_line_bytes=max_line_bytes)
 
@@ -72,7 +86,11 @@ class OllamaTap:
         return passed, Ending.COMPLETE if self.terminated else Ending.CUT
 
     def finish_early(self, usage: Usage) -> bytes | None:
-        return None
+        if self.error is not None:
+            return None
+        if self.terminated:
+            return b""
+        return Lines(self._kind, "", self._stamp).end(Finished(FinishReason.LENGTH), usage)
 
     def _is_plain(self, block: bytes) -> bool:
         """Every line of the block is to be passed on as it is; then it is counted.  False changes nothing."""
@@ -97,7 +115,7 @@ class OllamaTap:
             if self.terminated or self.error is not None:
                 break
             if self._is_passed(line):
-                self.chunks += 1
+                self.chunks += self.has_content
                 kept.append(line + b"\n")
         return b"".join(kept)
 

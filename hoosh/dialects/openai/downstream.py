@@ -31,14 +31,16 @@ from hoosh.dialects.bodies import (
     take_name,
 )
 from hoosh.dialects.contract import ErrorFacts, Stamp, StreamEncoder
+from hoosh.dialects.costs import without_cost
 from hoosh.dialects.mistakes import empty_array, missing, wrong_type
 from hoosh.dialects.openai.encoder import ChatEncoder, CompletionEncoder
 from hoosh.dialects.openai.replies import encode_completion, encode_reply
 from hoosh.dialects.openai.request import chat_request, completion_request, embedding_request, hides_reasoning
 from hoosh.dialects.openai.vectors import encode_embeddings, wanted_encoding
+from hoosh.dialects.openai.whole import with_usage
 from hoosh.dialects.openai.wire import DONE, error_json
 from hoosh.errors import InvalidRequest
-from hoosh.values import Call, CallKind, ChatReply, ChatRequest, EmbeddingRequest, Embeddings
+from hoosh.values import Call, CallKind, ChatReply, ChatRequest, EmbeddingRequest, Embeddings, Usage
 
 __all__ = ["OpenAIDownstream", "read_chat", "read_completion", "read_embedding"]
 
@@ -132,6 +134,12 @@ class OpenAIDownstream:
 
     def encode_token_count(self, tokens: int) -> bytes:
         return b'{"object":"response.input_tokens","input_tokens":%d}' % tokens
+
+    def add_usage(self, call: Call, body: bytes, usage: Usage, cost_micro_usd: int | None) -> bytes:
+        return with_usage(call.kind, body, usage, cost_micro_usd) if call.kind in READERS else body
+
+    def without_cost(self, body: bytes) -> bytes:
+        return without_cost(body)
 
     def keep_alive(self, call: Call) -> bytes:
         return b": keep-alive\n\n"

@@ -76,7 +76,7 @@ class _Encoder:
     def _usage_chunk(self) -> bytes:
         if not self._include_usage or self._usage is None:
             return b""
-        return b'%b],"usage":%b}\n\n' % (self._head, encode_safely(usage_json(self._usage)))
+        return b'%b],"usage":%b}\n\n' % (self._head, encode_safely(usage_json(self._usage, self._stamp)))
 
 
 class ChatEncoder(_Encoder):
@@ -120,14 +120,16 @@ class ChatEncoder(_Encoder):
 
     def finish(self) -> bytes:
         opening = b"" if self._has_role else self._begin(b'""')
-        silent = [self._fragment(index, "{}") for index in self._silent_calls]
+        # A call that the limit has cut before its first argument must not look whole.
+        silent = [] if self._finished.reason is FinishReason.LENGTH else list(self._silent_calls)
+        fragments = [self._fragment(index, "{}") for index in silent]
         reason = finish_reason(self._finished, has_calls=self._has_calls)
         end = b'%b{"index":0,"delta":{},"logprobs":null,"finish_reason":"%b"}]%b' % (
             self._head,
             reason.encode(),
             self._tail,
         )
-        return b"".join([opening, *silent, end, self._usage_chunk()])
+        return b"".join([opening, *fragments, end, self._usage_chunk()])
 
     # -- events -----------------------------------------------------------------------------------------------
 

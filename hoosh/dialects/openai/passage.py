@@ -16,6 +16,7 @@ from msgspec import Raw
 from msgspec.structs import replace
 
 from hoosh.dialects.contract import Outgoing, Stamp, WholeReply
+from hoosh.dialects.costs import cost_fields, cost_of, splice, tell_cost
 from hoosh.dialects.faults import error_in
 from hoosh.dialects.loose_json import UNREADABLE, read_loosely
 from hoosh.dialects.openai.adapt import MessageAdapter
@@ -28,6 +29,7 @@ from hoosh.dialects.openai.wire import (
     COMPLETION_PATH,
     EMBEDDING_PATH,
     PlainReply,
+    PlainUsage,
     Reply,
     plain_usage,
     read_usage,
@@ -41,6 +43,7 @@ PATHS = {CallKind.CHAT: CHAT_PATH, CallKind.COMPLETION: COMPLETION_PATH, CallKin
 
 _encode = msgspec.json.encode
 _decode_plain = msgspec.json.Decoder(PlainReply).decode
+_decode_plain_usage = msgspec.json.Decoder(PlainUsage | None).decode
 _decode_reply = msgspec.json.Decoder(Reply).decode
 _decode_options = msgspec.json.Decoder(dict[str, Raw]).decode
 _true = Raw(b"true")
@@ -69,17 +72,21 @@ class OpenAIPassage:
         return Outgoing(PATHS[call.kind], _encode(fields if self._is_plain else in_their_words(fields, self.quirks)))
 
     def read_reply(self, call: Call, body: bytes, stamp: Stamp, *, provider: str) -> WholeReply:
+        return self._read(call, body, stamp, provider)
+
+    def _read(self, call: Call, body: bytes, stamp: Stamp | None, provider: str) -> WholeReply:
+        """`stamp` tells the cost; None leaves the body as it is."""
         if self.quirks.thought_chunks and call.kind is CallKind.CHAT and has_list(body):
-            return self._read_leniently(without_chunks(body), provider)
+            return self._read_leniently(without_chunks(body), stamp, provider)
         try:
             plain = _decode_plain(body)
             if plain.choices is not None or plain.data is not None:
-                return _plain_facts(body, plain)
+                return _plain_facts(body, plain, stamp)
         except UNREADABLE:
             pass  # a vendor with types of its own, or no JSON at all
-        return self._read_leniently(body, provider)
+        return self._read_leniently(body, stamp, provider)
 
-    def _read_leniently(self, body: bytes, provider: str) -> WholeReply:
+    def _read_leniently(self, body: bytes, stamp: Stamp | None, provider: str) -> WholeReply:
         try:
             reply = _decode_reply(body)
         except UNREADABLE as error:
@@ -88,23 +95,32 @@ class OpenAIPassage:
             if reply.error or reply.object == "error":
                 raise error_in(read_loosely(body), provider=provider)
             raise UpstreamBroke("The upstream's answer has neither choices nor data.", provider=provider)
-        return WholeReply(body, read_usage(reply.usage), _text(reply.model), _finish_reason(reply.choices))
+        usage = read_usage(reply.usage)
+        if stamp is not None and (cost := cost_of(stamp, usage)) is not None:
+            body = tell_cost(body, cost)
+        return WholeReply(body, usage, _text(reply.model), _finish_reason(reply.choices))
 
     def tap(self, call: Call, stamp: Stamp, *, provider: str) -> OpenAITap:
-        lists = self.quirks.thought_chunks
-        return OpenAITap(provider=provider, show_usage=call.include_usage, thought_chunks=lists)
+        return OpenAITap(call, stamp, provider=provider, thought_chunks=self.quirks.thought_chunks)
 
     def as_stream(self, call: Call, body: bytes, stamp: Stamp, *, provider: str) -> WholeReply:
-        whole = self.read_reply(call, body, stamp, provider=provider)
+        whole = self._read(call, body, None, provider)
+        more = cost_fields(stamp, whole.usage)
         try:
-            return replace(whole, body=stream_of(call.kind, whole.body, show_usage=call.include_usage))
+            return replace(whole, body=stream_of(call.kind, whole.body, more if call.include_usage else None))
         except UNREADABLE as error:  # strings that are not UTF-8: `read_reply` skips most of them
             raise UpstreamBroke("The upstream's answer is not a JSON object.", provider=provider) from error
 
 
-def _plain_facts(body: bytes, reply: PlainReply) -> WholeReply:
-    usage = None if reply.usage is None else plain_usage(reply.usage)
+def _plain_facts(body: bytes, reply: PlainReply, stamp: Stamp | None) -> WholeReply:
+    raw = bytes(reply.usage)
+    counts = _decode_plain_usage(raw) if raw else None
+    usage = None if counts is None else plain_usage(counts)
     finish = _text(reply.choices[0].finish_reason) if reply.choices else None
+    if usage is not None and stamp is not None and stamp.cost_of is not None:
+        cost = stamp.cost_of(usage)
+        if cost is not None:
+            body = splice(body, raw, cost)
     return WholeReply(body, usage, reply.model or None, finish)
 
 

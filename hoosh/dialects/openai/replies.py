@@ -12,6 +12,7 @@ from __future__ import annotations
 from typing import Any
 
 from hoosh.dialects.contract import Stamp
+from hoosh.dialects.costs import cost_fields
 from hoosh.dialects.loose_json import encode_safely
 from hoosh.dialects.openai.thoughts import details_of
 from hoosh.values import (
@@ -26,7 +27,15 @@ from hoosh.values import (
     Usage,
 )
 
-__all__ = ["annotation_json", "encode_completion", "encode_reply", "finish_reason", "image_json", "usage_json"]
+__all__ = [
+    "annotation_json",
+    "counts_json",
+    "encode_completion",
+    "encode_reply",
+    "finish_reason",
+    "image_json",
+    "usage_json",
+]
 
 
 def encode_reply(reply: ChatReply, stamp: Stamp, *, show_reasoning: bool = True) -> bytes:
@@ -56,7 +65,13 @@ def finish_reason(finish: Finished, *, has_calls: bool) -> str:
     return reason.value
 
 
-def usage_json(usage: Usage) -> dict[str, Any]:
+def usage_json(usage: Usage, stamp: Stamp) -> dict[str, Any]:
+    return counts_json(usage) | cost_fields(stamp, usage)
+
+
+def counts_json(usage: Usage, *, is_embedding: bool = False) -> dict[str, Any]:
+    if is_embedding:
+        return {"prompt_tokens": usage.prompt_tokens, "total_tokens": usage.total_tokens}
     prompt = {"cached_tokens": usage.cached_tokens, "audio_tokens": usage.audio_prompt_tokens}
     if usage.cache_write_tokens:
         prompt["cache_write_tokens"] = usage.cache_write_tokens
@@ -100,7 +115,7 @@ def _whole(kind: str, id_prefix: str, choice: dict[str, Any], reply: ChatReply, 
         "choices": [choice],
     }
     if reply.usage is not None:
-        whole["usage"] = usage_json(reply.usage)
+        whole["usage"] = usage_json(reply.usage, stamp)
     return whole
 
 

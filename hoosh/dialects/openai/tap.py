@@ -13,6 +13,7 @@ the same bytes come out wherever the upstream's were cut.
 What is not passed on:
 * the terminator and what follows it (the relay writes its own), an in-band error (it is `error`);
 * usage that only we asked for: an event with usage and no choices.  Usage on an event with choices stays;
+  where the cost is told, the last usage that the client gets says it;
 * an event that is not a JSON object (counted in `malformed`): clients die of it;
 * `id:` and `retry:` lines, and events without data but their comments: OpenAI's SDK crashes on them.
 
@@ -22,7 +23,7 @@ Whose vendor does what: wire notes 2.1, 2.4 to 2.13, 2.17.  Line ends: WHATWG HT
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from itertools import pairwise
 from typing import Any
 
@@ -31,13 +32,15 @@ import msgspec
 from hoosh.codec.sse import EventTooLarge
 from hoosh.codec.sse_blocks import EVENT_BYTES_MAX, SseBlocks, blank_line
 from hoosh.dialects.clean_events import read_event
-from hoosh.dialects.contract import Ending
+from hoosh.dialects.contract import Ending, Stamp
+from hoosh.dialects.costs import cost_of, tell_cost
 from hoosh.dialects.faults import error_in
 from hoosh.dialects.loose_json import JSON_SPACE
+from hoosh.dialects.openai.early import early_end
 from hoosh.dialects.openai.thought_chunks import has_list, without_chunks
 from hoosh.dialects.openai.wire import Choice, Chunk, read_usage
 from hoosh.errors import UpstreamError
-from hoosh.values import Usage
+from hoosh.values import Call, Usage
 
 __all__ = ["EVENT_BYTES_MAX", "OpenAITap"]
 
@@ -67,21 +70,25 @@ _UNREADABLE = (ValueError, RecursionError)
 
 
 class OpenAITap:
-    """A `StreamTap`.  `show_usage`: the client asked for usage itself.  `malformed` counts the events left out.
+    """A `StreamTap`.  `malformed` counts the events left out.
 
     `thought_chunks`: the content may be Mistral's list of chunks, which clients get as texts.
     """
 
     __slots__ = (
         "_blocks",
+        "_call",
         "_finished",
         "_joint",
         "_lead",
         "_max",
         "_provider",
+        "_sample",
         "_seen",
-        "_show_usage",
+        "_stamp",
+        "_tells_cost",
         "_thought_chunks",
+        "_usage_told",
         "chunks",
         "error",
         "has_content",
@@ -92,9 +99,10 @@ class OpenAITap:
 
     def __init__(
         self,
+        call: Call,
+        stamp: Stamp,
         *,
         provider: str,
-        show_usage: bool,
         thought_chunks: bool = False,
         max_event_bytes: int = EVENT_BYTES_MAX,
     ) -> None:
@@ -105,12 +113,16 @@ class OpenAITap:
         self.error: UpstreamError | None = None
         self.malformed = 0
         self._provider = provider
-        self._show_usage = show_usage
+        self._call = call
+        self._stamp = stamp
+        self._tells_cost = stamp.cost_of is not None
+        self._usage_told = False
+        self._sample = b""  # one of the first chunks: what all of them say
         self._thought_chunks = thought_chunks
         self._max = max_event_bytes
         self._blocks = SseBlocks(max_event_bytes)
-        self._seen: set[object] = set()
-        self._finished: set[object] = set()
+        self._seen: set[int] = set()
+        self._finished: set[int] = set()
         self._speak(b"data: ")
 
     def _speak(self, lead: bytes) -> None:
@@ -140,7 +152,11 @@ class OpenAITap:
         return rest, self._verdict()
 
     def finish_early(self, usage: Usage) -> bytes | None:
-        return None
+        if self.error is not None:
+            return None
+        unfinished = sorted(self._seen - self._finished) if self._seen else [0]
+        is_asked = self._call.include_usage and not self._usage_told
+        return early_end(self._call, self._stamp, self._sample, unfinished, usage if is_asked else None)
 
     def _verdict(self) -> Ending:
         if self.error is not None:
@@ -179,6 +195,8 @@ class OpenAITap:
             if chunk.error or chunk.x_groq or not choices:
                 return False
             if chunk.usage:
+                if self._tells_cost and _is_last_word(choices):
+                    return False
                 usages.append(chunk.usage)
             for choice in choices:
                 if choice.finish_reason or choice.index not in seen:
@@ -223,30 +241,42 @@ class OpenAITap:
         name, data, clean = _fields(body)
         if data is None:
             return blank + clean
-        if not self._is_passed(name, data):
+        chunk = self._take_in(name, data)
+        if chunk is None:
             return blank
-        self.chunks += 1
+        if self.has_content:
+            self.chunks += 1
         if body.startswith(b"data:{"):
             self._speak(b"data:")
-        if self._thought_chunks and has_list(data):
-            return b"%bdata: %b\n\n" % (blank, without_chunks(data))
-        return blank + clean
+        told = self._told(chunk, data)
+        return blank + clean if told is data else b"%bdata: %b\n\n" % (blank, told)
 
-    def _is_passed(self, name: bytes, data: bytes) -> bool:
-        """Take in what one event says; does it go on to the client?"""
+    def _told(self, chunk: Chunk, data: bytes) -> bytes:
+        """The JSON of one chunk as the client gets it."""
+        if self._thought_chunks and has_list(data):
+            data = without_chunks(data)
+        if chunk.usage and self._tells_cost and _is_last_word(chunk.choices or ()):
+            cost = cost_of(self._stamp, read_usage(chunk.usage))
+            return data if cost is None else tell_cost(data, cost)
+        return data
+
+    def _take_in(self, name: bytes, data: bytes) -> Chunk | None:
+        """What one event says; None where it does not go on to the client."""
         if data.startswith(b"[DONE]"):
             self.terminated = True
-            return False
+            return None
         chunk = self._read(data)
         if name == b"error" or (chunk is not None and _is_error(chunk, data)):
             if chunk is not None:
                 self._count_usage(chunk.usage)
             self.error = error_in(_loads(data), provider=self._provider)
-            return False
+            return None
         if chunk is None:
             self.malformed += 1
-            return False
-        return self._count(chunk)
+            return None
+        if chunk.choices and not self.has_content:
+            self._sample = data
+        return chunk if self._count(chunk) else None
 
     def _count(self, chunk: Chunk) -> bool:
         """Count one chunk.  False: it is usage that only we asked for."""
@@ -256,8 +286,10 @@ class OpenAITap:
                 self.has_content = _says_something(choice)
         if chunk.usage:
             self._count_usage(chunk.usage)
-            return bool(self._show_usage or chunk.choices)
-        if isinstance(chunk.x_groq, dict):
+            if not chunk.choices:
+                self._usage_told = self._call.include_usage
+                return self._usage_told
+        elif isinstance(chunk.x_groq, dict):
             self._count_usage(chunk.x_groq.get("usage"))
         return True
 
@@ -316,6 +348,11 @@ def _says_something(choice: OpeningChoice) -> bool:
         return True
     delta = choice.delta
     return isinstance(delta, dict) and any(value for name, value in delta.items() if name not in SILENT)
+
+
+def _is_last_word(choices: Sequence[Choice]) -> bool:
+    """Usage at the end, not (some count on every chunk) on the way there."""
+    return not choices or any(choice.finish_reason for choice in choices)
 
 
 def _loads(data: bytes) -> object:

@@ -13,8 +13,10 @@ from typing import Any
 import msgspec
 
 from hoosh.dialects.contract import Stamp
+from hoosh.dialects.costs import cost_fields
 from hoosh.dialects.loose_json import encode_safely
-from hoosh.values import Call, EmbeddingEncoding, Embeddings
+from hoosh.dialects.openai.replies import counts_json
+from hoosh.values import Call, EmbeddingEncoding, Embeddings, Usage
 
 __all__ = ["base64_of_vector", "encode_embeddings", "wanted_encoding"]
 
@@ -32,10 +34,7 @@ def encode_embeddings(embeddings: Embeddings, stamp: Stamp, encoding: EmbeddingE
         ],
         "model": embeddings.model or stamp.model,
         # not optional here; 0 where the provider does not count
-        "usage": {
-            "prompt_tokens": 0 if usage is None else usage.prompt_tokens,
-            "total_tokens": 0 if usage is None else usage.total_tokens,
-        },
+        "usage": counts_json(usage or Usage(), is_embedding=True) | cost_fields(stamp, usage),
     }
     return encode_safely(whole)
 

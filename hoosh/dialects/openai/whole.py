@@ -1,4 +1,5 @@
-"""A whole reply told as the stream it should have been, for an upstream that ignored `stream: true`.
+"""A whole reply made fit for its client: with a usage where the upstream gave none, and told as the stream it should
+have been where the upstream ignored `stream: true`.
 
     role -> everything else of the message -> finish reason        per choice
     usage                                                          once, only for a client who asked
@@ -12,16 +13,37 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 import msgspec
+from msgspec import Raw
 
-from hoosh.values import CallKind
+from hoosh.dialects.costs import dollars
+from hoosh.dialects.loose_json import UNREADABLE
+from hoosh.dialects.openai.replies import counts_json
+from hoosh.values import CallKind, Usage
 
-__all__ = ["stream_of"]
+__all__ = ["stream_of", "with_usage"]
 
 ASIDE = frozenset({"choices", "usage", "object"})
 
+_decode_fields = msgspec.json.Decoder(dict[str, Raw]).decode
+_encode = msgspec.json.encode
 
-def stream_of(kind: CallKind, body: bytes, *, show_usage: bool) -> bytes:
-    """The events of the reply in `body`.  Raises msgspec.DecodeError when that is not a JSON object."""
+
+def with_usage(kind: CallKind, body: bytes, usage: Usage, cost_micro_usd: int | None) -> bytes:
+    """The reply in `body` with `usage` as its own; as it is where it cannot be read."""
+    try:
+        fields = _decode_fields(body)
+    except UNREADABLE:
+        return body
+    counts = counts_json(usage, is_embedding=kind is CallKind.EMBEDDING)
+    if cost_micro_usd is not None:
+        counts["cost_usd"] = Raw(dollars(cost_micro_usd))
+    fields["usage"] = Raw(_encode(counts))
+    return _encode(fields)
+
+
+def stream_of(kind: CallKind, body: bytes, costs: Mapping[str, Any] | None) -> bytes:
+    """The events of the reply in `body`.  `costs`: what its usage says besides; None for a client who did not ask for
+    usage.  Raises msgspec.DecodeError when `body` is not a JSON object."""
     reply: dict[str, Any] = msgspec.json.decode(body, type=dict[str, Any])
     chat = kind is CallKind.CHAT
     head = {name: value for name, value in reply.items() if name not in ASIDE}
@@ -34,10 +56,11 @@ def stream_of(kind: CallKind, body: bytes, *, show_usage: bool) -> bytes:
         if isinstance(choice, Mapping)
         for piece in pieces(number, choice)
     ]
-    if show_usage and reply.get("usage"):
+    usage = reply.get("usage")
+    if costs is not None and usage:
         for chunk in chunks:
             chunk["usage"] = None
-        chunks.append({**head, "choices": [], "usage": reply["usage"]})
+        chunks.append({**head, "choices": [], "usage": {**usage, **costs} if costs else usage})
     return b"".join([b"data: %b\n\n" % msgspec.json.encode(chunk) for chunk in chunks])
 
 

@@ -56,6 +56,7 @@ class Details(Struct, gc=False):
 
 
 NO_DETAILS = Details()
+ABSENT = Raw()
 
 
 class PlainUsage(Struct, gc=False):
@@ -70,12 +71,13 @@ class PlainUsage(Struct, gc=False):
 
 
 class PlainReply(Struct, gc=False):
-    """A whole answer as OpenAI documents it: most are.  `data` is not looked into: embeddings are long."""
+    """A whole answer as OpenAI documents it: most are.  `data` is not looked into: embeddings are long.  `usage` is a
+    PlainUsage, kept as its bytes: the cost is told next to them."""
 
     choices: list[Choice] | None = None
     data: list[Raw] | None = None
     model: str | None = None
-    usage: PlainUsage | None = None
+    usage: Raw = ABSENT
     error: Any = None
 
 

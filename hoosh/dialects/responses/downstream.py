@@ -27,6 +27,7 @@ from hoosh.dialects.bodies import (
     take_name,
 )
 from hoosh.dialects.contract import ErrorFacts, Stamp
+from hoosh.dialects.costs import without_cost
 from hoosh.dialects.loose_json import UNREADABLE, encode_safely
 from hoosh.dialects.mistakes import missing, wrong_type
 from hoosh.dialects.replies import unfold
@@ -36,7 +37,7 @@ from hoosh.dialects.responses.shell import ExpandedCall
 from hoosh.dialects.responses.store import ResponseStore
 from hoosh.dialects.responses.wire import MARK, error_json, is_ours, response_id
 from hoosh.errors import InvalidRequest
-from hoosh.values import Call, CallKind, ChatReply, ChatRequest, EmbeddingRequest, Embeddings
+from hoosh.values import Call, CallKind, ChatReply, ChatRequest, EmbeddingRequest, Embeddings, Usage
 
 __all__ = ["ResponsesDownstream"]
 
@@ -173,6 +174,12 @@ class ResponsesDownstream:
 
     def encode_token_count(self, tokens: int) -> bytes:
         return encode_safely({"object": "response.input_tokens", "input_tokens": tokens})
+
+    def add_usage(self, call: Call, body: bytes, usage: Usage, cost_micro_usd: int | None) -> bytes:
+        return body
+
+    def without_cost(self, body: bytes) -> bytes:
+        return without_cost(body, nested=True)
 
     def keep_alive(self, call: Call) -> bytes:
         return b": keep-alive\n\n"

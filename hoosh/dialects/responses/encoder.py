@@ -192,7 +192,7 @@ class ResponseEncoder:
         self.chunks += 1
 
     def _end_call(self, block: CallBlock, status: str, out: list[bytes]) -> None:
-        if not block.pieces:
+        if not block.pieces and status == "completed":  # else it is cut, and must not look whole
             self._grow(block, "{}", out)
         self._end(block, status, out)
 
@@ -259,7 +259,7 @@ class ResponseEncoder:
             "status": status,
             "incomplete_details": None if why is None else {"reason": why},
             "output": Raw(output),
-            "usage": None if self._usage is None else usage_json(self._usage),
+            "usage": None if self._usage is None else usage_json(self._usage, self._stamp),
         }
 
     def failed(self, error: dict[str, Any]) -> dict[str, Any]:

@@ -16,6 +16,7 @@ from msgspec import Raw, Struct
 from msgspec.structs import replace
 
 from hoosh.dialects.contract import Outgoing, Stamp, WholeReply
+from hoosh.dialects.costs import cost_fields, cost_of, tell_cost
 from hoosh.dialects.faults import error_in
 from hoosh.dialects.loose_json import UNREADABLE, encode_safely, read_loosely
 from hoosh.dialects.responses.tap import ResponsesTap, error_of
@@ -91,15 +92,18 @@ class ResponsesPassage:
         if not isinstance(reply.output, list):
             raise UpstreamBroke("The upstream's answer has no output.", provider=provider)
         model = reply.model if isinstance(reply.model, str) and reply.model else None
-        return WholeReply(body, read_usage(reply.usage), model, _finish_reason(reply))
+        usage = read_usage(reply.usage)
+        if (cost := cost_of(stamp, usage)) is not None:
+            body = tell_cost(body, cost)
+        return WholeReply(body, usage, model, _finish_reason(reply))
 
     def tap(self, call: Call, stamp: Stamp, *, provider: str) -> ResponsesTap:
-        return ResponsesTap(provider=provider)
+        return ResponsesTap(call, stamp, provider=provider)
 
     def as_stream(self, call: Call, body: bytes, stamp: Stamp, *, provider: str) -> WholeReply:
         whole = self.read_reply(call, body, stamp, provider=provider)
         try:
-            return replace(whole, body=stream_of(body))
+            return replace(whole, body=stream_of(body, cost_fields(stamp, whole.usage)))
         except UNREADABLE as error:  # strings that are not UTF-8: `read_reply` skips most of them
             raise UpstreamBroke("The upstream's answer is not a JSON object.", provider=provider) from error
 

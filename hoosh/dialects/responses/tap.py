@@ -6,6 +6,8 @@ A plain event is `event: <type>⏎data: {…}⏎⏎` or its data alone; its JSON
 is read.  Looking is needed for few types: those that end the stream (with usage in the response they tell), errors,
 and, until the first content, whatever may hold some.
 
+Everything that is passed is noted in a draft, by which the stream can be ended early.
+
 The event that ends the stream *is* content, with the whole response in it: it is held until `close`, so that it follows
 everything else and nothing follows it.  Not passed on:
 * an `error` event, `response.failed`, and anything with a true `error`: they are `error`;
@@ -25,12 +27,14 @@ from msgspec import Struct
 from hoosh.codec.sse import EventTooLarge
 from hoosh.codec.sse_blocks import SseBlocks, events_in
 from hoosh.dialects.clean_events import read_event
-from hoosh.dialects.contract import Ending
+from hoosh.dialects.contract import Ending, Stamp
+from hoosh.dialects.costs import cost_of, tell_cost
 from hoosh.dialects.faults import error_in
 from hoosh.dialects.loose_json import UNREADABLE, read_loosely
+from hoosh.dialects.responses.draft import Draft
 from hoosh.dialects.responses.wire import read_usage
 from hoosh.errors import UpstreamError
-from hoosh.values import Usage
+from hoosh.values import Call, Usage
 
 __all__ = ["EVENT_BYTES_MAX", "ResponsesTap", "error_of"]
 
@@ -56,9 +60,12 @@ class ResponsesTap:
 
     __slots__ = (
         "_blocks",
+        "_call",
+        "_draft",
         "_last",
         "_max",
         "_provider",
+        "_stamp",
         "chunks",
         "error",
         "has_content",
@@ -67,16 +74,19 @@ class ResponsesTap:
         "usage",
     )
 
-    def __init__(self, *, provider: str, max_event_bytes: int = EVENT_BYTES_MAX) -> None:
+    def __init__(self, call: Call, stamp: Stamp, *, provider: str, max_event_bytes: int = EVENT_BYTES_MAX) -> None:
         self.usage: Usage | None = None
         self.chunks = 0
         self.has_content = False
         self.terminated = False
         self.error: UpstreamError | None = None
         self.malformed = 0
+        self._call = call
+        self._stamp = stamp
         self._provider = provider
         self._max = max_event_bytes
         self._blocks = SseBlocks(max_event_bytes)
+        self._draft = Draft()
         self._last = b""  # the event that ended the stream
 
     def feed(self, data: bytes) -> bytes:
@@ -99,7 +109,9 @@ class ResponsesTap:
         return rest + self._last, Ending.COMPLETE if self.terminated else Ending.CUT
 
     def finish_early(self, usage: Usage) -> bytes | None:
-        return None
+        if self.error is not None:
+            return None
+        return self._last or self._draft.early_end(self._call, self._stamp, usage)
 
     def _pass(self, event: bytes) -> bytes:
         """What may pass of one event, which ends with its blank line and may begin with further ones."""
@@ -138,12 +150,15 @@ class ResponsesTap:
         if error or kind in FAILS or name == b"error":
             self._fail(data)
             return b""
-        self.chunks += 1
         if kind in ENDS:
             self._end(event, data)
-            return b""
-        if not self.has_content:
-            self.has_content = _says_something(kind, data)
+            event = b""
+        else:
+            if not self.has_content:
+                self.has_content = _says_something(kind, data)
+            self._draft.note(data)
+        if self.has_content:
+            self.chunks += 1
         return event
 
     def _pass_broken(self, name: bytes, data: bytes) -> bytes:
@@ -161,6 +176,8 @@ class ResponsesTap:
         if isinstance(response, dict):
             self.usage = read_usage(response.get("usage"))
             self.has_content = self.has_content or bool(response.get("output"))
+            if (cost := cost_of(self._stamp, self.usage)) is not None:
+                self._last = event.replace(data, tell_cost(data, cost, nested=True), 1)
 
     def _fail(self, data: bytes) -> None:
         whole = read_loosely(data)

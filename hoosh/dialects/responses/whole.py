@@ -7,7 +7,7 @@ Items of types that we know nothing of are added and done.  Source: wire notes 2
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import msgspec
@@ -26,9 +26,12 @@ TEXTS: dict[str, tuple[str, str, dict[str, Any]]] = {
 """Type of a part: its events, the name of its text, what else its deltas say."""
 
 
-def stream_of(body: bytes) -> bytes:
-    """The events of the response in `body`.  Raises msgspec.DecodeError when that is not a JSON object."""
+def stream_of(body: bytes, costs: Mapping[str, Any]) -> bytes:
+    """The events of the response in `body`.  `costs`: what its usage says besides.  Raises msgspec.DecodeError when
+    `body` is not a JSON object."""
     response: dict[str, Any] = msgspec.json.decode(body, type=dict[str, Any])
+    if costs:
+        response["usage"] = {**response["usage"], **costs}
     begun = {**response, "status": "in_progress", "output": [], "usage": None, "incomplete_details": None}
     told: list[Told] = [(name, {"response": begun}) for name in ("response.created", "response.in_progress")]
     items = [item for item in response.get("output") or () if isinstance(item, dict)]

@@ -18,7 +18,8 @@ from typing import Any
 
 import msgspec
 
-from hoosh.dialects.contract import ErrorFacts
+from hoosh.dialects.contract import ErrorFacts, Stamp
+from hoosh.dialects.costs import cost_fields
 from hoosh.dialects.loose_json import UNREADABLE, encode_safely, read_count
 from hoosh.dialects.signatures import seal, unseal
 from hoosh.values import ReasoningPart, Usage
@@ -108,13 +109,14 @@ def unseal_thought(text: str, sealed: str | None, identity: str) -> ReasoningPar
 # -- usage -------------------------------------------------------------------------------------------------------
 
 
-def usage_json(usage: Usage) -> dict[str, Any]:
+def usage_json(usage: Usage, stamp: Stamp) -> dict[str, Any]:
     return {
         "input_tokens": usage.prompt_tokens,
         "input_tokens_details": {"cached_tokens": usage.cached_tokens, "cache_write_tokens": usage.cache_write_tokens},
         "output_tokens": usage.completion_tokens,
         "output_tokens_details": {"reasoning_tokens": usage.reasoning_tokens},
         "total_tokens": usage.total_tokens,
+        **cost_fields(stamp, usage),
     }
 
 
