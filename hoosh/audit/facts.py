@@ -108,8 +108,8 @@ def fact(
         event,
         level,
         _text(message, TEXT_CHARS),
-        None if provider is None else _text(provider),
-        None if model is None else _text(model),
+        _name(provider),
+        _name(model),
         _metadata(metadata),
     )
 
@@ -124,16 +124,16 @@ def fact_of_record(record: Record, details: Details | None = None, *, with_conte
     asked = record.model if record.model != model else None
     said = details or _NO_DETAILS
     metadata = _Request(
-        asked_model=None if asked is None else _text(asked),
+        asked_model=_name(asked),
         attempts=record.attempts,
         cache=record.cache,
-        caller=record.caller,
+        caller=_name(record.caller),
         charge=record.charge,
         cost_micro_usd=record.cost_micro_usd,
         error_code=_code(record.error_code),
         kind=record.kind,
         outcome=record.outcome,
-        pool=record.pool,
+        pool=_name(record.pool),
         reply=_content(said.reply) if with_content else None,
         reply_sha256=said.reply_sha256,
         request=_content(said.request) if with_content else None,
@@ -144,8 +144,7 @@ def fact_of_record(record: Record, details: Details | None = None, *, with_conte
         usage=record.usage,
     )
     at_ms = int((record.started_at + record.duration_s) * 1000)
-    shown = None if model is None else _text(model)
-    return Fact(at_ms, event, level, message, record.provider, shown, Raw(_encode(metadata)))
+    return Fact(at_ms, event, level, message, _name(record.provider), _name(model), Raw(_encode(metadata)))
 
 
 _NO_DETAILS = Details()
@@ -162,9 +161,9 @@ def tallied_as(record: Record) -> tuple[str, str] | None:
         return ("auth.failed", "") if record.status == 401 else ("inference.refused", "")
     if record.attempts == 0:
         if record.error_code == "budget_exceeded":
-            return "budget.exceeded", record.pool or ""
+            return "budget.exceeded", _text(record.pool or "")
         if record.error_code == "rate_limit_exceeded":
-            return "limit.exceeded", record.caller
+            return "limit.exceeded", _text(record.caller)
     return None
 
 
@@ -180,6 +179,10 @@ def _text(text: str, chars: int = NAME_CHARS) -> str:
     if len(text) > chars:
         text = text[:chars]
     return text if text.isascii() else text.encode("utf-8", "replace").decode()
+
+
+def _name(name: str | None) -> str | None:
+    return None if name is None else _text(name)
 
 
 def _content(text: str | None) -> str | None:

@@ -230,7 +230,9 @@ class Verifier:
         try:
             checkpoint = decode_checkpoint(line)
         except ValueError as error:
-            raise _Bad(f"the checkpoint behind entry {self.place.number} cannot be read: {_shown(str(error))}") from None
+            raise _Bad(
+                f"the checkpoint behind entry {self.place.number} cannot be read: {_shown(str(error))}"
+            ) from None
         self._check_signature(checkpoint)
         return checkpoint
 

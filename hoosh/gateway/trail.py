@@ -108,6 +108,8 @@ class AuditTrail:
         self._has_news = trio.Event()
         self._puts = trio.Lock()
         """Checkpoints are put down one after another, and none while somebody verifies the beginning of the log."""
+        self._signed_number = -1
+        """Up to here the checkpoint reaches that was put down last."""
         self._last_error: str | None = None
         self.verified: tuple[Verdict, int] | None = None
         """The last verification of the whole log, and when it was over (Unix ms)."""
@@ -147,7 +149,8 @@ class AuditTrail:
             self.flush()
             self._has_news = trio.Event()
             try:
-                await self._put_checkpoint()
+                if self._chain.number > self._signed_number:
+                    await self._put_checkpoint()
                 await self._forget_oldest()
             except StorageError as error:
                 self._last_error = str(error)
@@ -249,7 +252,7 @@ class AuditTrail:
         async with self._puts:
             checkpoint = self._chain.checkpoint(self._now_ms(), cut or self._cut)
             await self._table.put(CHECKPOINT_KEY, encode_checkpoint(checkpoint))
-            self._cut = checkpoint.cut
+            self._cut, self._signed_number = checkpoint.cut, checkpoint.number
             self._last_error = None
 
     async def _forget_oldest(self) -> None:

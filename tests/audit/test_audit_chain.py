@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import hmac
 import json
+import os
 import re
 import shutil
 import subprocess
@@ -89,6 +90,18 @@ def test_the_documented_example_is_true():
     assert checkpoint.hash == entry_hash
     assert checkpoint.is_signed_by(SigningKey(Secret(key)))
     assert entry.integrity.key_id == SigningKey(Secret(key)).id
+
+
+@pytest.mark.skipif(shutil.which("openssl") is None, reason="needs openssl")
+def test_the_documented_commands_work(tmp_path: Path):
+    text = DOCS.read_text()
+    key = re.search(r"key is `([^`]+)`", text)[1]
+    line = re.search(r"^\{\"event\".*\}$", text, re.MULTILINE)[0]
+    (tmp_path / "audit.jsonl").write_text(f"{line}\n")
+    script = re.search(r"```sh\n(hash=.*?)```", text, re.DOTALL)[1]
+    environ = {"HOOSH_AUDIT_KEY": key, "PATH": os.environ["PATH"]}
+    done = subprocess.run(["sh", "-c", script], cwd=tmp_path, env=environ, capture_output=True, check=True)
+    assert done.stdout.decode().split()[-1] == json.loads(line)["integrity"]["signature"]
 
 
 @pytest.mark.parametrize("key", ["k" * 16, "k" * 64, "k" * 65, "schlüssel-schlüssel", "k" * 1000])

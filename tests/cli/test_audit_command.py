@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import sqlite3
 import sys
 import time
@@ -65,6 +66,7 @@ def change(path: Path, statement: str) -> None:
     database.close()
 
 
+DOCS = Path(__file__).parents[2] / "docs" / "audit.md"
 ROWS = "(SELECT number << 40 FROM logs WHERE name = 'audit')"
 
 
@@ -130,6 +132,17 @@ async def test_a_bad_checkpoint_is_told(database: Path, statement: str, capsys: 
     assert run(capsys, "verify", database)[0] == 1
     code, as_json, _ = run(capsys, "verify", database, "--json")
     assert (code, json.loads(as_json)["valid"]) == (1, False)
+
+
+async def test_a_chain_is_set_aside_as_documented(database: Path, capsys: pytest.CaptureFixture[str]):
+    documented = re.search(r"^sqlite3 hoosh.db \"(.*)\"$", DOCS.read_text(), re.MULTILINE)
+    assert documented is not None
+    for statement in documented[1].replace('\\"', '"').split(";"):
+        change(database, statement)
+    other = Secret("the key of somebody new")
+    async with running(database, Audit(enabled=True, signing_key=other)) as trail:
+        trail.note("x", "info", "y")
+        assert (await trail.verify()).entries == 1
 
 
 async def test_an_anchor_is_looked_for(database: Path, capsys: pytest.CaptureFixture[str]):

@@ -147,6 +147,18 @@ async def test_no_word_of_an_upstream_and_no_prompt_goes_in():
     assert (metadata(entry)["request_sha256"], metadata(entry)["reply_sha256"]) == ("a" * 64, "b" * 64)
 
 
+async def test_names_that_clients_choose_are_bounded_and_can_be_written():
+    world = World()
+    trail = await world.trail()
+    names = {name: "\udfff" + "x" * 100_000 for name in ("caller", "pool", "model", "served_model", "provider")}
+    for outcome in Outcome:
+        for code in ("budget_exceeded", "rate_limit_exceeded", "\udfff"):
+            trail.record(record(outcome=outcome, error_code=code, attempts=0, **names))
+    await trail.close()
+    assert (await trail.verify()).valid
+    assert max(len(row.body) for row in await world.log.read()) < 3000
+
+
 async def test_content_is_kept_where_the_owner_wants_it():
     trail = await World().trail(Audit(enabled=True, signing_key=KEY, content=True))
     trail.record(record(), Details(request="my prompt \ud800", reply="x" * 1_000_000))
