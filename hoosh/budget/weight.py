@@ -90,7 +90,7 @@ def _text(name: str, raw: bytes, language: str) -> tuple[int, int, int]:
     """Bytes of text, messages and fixed tokens of one field."""
     if raw == b"null":
         return 0, 0, 0
-    if raw[:2] == b"[[" or raw[1:2].isdigit():  # tokens already
+    if raw[:1] == b"[" and (raw[1:2] == b"[" or raw[1:2].isdigit()):  # tokens already
         return 0, 0, raw.count(b",") + 1
     roles = raw.count(b'"role"')
     parts = raw.count(b'"type"')

@@ -98,6 +98,12 @@ def test_a_prompt_of_tokens_is_as_many_tokens(given: list[Any], tokens: int):
     assert (weight.text_bytes == 0) is (tokens > 0)
 
 
+@pytest.mark.parametrize("text", ["5 apples, 6 pears, and what do they weigh?", "[[1, 2], [3, 4]] transposed, please"])
+def test_a_text_that_begins_like_tokens_is_text(text: str):
+    weight = weigh(call({"input": text}, "responses"))
+    assert (weight.text_bytes, weight.fixed_tokens) == (len(text), 0)
+
+
 # -- tools -----------------------------------------------------------------------------------------------------------
 
 SCHEMA = {"type": "object", "properties": {"city": {"type": "string", "description": "Where to look"}}}
