@@ -150,7 +150,7 @@ async def test_no_word_of_an_upstream_and_no_prompt_goes_in():
 async def test_names_that_clients_choose_are_bounded_and_can_be_written():
     world = World()
     trail = await world.trail()
-    names = {name: "\udfff" + "x" * 100_000 for name in ("caller", "pool", "model", "served_model", "provider")}
+    names = dict.fromkeys(("caller", "pool", "model", "served_model", "provider"), "\udfff" + "x" * 100_000)
     for outcome in Outcome:
         for code in ("budget_exceeded", "rate_limit_exceeded", "\udfff"):
             trail.record(record(outcome=outcome, error_code=code, attempts=0, **names))
