@@ -279,6 +279,7 @@ async def _greet(house: House, config_path: Path | None) -> None:
             config_path=config_path,
             providers=gateway.providers(),
             models=models,
+            ledger=gateway.store_state().place,
         )
         print(screen, flush=True)
     except Exception as bug:

@@ -159,7 +159,7 @@ class Account:
             stream=call is not None and call.stream,
             attempts=self.attempts,
             usage=self._usage(),
-            pool=None if settled is None else settled.pool,
+            pool=self.pool if settled is not None or self.error_code == "budget_exceeded" else None,
             charge=0 if settled is None else settled.charge,
             cost_micro_usd=None if settled is None else settled.cost_micro_usd,
             chunks=0 if tap is None else tap.chunks,

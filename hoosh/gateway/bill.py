@@ -190,6 +190,7 @@ class Bill:
             raise refused
         if not is_open_ended:
             self.call = self.account.downstream.limit_tokens(call, affordable)
+            self.account.is_keepable = False
         self.hold = ledger.hold(self.pool, refused.free, at_ms)
 
     # -- while it runs ---------------------------------------------------------------------------------------------
@@ -257,7 +258,7 @@ class Bill:
         if unit == "tokens":
             return prompt + reply
         price = self.terms.price
-        return 0 if price is None else worst_case_micro_usd(price, prompt, reply)
+        return 0 if price is None else worst_case_micro_usd(price, prompt, reply, audio=_has_sound(self.call))
 
     def _reply_tokens_for(self, unit: Unit, amount: int) -> int:
         """How long a reply may be for `amount`, the prompt paid."""
@@ -361,6 +362,14 @@ class Bill:
         if said.completion_tokens + 1 >= completion:
             return said, False
         return replace(said, completion_tokens=completion, reasoning_tokens=0, audio_completion_tokens=0), True
+
+
+def _has_sound(call: Call) -> bool:
+    """May tokens of sound be among its tokens?  They are dearer."""
+    if call.kind in GENERATING:
+        messages = call.fields.get("messages")
+        return "audio" in call.fields or (messages is not None and b'"input_audio"' in bytes(messages))
+    return call.kind is not CallKind.EMBEDDING
 
 
 GENERATING = frozenset({CallKind.CHAT, CallKind.COMPLETION})

@@ -125,7 +125,7 @@ class Gateway:
     def authenticate(self, headers: Headers) -> Caller:
         """Who is asking.  Raises Unauthenticated."""
         authorization = headers.get(b"authorization")
-        x_api_key = None if authorization is not None else headers.get(b"x-api-key")
+        x_api_key = headers.get(b"x-api-key")
         return self.snapshot.keys.authenticate(authorization, x_api_key, now_s=time.time())
 
     async def models(self) -> list[ModelCard]:

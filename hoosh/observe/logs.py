@@ -216,6 +216,10 @@ class RequestLine(Struct, frozen=True, omit_defaults=True):
     attempts: int = 0
     prompt_tokens: int | None = None
     completion_tokens: int | None = None
+    pool: str | None = None
+    charge: int = 0
+    cost_micro_usd: int | None = None
+    cache: str = "bypass"
     chunks: int = 0
     sent_bytes: int = 0
     error_code: str | None = None
@@ -246,6 +250,10 @@ def request_line(record: Record, level: Level) -> RequestLine:
         record.attempts,
         usage.prompt_tokens if usage else None,
         usage.completion_tokens if usage else None,
+        record.pool,
+        record.charge,
+        record.cost_micro_usd,
+        record.cache,
         record.chunks,
         record.sent_bytes,
         record.error_code,

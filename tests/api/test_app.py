@@ -23,6 +23,7 @@ from hoosh.http.asgi import AsgiHost, Message, ResponseBroken, Scope, run_lifesp
 from hoosh.http.exchange import Exchange
 from hoosh.http.message import Headers
 from hoosh.http.server import HttpServer, listen_tcp
+from hoosh.storage import StoreStatistics
 from hoosh.testing.exchange import MemoryExchange
 from hoosh.values import ANONYMOUS, Caller, ModelCard, Outcome, ProviderState, Record
 
@@ -46,6 +47,10 @@ class StubGateway:
             ProviderState("b", "ollama", "http://127.0.0.1:11434", local=True, enabled=False, status="healthy"),
         ]
         self.fails = False
+        self.store = StoreStatistics("sqlite", "ok")
+
+    def store_state(self) -> StoreStatistics:
+        return self.store
 
     def authenticate(self, headers: Headers) -> Caller:
         if not self.keys:
@@ -206,9 +211,17 @@ async def test_not_ready_says_why(house: House) -> None:
     assert (await house.ask("GET", "/v1/health")).json()["status"] == "degraded"
 
 
+async def test_books_that_cannot_be_written_are_said_to_be_so(house: House) -> None:
+    house.gateway.store = StoreStatistics("sqlite", "spooling", "/somewhere/secret", 5, 3, last_error="disk full")
+    health = (await house.ask("GET", "/v1/health")).json()
+    assert health["status"] == "degraded"
+    assert health["storage"] == {"kind": "sqlite", "status": "spooling", "waiting_rows": 5, "spooled_rows": 3}
+
+
 async def test_health_of_the_providers_tells_no_secrets(house: House) -> None:
     health = (await house.ask("GET", "/v1/health")).json()
-    assert health == {"status": "ok", "version": "1.2.3", "providers_configured": 2}
+    storage = {"kind": "sqlite", "status": "ok", "waiting_rows": 0, "spooled_rows": 0}
+    assert health == {"status": "ok", "version": "1.2.3", "providers_configured": 2, "storage": storage}
     first, second = (await house.ask("GET", "/v1/health/providers")).json()
     assert first == {
         "provider": "a",

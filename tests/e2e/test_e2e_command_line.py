@@ -180,7 +180,7 @@ def test_a_port_that_is_taken_is_one_clear_line(tmp_path: Path, server: str) -> 
         taken.listen()
         port = taken.getsockname()[1]
         path.write_text(f"[server]\nport = {port}\n[discovery]\nlocal = false\nenvironment = false\n")
-        done = hoosh_trio("serve", "--config", str(path), "--server", server)
+        done = hoosh_trio("serve", "--config", str(path), "--server", server, HOOSH_STATE_DIR=str(tmp_path))
     assert done.returncode == 1
     assert re.fullmatch(rf"hoosh-trio: cannot listen on 127\.0\.0\.1:{port}: .*--port.*\n", done.stderr), done.stderr
 
