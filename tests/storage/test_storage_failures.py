@@ -51,7 +51,7 @@ def locked(path: Path) -> Iterator[None]:
 
 @contextmanager
 def full_disk(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    """From the next attempt on, the file may not grow."""
+    """From the next connection on, the file may not grow."""
 
     def connect(path: Path, *, busy_s: float) -> sqlite3.Connection:
         connection = claim.connect(path, busy_s=busy_s)
@@ -95,9 +95,9 @@ async def test_while_the_disk_is_full_rows_are_kept_in_the_spool(tmp_path: Path,
     async with running(SqliteStore(path, limits=AT_ONCE)) as store:
         ledger = store.log("ledger")
         ledger.append([b"first"])
-        with locked(path):  # it takes one failure to make the store connect anew
-            await ledger.wait_kept(ledger.append([LARGE]))
         with full_disk(monkeypatch):
+            with locked(path):  # it takes one failure to make the store connect anew
+                await ledger.wait_kept(ledger.append([LARGE]))
             for _ in range(20):
                 await ledger.wait_kept(ledger.append([LARGE]))
             assert "the disk is full. Free some space" in (store.statistics().last_error or "")
