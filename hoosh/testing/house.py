@@ -4,12 +4,13 @@
         house.network.listen("mock:80", upstream.serve_wire)
         status, headers, body = await house.post("/v1/chat/completions", {"model": "m", "messages": [...]})
 
-Nothing in it looks at the wall clock, so under `autojump_clock` an hour passes at once.
+Nothing in it waits for the wall clock, so under `autojump_clock` an hour passes at once.
 """
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+import time
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from typing import Any
 
@@ -34,11 +35,13 @@ BODY_BYTES = 1 << 30
 
 
 @asynccontextmanager
-async def memory_house(config: Config, *, http2: bool = False) -> AsyncIterator[MemoryHouse]:
-    """An open house.  `http2` makes its client speak HTTP/2, with prior knowledge."""
+async def memory_house(
+    config: Config, *, http2: bool = False, wall_s: Callable[[], float] = time.time
+) -> AsyncIterator[MemoryHouse]:
+    """An open house.  `http2` makes its client speak HTTP/2, with prior knowledge; `wall_s` is the books' clock."""
     async with trio.open_nursery() as nursery:
         network = MemoryNetwork(nursery)
-        async with open_gateway(config, dialer=network.dialer(), environ={}) as gateway:
+        async with open_gateway(config, dialer=network.dialer(), environ={}, wall_s=wall_s) as gateway:
             server, cold = build_server(gateway)
             await nursery.start(cold.run)
             nursery.start_soon(server.sweep)
