@@ -7,9 +7,10 @@
 One store has one writer, and it keeps order: nothing given to it later is on the disk before what came earlier, also
 across shapes.  So a snapshot that is `put` after the rows it covers can be trusted after a crash.
 
-`append` never waits and never fails: a request does not depend on the disk.  While the store cannot write, rows pile
-up (in memory, then in a spool file beside the store) and `statistics().status` says so; once even that is full, the
-status is `full` and the gateway refuses new work.
+`append` never waits and never fails: a request does not depend on the disk.  While the store cannot write, rows go
+into a spool file beside it, or wait in memory, and `statistics().status` says so; once even that is full, the status
+is `full` and the gateway refuses new work.  What comes long after that is lost: it is counted in `last_error`, takes
+no position in the log, and `wait_kept` raises for it.
 
     durability = "batched"   written in groups; a power cut loses the rows of the last 50 ms at most
     durability = "sync"      the gateway also waits for `wait_kept` before the last byte of an answer
@@ -62,7 +63,7 @@ class Log(Protocol):
         ...
 
     def append(self, rows: Sequence[bytes]) -> int:
-        """Add rows at the end.  Never waits, never fails.  Returns the position of the last."""
+        """Add rows at the end.  Never waits, never fails.  Returns the position of the last, for `wait_kept`."""
         ...
 
     async def wait_kept(self, position: int) -> None:
@@ -115,7 +116,10 @@ class Counter(Protocol):
 
 
 class Store(Protocol):
-    """A place for logs, tables and counters, each by its name (letters, digits, `_`, `-`, `.`).
+    """A place for logs, tables and counters, each by its name (`a-z`, digits, `_`, `-`, `.`).
+
+    A caller that is cancelled while it waits has asked for nothing, if that was not begun yet; else a `take` is given
+    back, and a `put` or `swap` may have happened.  Rows stay appended.
 
     `run` is a service: it opens the store (raises StorageError with advice when it cannot), is ready once everything
     can be used, and writes down all that was appended before it ends.
