@@ -46,8 +46,8 @@ class Limits(Struct, frozen=True):
     """For another program to end its transaction, before rows go into the spool."""
     retry_s: float = 0.1
     retry_max_s: float = 5.0
-    memory_rows: int = 20_000
-    memory_bytes: int = 32 * 1024 * 1024
+    memory_rows: int = 100_000
+    memory_bytes: int = 64 * 1024 * 1024
     """With so much in memory the store is `full`; at twice as much it loses rows, and says so."""
     spool_bytes: int = 256 * 1024 * 1024
     close_s: float = 10.0
@@ -122,6 +122,7 @@ class Writer:
         self.hurry = Bell()
         """Somebody waits: do not gather."""
         self.is_stopping = False
+        self.has_ended = threading.Event()
         self.error: StorageError | None = None
         """While the database cannot be written."""
         self.note: str | None = None
@@ -139,20 +140,28 @@ class Writer:
 
     def run(self, opened: Callable[[dict[str, int]], None], deliver: Callable[[Outcome], None]) -> None:
         """Until `is_stopping`, then what is left."""
-        self._database = Database(self._path, busy_s=self._limits.busy_s)
         try:
-            self._recover()
-            opened(self._database.positions())
-            while not self.is_stopping:
-                self._wait()
-                deliver(self._write(self._take()))
-            self._finish(deliver)
-        except BaseException:
-            self._rescue()
-            raise
+            self._database = Database(self._path, busy_s=self._limits.busy_s)
+            try:
+                self._work(opened, deliver)
+            except BaseException:
+                self._rescue()
+                raise
+            finally:
+                self.spool.close()
+                self._database.close()
         finally:
-            self.spool.close()
-            self._database.close()
+            self.has_ended.set()
+
+    def _work(self, opened: Callable[[dict[str, int]], None], deliver: Callable[[Outcome], None]) -> None:
+        self._recover()
+        opened(self._database.positions())
+        while not self.is_stopping:
+            self._wait()
+            taken = self._take()
+            if taken or self.error is not None:
+                deliver(self._write(taken))
+        self._finish(deliver)
 
     def _recover(self) -> None:
         place = str(self.spool.path)
