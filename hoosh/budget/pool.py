@@ -5,9 +5,9 @@
                 │      └ requests' holds: in memory, they end with the process
                 └ settled in this window; may pass the capacity, for the upstream has the last word
 
-All amounts are whole: tokens, or micro-USD.  The clock of a pool never goes back: what comes with an older time than
-its window counts in that window.  So a clock that jumps ahead and back again leaves the pool in the window that it
-has jumped to, until the clock gets there: nobody gets a second refill for it.
+All amounts are whole: tokens, or micro-USD.  The clock of a pool never goes back: what it remembers of it is the window
+that it is in, and what comes with an older time counts there.  So a clock that jumps ahead and back again leaves the
+pool in the window that it has jumped to, until the clock gets there: nobody gets a second refill for it.
 
 A refill empties `used` alone.  A hold that spans the boundary stays held, and is charged where it is settled.
 """
