@@ -167,6 +167,14 @@ def test_a_snapshot_of_another_version_is_told_and_changes_nothing(change):
     assert ledger.pools(0) == before
 
 
+def test_a_reload_that_changes_nothing_writes_nothing():
+    ledger = Ledger([Budget(name="p", capacity=100)])
+    assert ledger.configure([Budget(name="p", capacity=100.0)], 5) is None
+    entry = ledger.configure([Budget(name="p", capacity=101)], 5)
+    assert entry == Configured(5, (Terms("default"), Terms("p", 101)))
+    assert ledger.configure([], 5) == Configured(5, (Terms("default"),))
+
+
 def test_a_running_ledger_is_not_restored():
     ledger = Ledger()
     ledger.hold("default", 1, 0)

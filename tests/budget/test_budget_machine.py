@@ -14,7 +14,7 @@ from datetime import UTC, datetime
 import pytest
 from hypothesis import settings
 from hypothesis import strategies as st
-from hypothesis.stateful import Bundle, RuleBasedStateMachine, consumes, invariant, multiple, rule
+from hypothesis.stateful import Bundle, RuleBasedStateMachine, consumes, initialize, invariant, multiple, rule
 
 from hoosh.budget import Budget, Hold, Ledger, decode_entry, encode_entry
 from hoosh.errors import BudgetExceeded, NoSuchEntry, UnknownPool
@@ -111,6 +111,14 @@ class LedgerMachine(RuleBasedStateMachine):
     def time_passes_or_jumps(self, by_ms: int) -> None:
         self.now_ms = max(0, self.now_ms + by_ms)
         self.latest_ms = max(self.latest_ms, self.now_ms)
+
+    @rule(by_ms=st.sampled_from([-DAY, 60 * SECOND, DAY, 31 * DAY]))
+    def the_clock_is_wrong_for_a_moment(self, by_ms: int) -> None:
+        """All pools are looked at in it."""
+        right_ms = self.now_ms
+        self.time_passes_or_jumps(by_ms)
+        self.balances_are_the_models()
+        self.now_ms = right_ms
 
     @rule(target=holds, name=st.sampled_from(NAMES), amount=amounts)
     def hold(self, name: str, amount: int):
@@ -214,6 +222,10 @@ class LedgerMachine(RuleBasedStateMachine):
         assert {entry.id for entry in entries} == due
         for identity in due:
             del self.promises[identity]
+
+    @initialize(data=st.data())
+    def begin(self, data) -> None:
+        self.configure(data)
 
     @rule(data=st.data())
     def configure(self, data) -> None:
