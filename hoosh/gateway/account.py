@@ -9,6 +9,7 @@ given error, which the request then tells its client.  That is how a draining ho
 from __future__ import annotations
 
 import time
+from collections.abc import Sequence
 from typing import Protocol
 
 import trio
@@ -17,6 +18,7 @@ from hoosh.admission import Pass
 from hoosh.dialects.contract import DownstreamDialect, Stamp, StreamTap
 from hoosh.errors import HooshError
 from hoosh.gateway.bill import NO_BILL, Bill, NoBill
+from hoosh.gateway.witness import Witness
 from hoosh.http.exchange import Exchange
 from hoosh.http.message import Header
 from hoosh.values import DEFAULT_POOL, Call, Caller, CallKind, Outcome, Record, Usage, new_request_id
@@ -57,6 +59,7 @@ class Account:
         "outcome",
         "payer",
         "pool",
+        "prompt_tokens",
         "provider",
         "rate_headers",
         "request_id",
@@ -66,6 +69,7 @@ class Account:
         "status",
         "tap",
         "usage",
+        "witness",
     )
 
     def __init__(self, exchange: Exchange, kind: CallKind, downstream: DownstreamDialect) -> None:
@@ -87,16 +91,20 @@ class Account:
         self.first_token_at: float | None = None
         self.pool = DEFAULT_POOL
         """The budget that pays."""
+        self.prompt_tokens: int | None = None
+        """Our guess, once somebody has needed it."""
         self.bill: Bill | NoBill = NO_BILL
         self.entry: Pass | None = None
         """Its place among the requests of its key and model, where these are limited."""
-        self.rate_headers: tuple[Header, ...] = ()
+        self.rate_headers: Sequence[Header] = ()
         """What its key still may ask for."""
         self.usage: Usage | None = None
         self.is_estimated = False
         """`usage` is ours: the upstream has not counted."""
         self.tap: StreamTap | None = None
         """Of a streamed reply: it knows what has gone by, also when nobody comes to say so."""
+        self.witness: Witness | None = None
+        """Where there is an audit trail."""
         self.sent_bytes = 0
         self.cache = "bypass"
         """What the header `x-hoosh-cache` says."""
@@ -120,6 +128,12 @@ class Account:
         """Make the running attempt fail with `error`; the client is told.  Without one there is nothing to stop."""
         if self.attempt is not None:
             self.attempt.interrupt(error)
+
+    def sending(self, block: bytes) -> None:
+        """Part of the answer is about to go."""
+        self.sent_bytes += len(block)
+        if self.witness is not None:
+            self.witness.told(block)
 
     def answered(self, status: int) -> None:
         """The whole answer has been handed over."""

@@ -63,12 +63,15 @@ async def transcribe(gateway: Gateway, exchange: Exchange, account: Account) -> 
     if content_type.lower().startswith(b"multipart/"):
         _check_sender(exchange)
     body = await exchange.body(AUDIO_BODY_BYTES)
+    if account.witness is not None:
+        account.witness.asked(body)
     request = read_transcription(account.kind, content_type, exchange.query, body)
     call = account.call = Call(account.kind, request.model, {}, stream=request.stream)
+    account.prompt_tokens = len(body) // SOUND_BYTES_PER_TOKEN
     may_use(caller, call.model)
     candidates = await find_candidates(gateway, exchange, account, call)
     ways = _Ways(account, lambda dialect, model: dialect.encode_transcription(request, model=model), request)
-    with gateway.bill(account, call, candidates, prompt_tokens=len(body) // SOUND_BYTES_PER_TOKEN) as bill:
+    with gateway.bill(account, call, candidates) as bill:
         async with Dispatch(bill.candidates, ways, gateway.fleet, account) as reply:
             headers = answer_headers(account)
             if request.stream:
@@ -84,12 +87,16 @@ async def speak(gateway: Gateway, exchange: Exchange, account: Account) -> None:
     """Answer `POST /v1/audio/speech`.  Raises HooshError."""
     caller = authenticate(gateway, exchange, account)
     check_media_type(exchange, account.downstream)
-    request = read_speech(await exchange.body(gateway.snapshot.config.server.max_body_bytes))
+    body = await exchange.body(gateway.snapshot.config.server.max_body_bytes)
+    if account.witness is not None:
+        account.witness.asked(body)
+    request = read_speech(body)
     call = account.call = Call(account.kind, request.model, {}, stream=request.events, provider=request.provider)
+    account.prompt_tokens = len(request.input) // SIGNS_PER_TOKEN + 1
     may_use(caller, call.model)
     candidates = await find_candidates(gateway, exchange, account, call)
     ways = _Ways(account, lambda dialect, model: dialect.encode_speech(request, model=model))
-    with gateway.bill(account, call, candidates, prompt_tokens=len(request.input) // SIGNS_PER_TOKEN + 1) as bill:
+    with gateway.bill(account, call, candidates) as bill:
         async with Dispatch(bill.candidates, ways, gateway.fleet, account) as reply:
             headers, media_type = answer_headers(account), _media_type(reply)
             if ways.dialect.wraps_speech(request, media_type):
@@ -178,7 +185,7 @@ class _TranscriptPassage:
 async def _answer(exchange: Exchange, account: Account, headers: list[Header], told: AudioReply) -> None:
     account.usage = told.usage
     account.first_token_at = trio.current_time()
-    account.sent_bytes = len(told.body)
+    account.sending(told.body)
     headers.append((b"content-type", told.media_type.encode("latin-1", "replace")))
     if told.usage is None:
         account.usage, account.is_estimated = account.bill.guess(len(told.body)), True
@@ -204,7 +211,7 @@ async def _relay_sound(
     if not media_type.startswith("text/event-stream"):
         account.downstream = _SoundDownstream()
     while piece:
-        account.sent_bytes += len(piece)
+        account.sending(piece)
         await exchange.send(piece)
         piece = await response.receive()
     await account.bill.keep()

@@ -24,7 +24,7 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from hoosh.admission import Pass
-from hoosh.budget import Hold, ModelKey, Unit, weigh
+from hoosh.budget import Hold, ModelKey, Unit
 from hoosh.cost import Price, cost_micro_usd, worst_case_micro_usd
 from hoosh.errors import BudgetExceeded, Forbidden, PriceUnknown
 from hoosh.routing import Target
@@ -95,7 +95,6 @@ class Bill:
         "_books",
         "_is_whole",
         "_place",
-        "_prompt_tokens",
         "account",
         "call",
         "candidates",
@@ -114,8 +113,6 @@ class Bill:
         account: Account,
         call: Call,
         candidates: Sequence[Target],
-        *,
-        prompt_tokens: int | None = None,
     ) -> None:
         self._books = books
         self.account = account
@@ -128,7 +125,6 @@ class Bill:
         self.settlement: Settlement | None = None
         self.position = 0
         """In the journal, once settled."""
-        self._prompt_tokens = prompt_tokens
         self._is_whole = False
         self._place: Pass | None = None
         """Among the requests of its provider, where these are limited."""
@@ -144,7 +140,7 @@ class Bill:
         Raises RateLimited, UnknownPool, BudgetExceeded, MoneySpent, PriceUnknown; then nothing is held.
         """
         books = self._books
-        self.candidates, self._place = books.with_room(self.candidates, self.call)
+        self.candidates, self._place = books.with_room(self.account, self.candidates, self.call)
         self.target = target = self.candidates[0]
         self.terms = books.terms(target)
         try:
@@ -249,9 +245,10 @@ class Bill:
 
     def prompt_tokens(self) -> int:
         """Our guess, made once."""
-        if self._prompt_tokens is None:
-            self._prompt_tokens = self._books.estimator.prompt_tokens(self.terms.key, weigh(self.call))
-        return self._prompt_tokens
+        tokens = self.account.prompt_tokens
+        if tokens is None:
+            tokens = self.account.prompt_tokens = self._books.prompt_tokens(self.call, self.target)
+        return tokens
 
     def _amount(self, unit: Unit, prompt: int, reply: int) -> int:
         """What so many tokens take of a pool."""

@@ -38,10 +38,9 @@ from hoosh.cost import CostsReset, PriceBook, Totals, cost_micro_usd
 from hoosh.errors import BudgetExceeded, MoneySpent, RateLimited, StorageError
 from hoosh.gateway.bill import Bill, Terms
 from hoosh.gateway.journal import JournalEntry, decode_row, encode_row
-from hoosh.http.message import Header
 from hoosh.routing import Target
 from hoosh.storage import Log, Store
-from hoosh.values import ANONYMOUS, Call, Caller, ModelFacts, Settlement
+from hoosh.values import ANONYMOUS, Call, ModelFacts, Settlement
 
 if TYPE_CHECKING:
     from hoosh.gateway.account import Account
@@ -54,6 +53,10 @@ SNAPSHOT_ROWS = 10_000
 READ_ROWS = 5_000
 SNAPSHOT = "snapshot"
 GATHER_S = 0.02
+LEARNT_AT_ONCE = 8
+"""Of the reports of GATHER_S: 400 a second."""
+MODEL_CHARS = 200
+"""A client's longer names for models are nobody's, and not remembered."""
 
 
 class Snapshot(Struct, frozen=True, array_like=True):
@@ -80,7 +83,7 @@ class Books:
     ) -> None:
         self.store = store
         self.waits_for_disk = store.durability == "sync"
-        self.ledger = Ledger(config.budgets, at_ms=int(wall_s() * 1000))
+        self.ledger = Ledger()
         self.totals = Totals()
         self.estimator = Estimator()
         self.prices = PriceBook(config.prices)
@@ -147,31 +150,27 @@ class Books:
 
     # -- limits ----------------------------------------------------------------------------------------------------
 
-    def admit(self, caller: Caller, call: Call, target: Target) -> Pass | None:
-        """A request begins: count it against its key and its model.  None where nothing is limited.
+    def scopes(self, caller: str, model: str) -> tuple[Scope, ...]:
+        """The limits that a request for `model`, as the client says it, has to go through: of its key and its model."""
+        found = self._scopes.get((caller, model))
+        if found is None:
+            wanted = (("key", caller), model_scope(self._limits, model))
+            found = tuple(scope for scope in wanted if scope is not None and self.gate.is_limited(scope))
+            if len(model) <= MODEL_CHARS:
+                if len(self._scopes) >= TERMS_KEPT:
+                    del self._scopes[next(iter(self._scopes))]
+                self._scopes[caller, model] = found
+        return found
 
-        Raises RateLimited, and then it has cost nothing.
-        """
-        scopes = self._scopes.get((caller.name, call.model))
-        if scopes is None:
-            scopes = self._scopes_of(caller.name, call.model)
-        return self.gate.enter(scopes, self._tokens(call, target), trio.current_time()) if scopes else None
-
-    def _scopes_of(self, caller: str, model: str) -> tuple[Scope, ...]:
-        wanted = (("key", caller), model_scope(self._limits, model))
-        scopes = tuple(scope for scope in wanted if scope is not None and self.gate.is_limited(scope))
-        if len(self._scopes) >= TERMS_KEPT:
-            del self._scopes[next(iter(self._scopes))]
-        self._scopes[caller, model] = scopes
-        return scopes
-
-    def is_limited(self, caller: Caller) -> bool:
-        return self.gate.is_limited(("key", caller.name))
-
-    def rate_headers(self, caller: Caller, language: str) -> tuple[Header, ...]:
-        """What the caller's key still may ask for, as its client's SDK reads it."""
+    def admit(self, account: Account, call: Call, target: Target, scopes: tuple[Scope, ...]) -> None:
+        """A request begins: count it.  Raises RateLimited, and then it has cost nothing."""
         now_s = trio.current_time()
-        return tuple(self.gate.headers(("key", caller.name), now_s, wall_s=self._wall_s(), language=language))
+        try:
+            account.entry = self.gate.enter(scopes, self._tokens(account, call, target), now_s)
+        finally:
+            if scopes[0][0] == "key":
+                wall_s, language = self._wall_s(), account.downstream.name
+                account.rate_headers = self.gate.headers(scopes[0], now_s, wall_s=wall_s, language=language)
 
     def close(self, account: Account) -> None:
         """A request is over, however: its place is free, and an answer out of the cache has its row."""
@@ -198,7 +197,9 @@ class Books:
             outcome=account.outcome.value,
         )
 
-    def with_room(self, candidates: Sequence[Target], call: Call) -> tuple[Sequence[Target], Pass | None]:
+    def with_room(
+        self, account: Account, candidates: Sequence[Target], call: Call
+    ) -> tuple[Sequence[Target], Pass | None]:
         """The candidates from the first on whose provider takes one more request, which is counted against it.
 
         Raises RateLimited where none does.
@@ -209,7 +210,7 @@ class Books:
             if not self.gate.is_limited(scope):
                 return candidates[number:] if number else candidates, None
             try:
-                entered = self.gate.enter((scope,), self._tokens(call, target), trio.current_time())
+                entered = self.gate.enter((scope,), self._tokens(account, call, target), trio.current_time())
             except RateLimited as full:
                 refused = refused or full
             else:
@@ -221,9 +222,12 @@ class Books:
         """A guess."""
         return self.estimator.prompt_tokens(self.terms(target).key, weigh(call))
 
-    def _tokens(self, call: Call, target: Target) -> int:
+    def _tokens(self, account: Account, call: Call, target: Target) -> int:
         """What a request counts against a limit of tokens until it is known better."""
-        return self.prompt_tokens(call, target) + (call.max_tokens or 0)
+        tokens = account.prompt_tokens
+        if tokens is None:
+            tokens = account.prompt_tokens = self.prompt_tokens(call, target)
+        return tokens + (call.max_tokens or 0)
 
     # -- writing ---------------------------------------------------------------------------------------------------
 
@@ -254,14 +258,19 @@ class Books:
         if not waiting:
             return self._log.position
         position = self._log.append([encode_row(entry) for entry, _ in waiting])
-        for entry, bill in waiting:
+        for entry, _ in waiting:
             if isinstance(entry, Settlement | CostsReset):
                 self.totals.apply(entry)
-            if bill is not None and bill.settlement is not None:
-                self.estimator.learn(bill.terms.key, weigh(bill.call), bill.settlement.usage, bill.chunks)
+        self._learn([bill for _, bill in waiting if bill is not None])
         self._unsaved_rows += len(waiting)
         self.cannot_write = self.store.statistics().status == "full"
         return position
+
+    def _learn(self, bills: list[Bill]) -> None:
+        """From every report, until they come so fast that it would cost more than it teaches."""
+        for bill in bills[:LEARNT_AT_ONCE]:
+            if bill.settlement is not None:
+                self.estimator.learn(bill.terms.key, weigh(bill.call), bill.settlement.usage, bill.chunks)
 
     def can_write_again(self) -> bool:
         self.cannot_write = self.store.statistics().status == "full"

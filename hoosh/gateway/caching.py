@@ -127,7 +127,7 @@ class Caching:
     ) -> Flight[Account]:
         account.cache = "miss"
         account.payer = payer = copy(account)
-        payer.payer = None
+        payer.payer = payer.witness = None
         payer.exchange = recording = RecordingExchange(exchange, account.downstream.keep_alive(call))
 
         async def work(flight: Flight[Account]) -> None:
@@ -201,7 +201,7 @@ async def _play(kept: Answer, exchange: Exchange, account: Account) -> None:
     account.cache = "hit"
     account.provider, account.model, account.usage = kept.provider, kept.model, kept.usage
     account.first_token_at = trio.current_time()
-    account.sent_bytes = len(kept.body)
+    account.sending(kept.body)
     headers = [*answer_headers(account), *kept.headers]
     if kept.is_stream:
         await exchange.start(kept.status, headers)
@@ -237,13 +237,14 @@ async def _pass_on(member: Member, flight: Flight[Account], exchange: Exchange, 
     while not member.is_done:
         if account.first_token_at is None and payer.first_token_at is not None:
             account.first_token_at = trio.current_time()
-        account.sent_bytes += len(piece)
-        await exchange.send(piece if pays else free(piece))
+        block = piece if pays else free(piece)
+        account.sending(block)
+        await exchange.send(block)
         piece = await member.take()
     if account.first_token_at is None:
         account.first_token_at = trio.current_time()
-    account.sent_bytes += len(piece)
     last = piece if pays else free(piece)
+    account.sending(last)
     if head.is_stream:
         await exchange.end(last)
     else:

@@ -42,6 +42,7 @@ from hoosh.gateway.tokens import TokenDesk
 from hoosh.gateway.trail import AuditTrail
 from hoosh.gateway.trail_pages import AuditPages
 from hoosh.gateway.way import FetchMedia
+from hoosh.gateway.witness import Witness
 from hoosh.http.message import Headers
 from hoosh.observe.lag import LagWatch
 from hoosh.observe.logs import AccessLog
@@ -55,6 +56,8 @@ if TYPE_CHECKING:
     from hoosh.http.server import HttpServer
 
 __all__ = ["Gateway"]
+
+UNAUTHENTICATED = 401
 
 
 class Gateway:
@@ -200,19 +203,13 @@ class Gateway:
 
     def enter(self, account: Account, call: Call, target: Target) -> None:
         """Count a request against the limits of its key and its model.  Raises RateLimited."""
-        caller = account.caller or ANONYMOUS
-        books = self.books
-        try:
-            account.entry = books.admit(caller, call, target)
-        finally:
-            if books.is_limited(caller):
-                account.rate_headers = books.rate_headers(caller, account.downstream.name)
+        scopes = self.books.scopes((account.caller or ANONYMOUS).name, call.model)
+        if scopes:
+            self.books.admit(account, call, target, scopes)
 
-    def bill(
-        self, account: Account, call: Call, candidates: Sequence[Target], *, prompt_tokens: int | None = None
-    ) -> Bill:
+    def bill(self, account: Account, call: Call, candidates: Sequence[Target]) -> Bill:
         """What `account` asks for, to be paid.  A context manager; see `bill.py`."""
-        return Bill(self.books, account, call, candidates, prompt_tokens=prompt_tokens)
+        return Bill(self.books, account, call, candidates)
 
     def local_only(self, candidates: Sequence[Target], wish: str | None, caller: Caller) -> Sequence[Target]:
         """Those on the owner's own machines, where the key or the client's `wish` asks for that.
@@ -231,6 +228,8 @@ class Gateway:
     def admit(self, account: Account) -> None:
         """A request begins.  Raises Unavailable while the house is closing."""
         self.in_flight.add(account)
+        if self.trail is not None:
+            account.witness = Witness(keeps_words=self.snapshot.config.audit.content)
         if self.draining:
             raise Unavailable("The gateway is shutting down.", retry_after_s=1.0)
         if self.books.cannot_write and not self.books.can_write_again():
@@ -245,6 +244,8 @@ class Gateway:
     def record(self, record: Record) -> None:
         """A request that was none of the hot ones has ended."""
         self.recorder.write(record)
+        if record.status == UNAUTHENTICATED and self.trail is not None:
+            self.trail.tally("auth.failed", "A request came without a key that is known.")
 
     def begin_draining(self) -> None:
         """Welcome no new request, and say so to whoever asks."""

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import trio
 
+from hoosh.audit import Details
 from hoosh.gateway.account import Account
 from hoosh.gateway.trail import AuditTrail
 from hoosh.observe.logs import AccessLog
@@ -60,13 +61,14 @@ class Recorder:
             self._has_news = trio.Event()
             self.flush()
 
-    def write(self, record: Record) -> None:
-        """Count one finished request, and queue its log line."""
+    def write(self, record: Record, details: Details | None = None) -> None:
+        """Count one finished request, queue its log line, note it for the trail."""
         self._metrics.record(record)
         self._log.write(record)
         if self._trail is not None:
-            self._trail.record(record)
+            self._trail.record(record, details)
 
     def _write_all(self, accounts: list[Account]) -> None:
         for account in accounts:
-            self.write(account.record())
+            witness = account.witness
+            self.write(account.record(), None if witness is None else witness.details(account.sent_bytes))

@@ -89,7 +89,7 @@ async def relay_whole(exchange: Exchange, reply: Reply, call: Call, account: Acc
     if whole.usage is None:
         body = _counted(body, call, account)
     account.first_token_at = trio.current_time()
-    account.sent_bytes = len(body)
+    account.sending(body)
     headers.append((b"content-type", b"application/json"))
     await account.bill.keep()
     await exchange.respond(200, headers, body)
@@ -137,7 +137,7 @@ async def _send_whole(exchange: Exchange, whole: WholeReply, account: Account, h
     """A stream that is there at once."""
     account.usage = whole.usage
     account.first_token_at = trio.current_time()
-    account.sent_bytes = len(whole.body)
+    account.sending(whole.body)
     await account.bill.keep()
     await exchange.start(200, headers + stream_headers(account.downstream))
     await exchange.end(whole.body + account.downstream.terminator)
@@ -231,7 +231,7 @@ class _StreamRelay:
             raise dry
         if not exchange.started:
             await self._start()
-        self._account.sent_bytes += len(rest)
+        self._account.sending(rest)
         self._account.is_keepable = False
         await bill.keep(is_whole=False)
         await exchange.end(rest + self._account.downstream.terminator)
@@ -243,7 +243,7 @@ class _StreamRelay:
             await self._start()
         if account.first_token_at is None and self._tap.has_content:
             account.first_token_at = trio.current_time()
-        account.sent_bytes += len(events)
+        account.sending(events)
         await exchange.send(events)
 
     async def _start(self) -> None:
@@ -267,7 +267,7 @@ class _StreamRelay:
             account.first_token_at = trio.current_time()
         if not exchange.started:
             await self._start()
-        account.sent_bytes += len(events)
+        account.sending(events)
         await account.bill.keep()
         await exchange.end(events + account.downstream.terminator)
         account.answered(200)
