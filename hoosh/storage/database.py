@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import os
 import sqlite3
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -39,16 +39,15 @@ MOST_ROWS = 256
 _INSERTS = [(size, _insert(size)) for size in (1, 8, 32, 64, 128, MOST_ROWS)]
 
 _READ_SLICE = 128
-_READ = """SELECT group_concat((id & 0xffffffffff) || ' ' || hex(body)) FROM
-    (SELECT id, body FROM rows WHERE id > ? AND id <= ? ORDER BY id LIMIT ?)"""
-_READ_PLAIN = "SELECT id & 0xffffffffff, body FROM rows WHERE id > ? AND id <= ? ORDER BY id LIMIT ?"
+_READ = """SELECT CAST(id & 0xffffffffff AS BLOB) AS a, body AS b FROM rows
+    WHERE id > :after AND id <= :last ORDER BY id LIMIT :limit"""
 
 _GET = 'SELECT value, expires_s FROM entries WHERE "table" = ? AND key = ?'
 _PUT = 'INSERT OR REPLACE INTO entries ("table", key, value, expires_s) VALUES (?, ?, ?, ?)'
 _DELETE = 'DELETE FROM entries WHERE "table" = ? AND key = ?'
-_ITEMS = """SELECT group_concat(hex(key) || ' ' || hex(value)) FROM
-    (SELECT key, value FROM entries WHERE "table" = :table AND key >= :prefix AND (:after = '' OR key > :after)
-        AND (:end IS NULL OR key < :end) AND (expires_s IS NULL OR expires_s > :now) ORDER BY key LIMIT :limit)"""
+_ITEMS = """SELECT CAST(key AS BLOB) AS a, value AS b FROM entries
+    WHERE "table" = :table AND key >= :prefix AND (:after = '' OR key > :after) AND (:end IS NULL OR key < :end)
+    AND (expires_s IS NULL OR expires_s > :now) ORDER BY key LIMIT :limit"""
 
 _COUNT = "SELECT value, expires_s FROM counts WHERE counter = ? AND key = ?"
 _SET_COUNT = "INSERT OR REPLACE INTO counts (counter, key, value, expires_s) VALUES (?, ?, ?, ?)"
@@ -154,13 +153,9 @@ class Database:
         return found
 
     def _read_slice(self, base: int, after: int, limit: int) -> list[Row]:
-        bounds = (base + min(after, _LAST_POSITION), base + _LAST_POSITION, limit)
-        try:
-            pairs = _pairs(self._connection.execute(_READ, bounds).fetchone()[0])
-        except sqlite3.DataError:  # together they are longer than a text may be
-            return [Row(position, body) for position, body in self._connection.execute(_READ_PLAIN, bounds)]
-        found = [Row(int(position), bytes.fromhex(body)) for position, body in pairs]
-        return sorted(found, key=lambda row: row.position)  # SQLite keeps their order, but does not promise to
+        asked = {"after": base + min(after, _LAST_POSITION), "last": base + _LAST_POSITION, "limit": limit}
+        found = [Row(int(position), body) for position, body in self._pairs(_READ, asked)]
+        return sorted(found, key=lambda row: row.position)
 
     def trim(self, name: str, before: int) -> int:
         last = self._last(name)
@@ -196,9 +191,15 @@ class Database:
         self._connection.execute(_DELETE, (table, key))
 
     def items(self, table: str, prefix: str, after: str, limit: int, now_s: float) -> list[tuple[str, bytes]]:
-        asked = {"table": table, "prefix": prefix, "end": after_prefix(prefix), "after": after, "now": now_s}
-        (text,) = self._connection.execute(_ITEMS, asked | {"limit": min(max(0, limit), _LAST_POSITION)}).fetchone()
-        return sorted((bytes.fromhex(key).decode(), bytes.fromhex(value)) for key, value in _pairs(text))
+        asked: dict[str, object] = {
+            "table": table,
+            "prefix": prefix,
+            "end": after_prefix(prefix),
+            "after": after,
+            "now": now_s,
+        }
+        pairs = self._pairs(_ITEMS, asked | {"limit": min(max(0, limit), _LAST_POSITION)})
+        return sorted((key.decode(), value) for key, value in pairs)
 
     # Counters
 
@@ -233,7 +234,12 @@ class Database:
             for table in ("entries", "counts"):
                 self._connection.execute(f"DELETE FROM {table} WHERE expires_s <= ?", (now_s,))
 
-
-def _pairs(text: str | None) -> list[list[str]]:
-    """The two fields of each row of what was read as one text."""
-    return [pair.split(" ") for pair in text.split(",")] if text else []
+    def _pairs(self, select: str, asked: Mapping[str, object]) -> list[tuple[bytes, bytes]]:
+        """The columns a and b of `select`, in one step.  SQLite keeps their order then, but does not promise to."""
+        at_once = f"SELECT group_concat(hex(a) || ' ' || hex(b)) FROM ({select})"
+        try:
+            (text,) = self._connection.execute(at_once, asked).fetchone()
+        except sqlite3.DataError:  # together they are longer than a text may be
+            return self._connection.execute(select, asked).fetchall()
+        pairs = [pair.split(" ") for pair in text.split(",")] if text else []
+        return [(bytes.fromhex(a), bytes.fromhex(b)) for a, b in pairs]

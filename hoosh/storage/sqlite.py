@@ -4,7 +4,7 @@
                               │
     wait_kept, answers ◀──────┘ one call into the event loop for each batch
 
-A row is put into the queue in a microsecond.  The thread gathers for 15 ms, or until somebody waits, and commits:
+A row is put into the queue in a microsecond.  The thread commits at most every 20 ms, at once when somebody waits:
 `PRAGMA synchronous = FULL` makes that survive a power cut.  See `writer.py` for what happens when it cannot.
 
 A caller that is cancelled while it waits: what was not begun does not happen; a `take` that was done is given back;

@@ -33,6 +33,8 @@ __all__ = ["Bell", "Limits", "Outcome", "Question", "Writer"]
 
 T = TypeVar("T")
 
+_SIBLINGS_S = 0.001
+"""Rows of several logs are appended one after the other; this is for the others."""
 _DRAINED_ROWS = 2_000
 """In one transaction: a disk that is nearly full takes the spool bit by bit."""
 
@@ -40,8 +42,8 @@ _DRAINED_ROWS = 2_000
 class Limits(Struct, frozen=True):
     """How long and how much."""
 
-    gather_s: float = 0.015
-    """A row waits so long for others to share its transaction, unless somebody waits for it."""
+    gather_s: float = 0.02
+    """So far apart begin transactions that nobody waits for: rows that come closer to each other share one."""
     busy_s: float = 0.1
     """For another program to end its transaction, before rows go into the spool."""
     retry_s: float = 0.1
@@ -137,6 +139,7 @@ class Writer:
         """Taken from the queue and not kept."""
         self._retry_s = limits.retry_s
         self._retry_at = 0.0
+        self._began_at = 0.0
 
     def run(self, opened: Callable[[dict[str, int]], None], deliver: Callable[[Outcome], None]) -> None:
         """Until `is_stopping`, then what is left."""
@@ -173,11 +176,12 @@ class Writer:
 
     def _wait(self) -> None:
         timeout_s = -1.0 if self.error is None else max(0.0, self._retry_at - time.monotonic())
-        was_rung = self.bell.wait(timeout_s)
-        if was_rung and self.hurry.wait(self._limits.gather_s):
-            self.hurry.hear()
-        if was_rung:
+        if self.bell.wait(timeout_s):
+            early_s = self._began_at + self._limits.gather_s - time.monotonic()
+            if self.hurry.wait(max(_SIBLINGS_S, early_s)):
+                self.hurry.hear()
             self.bell.hear()
+        self._began_at = time.monotonic()
 
     def _take(self) -> list[LogRows | Question[Any]]:
         queue = self.queue
