@@ -34,7 +34,7 @@ if TYPE_CHECKING:
     from hoosh.gateway.account import Account
     from hoosh.gateway.books import Books
 
-__all__ = ["NO_BILL", "Bill", "NoBill", "Terms", "paying_pool"]
+__all__ = ["HIT", "NO_BILL", "Bill", "NoBill", "Terms", "paying_pool"]
 
 UNBOUNDED = sys.maxsize
 SLICE_TOKENS = 256
@@ -77,6 +77,8 @@ class NoBill:
 
 
 NO_BILL = NoBill()
+HIT = NoBill()
+"""Of an answer out of the cache whose row has been handed over."""
 
 
 def paying_pool(caller: Caller, asked: str | None) -> str:

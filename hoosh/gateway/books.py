@@ -36,11 +36,11 @@ from hoosh.budget import (
 from hoosh.config import Config
 from hoosh.cost import CostsReset, PriceBook, Totals, cost_micro_usd
 from hoosh.errors import BudgetExceeded, MoneySpent, RateLimited, StorageError
-from hoosh.gateway.bill import Bill, Terms
+from hoosh.gateway.bill import HIT, NO_BILL, Bill, Terms
 from hoosh.gateway.journal import JournalEntry, decode_row, encode_row
 from hoosh.routing import Target
 from hoosh.storage import Log, Store
-from hoosh.values import ANONYMOUS, Call, ModelFacts, Settlement
+from hoosh.values import ANONYMOUS, Call, ModelFacts, Outcome, Settlement, Usage
 
 if TYPE_CHECKING:
     from hoosh.gateway.account import Account
@@ -175,13 +175,23 @@ class Books:
     def close(self, account: Account) -> None:
         """A request is over, however: its place is free, and an answer out of the cache has its row."""
         settled = account.bill.settlement
-        if account.cache == "hit" and settled is None:
-            self.put(self._of_cache(account))
+        if account.cache == "hit" and account.bill is NO_BILL:
+            self.put(self._of_cache(account, account.outcome))
         if account.entry is not None:
             account.entry.leave(0 if settled is None else settled.usage.total_tokens, trio.current_time())
 
-    def _of_cache(self, account: Account) -> Settlement:
-        caller = account.caller or ANONYMOUS
+    async def keep_hit(self, account: Account) -> None:
+        """The last byte of an answer out of the cache is about to go: first its row is on the disk.
+
+        Raises StorageError when it cannot be written.
+        """
+        position = self.put(self._of_cache(account, Outcome.OK))
+        account.bill = HIT
+        await self.wait_kept(position)
+
+    def _of_cache(self, account: Account, outcome: Outcome) -> Settlement:
+        caller, tap = account.caller or ANONYMOUS, account.tap
+        usage = account.usage if tap is None else tap.usage or account.usage
         terms = self.terms(Target(account.provider or "", account.model or ""))
         return Settlement(
             account.request_id,
@@ -191,10 +201,11 @@ class Books:
             kind=account.kind.value,
             provider=account.provider or "",
             model=account.model or "",
+            usage=usage or Usage(),
             cost_micro_usd=0,
             local=terms.local,
             cached=True,
-            outcome=account.outcome.value,
+            outcome=outcome.value,
         )
 
     def with_room(

@@ -55,15 +55,22 @@ __all__ = ["CacheDesk", "Caching", "Proceed"]
 Proceed = Callable[[Exchange, Account], Awaitable[None]]
 """The rest of the road: bill, dispatch, relay.  Raises HooshError."""
 
+KeepHit = Callable[[Account], Awaitable[None]]
+"""Raises StorageError."""
+
 AT_ONCE_BYTES = 1024 * 1024
 """A longer body is hashed in a thread."""
 
 
 class Caching:
-    """A service, for its flights: without it running nothing is looked up or kept."""
+    """A service, for its flights: without it running nothing is looked up or kept.
 
-    def __init__(self, settings: Cache) -> None:
+    `keep_hit` is awaited before the last byte of an answer that costs nothing, where that has to be on the disk first.
+    """
+
+    def __init__(self, settings: Cache, keep_hit: KeepHit | None = None) -> None:
         self.settings = settings
+        self._keep_hit = keep_hit
         self.exact = ExactCache(settings)
         self.flights: Flights[Account] = Flights(
             flight_bytes=self.exact.max_answer_bytes, total_bytes=settings.max_bytes
@@ -109,7 +116,7 @@ class Caching:
         if not directives.no_cache:
             kept = self.exact.get(key, now_s=trio.current_time())
             if kept is not None:
-                await _play(kept, exchange, account)
+                await _play(kept, exchange, account, self._keep_hit)
                 return
         if directives.only_if_cached:
             raise NotCached
@@ -120,7 +127,7 @@ class Caching:
         else:
             self.exact.joined()
             account.cache = "hit"
-        await _ride(flight, exchange, account)
+        await _ride(flight, exchange, account, self._keep_hit)
 
     def _launch(
         self, key: bytes, exchange: Exchange, account: Account, call: Call, proceed: Proceed
@@ -196,13 +203,15 @@ async def _key_of(account: Account, call: Call, candidates: Sequence[Target], *,
     return await trio.to_thread.run_sync(digest_of, call, scope, body, abandon_on_cancel=True)
 
 
-async def _play(kept: Answer, exchange: Exchange, account: Account) -> None:
+async def _play(kept: Answer, exchange: Exchange, account: Account, keep_hit: KeepHit | None) -> None:
     """A kept answer, in one write."""
     account.cache = "hit"
     account.provider, account.model, account.usage = kept.provider, kept.model, kept.usage
     account.first_token_at = trio.current_time()
     account.sending(kept.body)
     headers = [*answer_headers(account), *kept.headers]
+    if keep_hit is not None:
+        await keep_hit(account)
     if kept.is_stream:
         await exchange.start(kept.status, headers)
         await exchange.end(kept.body)
@@ -211,20 +220,22 @@ async def _play(kept: Answer, exchange: Exchange, account: Account) -> None:
     account.answered(kept.status)
 
 
-async def _ride(flight: Flight[Account], exchange: Exchange, account: Account) -> None:
+async def _ride(flight: Flight[Account], exchange: Exchange, account: Account, keep_hit: KeepHit | None) -> None:
     """The answer of a flight, as it comes."""
     payer = flight.payer
     account.downstream = payer.downstream  # it may know the stream that it is telling
     with flight.board() as member:
         account.attempt = member
         try:
-            await _pass_on(member, flight, exchange, account)
+            await _pass_on(member, flight, exchange, account, keep_hit)
         finally:
             account.attempt = None
             _note(account, payer)
 
 
-async def _pass_on(member: Member, flight: Flight[Account], exchange: Exchange, account: Account) -> None:
+async def _pass_on(
+    member: Member, flight: Flight[Account], exchange: Exchange, account: Account, keep_hit: KeepHit | None
+) -> None:
     payer, free = flight.payer, account.downstream.without_cost
     pays = account.payer is payer
     piece = await member.take()
