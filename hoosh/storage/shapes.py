@@ -16,7 +16,7 @@ from hoosh.errors import StorageError
 from hoosh.storage.contract import Row
 from hoosh.storage.database import Database
 from hoosh.storage.entries import check_key, expiry
-from hoosh.storage.writer import Question
+from hoosh.storage.handover import Question
 
 __all__ = ["LOST", "MAX_BYTES", "SqliteCounter", "SqliteLog", "SqliteTable"]
 

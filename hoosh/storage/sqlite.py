@@ -16,15 +16,16 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Literal, NoReturn, TypeVar, cast
+from typing import Any, Literal, NoReturn, TypeVar, cast
 
 import trio
 
 from hoosh.errors import StorageError
 from hoosh.storage.contract import Durability, StoreStatistics
 from hoosh.storage.entries import check_name
+from hoosh.storage.handover import Limits, Outcome, Question
 from hoosh.storage.shapes import MAX_BYTES, SqliteCounter, SqliteLog, SqliteTable
-from hoosh.storage.writer import Limits, Outcome, Question, Writer
+from hoosh.storage.writer import Writer
 
 __all__ = ["SqliteStore"]
 
@@ -53,6 +54,7 @@ class SqliteStore:
         self._state: Literal["new", "open", "closed"] = "new"
         self._opened, self._ended = trio.Event(), trio.Event()
         self._failure: Exception | None = None
+        self._asked: set[Question[Any]] = set()
         self._appended_rows = self._appended_bytes = self._lost_rows = 0
 
     # Its life
@@ -139,11 +141,9 @@ class SqliteStore:
         """The thread has ended, or been given up.  Nobody may wait for it any longer."""
         self._state = "closed"
         error = StorageError("The store is closed.")
-        while self._writer.queue:
-            left = self._writer.queue.popleft()
-            if isinstance(left, Question):
-                left.error = error
-                left.answered.set()
+        for question in self._asked:  # in the queue, or in the batch that was not finished
+            question.error = error
+            question.answered.set()
         for log in self._logs.values():
             log.wake(error)
         self._writer.has_ended.set()
@@ -184,11 +184,14 @@ class SqliteStore:
         self.hurry()
         self._writer.queue.append(question)
         self._writer.bell.ring()
+        self._asked.add(question)
         try:
             await question.answered.wait()
         except trio.Cancelled:
             question.is_withdrawn = True
             raise
+        finally:
+            self._asked.discard(question)
         if question.error is not None:
             raise question.error
         return cast("T", question.answer)
@@ -236,7 +239,7 @@ class SqliteStore:
             "sqlite",
             "full" if self._is_over(1) else "ok" if writer.error is None else "spooling",
             place=str(self._path),
-            waiting_rows=self._appended_rows - writer.written_rows,
+            waiting_rows=self._appended_rows - writer.kept_rows + writer.spool.rows,
             spooled_rows=writer.spool.rows,
             written_rows=writer.written_rows,
             last_error=" ".join(notes) or None,

@@ -11,8 +11,8 @@ from hoosh.errors import StorageError
 from hoosh.storage import MemoryStore, SqliteStore, Store
 from hoosh.storage.contract import Row
 from hoosh.storage.entries import Sweeps, expiry
+from hoosh.storage.handover import Question
 from hoosh.storage.shapes import MAX_BYTES
-from hoosh.storage.writer import Question
 from hoosh.testing.stores import Clock, running
 
 

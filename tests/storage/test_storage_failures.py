@@ -21,9 +21,9 @@ import trio.testing
 
 from hoosh.errors import StorageError
 from hoosh.storage import SqliteStore, claim, database, spool
+from hoosh.storage.handover import Limits, Question
 from hoosh.storage.shapes import LOST
 from hoosh.storage.spool import Spool
-from hoosh.storage.writer import Limits, Question
 from hoosh.testing.stores import running
 
 AT_ONCE = Limits(busy_s=0.0, retry_s=0.0)
@@ -117,6 +117,8 @@ async def test_what_is_in_the_spool_at_the_end_is_the_first_thing_the_next_start
             store.log("new").append([b"n"])
     async with running(SqliteStore(path)) as store:
         assert (store.log("ledger").position, store.log("new").position) == (9, 1)
+        state = store.statistics()
+        assert (state.waiting_rows, state.spooled_rows, state.written_rows) == (0, 0, 8)
         store.log("ledger").append([b"10"])
         assert await bodies(store) == numbered(1, 10)
         assert await bodies(store, "new") == [b"n"]
@@ -383,7 +385,7 @@ async def test_a_bug_in_the_writer_stops_the_house_and_rescues_the_rows(tmp_path
         async with trio.open_nursery() as nursery:
             await nursery.start(store.run)
             store.log("ledger").append(numbered(1, 5))
-            with pytest.raises(StorageError, match="closed"):
+            with trio.CancelScope(shield=True), pytest.raises(StorageError, match="closed"):
                 await store.ask(Question(fail))
 
     with pytest.raises(ExceptionGroup) as caught:

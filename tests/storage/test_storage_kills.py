@@ -27,7 +27,7 @@ import sys
 from pathlib import Path
 import trio
 from hoosh.storage import SqliteStore
-from hoosh.storage.writer import Limits
+from hoosh.storage.handover import Limits
 
 async def say(log, position, taken):
     if waits:
