@@ -245,7 +245,7 @@ class Gateway:
         """A request that was none of the hot ones has ended."""
         self.recorder.write(record)
         if record.status == UNAUTHENTICATED and self.trail is not None:
-            self.trail.tally("auth.failed", "A request came without a key that is known.")
+            self.trail.tally("auth.failed", "Someone without a valid key asked.")
 
     def begin_draining(self) -> None:
         """Welcome no new request, and say so to whoever asks."""
