@@ -122,8 +122,8 @@ class Ledger(Balances):
         return tuple([account.state() for account in self._open.values()])
 
     def roll(self, at_ms: int) -> None:
-        """Open the windows that have begun."""
-        for account in self._pools.values():
+        """Open the windows that have begun, also of pools that are closed."""
+        for account in (*self._pools.values(), *self._former.values()):
             account.advance(at_ms)
 
     def _require_open(self, pool: str) -> Pool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pytest
 import trio
 from hypothesis import given
 from hypothesis import strategies as st
@@ -171,6 +172,13 @@ def test_a_listener_that_fails_does_not_stop_the_guard(caplog):
     guard_of(ledger, stream, on_low=lambda state: 1 / 0).round()
     assert stream.told == [1]
     assert len(caplog.records) == 1
+
+
+def test_a_journal_that_fails_is_not_hidden():
+    ledger = ledger_of(p=100)
+    ledger.reserve("p", "ada", 60, ttl_s=0, at_ms=0, reservation_id="r1")
+    with pytest.raises(ZeroDivisionError):
+        guard_of(ledger, on_expired=lambda expired: 1 / 0).round()
 
 
 async def test_the_service_expires_what_is_over(autojump_clock):

@@ -249,11 +249,13 @@ class LedgerMachine(RuleBasedStateMachine):
 
     @rule(whole=st.booleans())
     def die(self, whole: bool) -> None:
-        """Holds are gone.  What only requests have seen of the clock is, too: nothing was charged there."""
+        """Holds are gone.  What only requests have seen of the clock is, too, but here the next look is there."""
         self.ledger = self.replayed() if whole else self.resumed()
+        self.now_ms = self.latest_ms
+        self.ledger.roll(self.now_ms)
         for pool in self.pools.values():
             pool.held.clear()
-        self.now_ms = self.latest_ms
+            pool.see(self.now_ms)
         self.saved = (self.ledger.state(), len(self.journal))
 
     # -- what must hold ----------------------------------------------------------------------------------------------
