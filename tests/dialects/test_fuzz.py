@@ -298,9 +298,24 @@ def test_hostile_frames_never_crash_a_tap_nor_reach_the_client(name: str):
                 assert (other.usage, other.chunks, other.has_content) == (tap.usage, tap.chunks, tap.has_content)
             if round_ % 10 == 0:
                 check_passed(out, vendor)
+            if round_ % 3 == 0:
+                end_early(make(), streams.cut(b"".join(frames[: round_ % 7])), vendor)
         except Exception as error:
             raise AssertionError(f"HOOSH_SEED={SEED}, the stream {wire!r}") from error
         round_ += 1
+
+
+def end_early(tap: StreamTap, pieces: list[bytes], vendor: str) -> None:
+    """Whatever has come, there is an end for the client, or none; it is in the tap's language."""
+    try:
+        out = b"".join([tap.feed(piece) for piece in pieces])
+    except ProtocolViolation:
+        return
+    rest = tap.finish_early(Usage(9, 3))
+    assert tap.error is None or rest is None
+    assert rest is not None or tap.error is not None or vendor == "responses"  # it may be too much to be told again
+    if rest is not None:
+        check_passed(out + rest, vendor)
 
 
 def check_passed(out: bytes, vendor: str) -> None:

@@ -155,7 +155,7 @@ def before_content(events: list[Any]) -> int:
 
 def fork(tap: ResponsesTap) -> ResponsesTap:
     other = copy.copy(tap)
-    other._blocks, other._draft = copy.deepcopy(tap._blocks), Draft()
+    other._blocks, other._note = copy.deepcopy(tap._blocks), Draft().note
     return other
 
 

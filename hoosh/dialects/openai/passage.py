@@ -16,7 +16,7 @@ from msgspec import Raw
 from msgspec.structs import replace
 
 from hoosh.dialects.contract import Outgoing, Stamp, WholeReply
-from hoosh.dialects.costs import cost_fields, cost_of, splice, tell_cost
+from hoosh.dialects.costs import cost_fields, cost_of, tell_cost
 from hoosh.dialects.faults import error_in
 from hoosh.dialects.loose_json import UNREADABLE, read_loosely
 from hoosh.dialects.openai.adapt import MessageAdapter
@@ -29,13 +29,12 @@ from hoosh.dialects.openai.wire import (
     COMPLETION_PATH,
     EMBEDDING_PATH,
     PlainReply,
-    PlainUsage,
     Reply,
     plain_usage,
     read_usage,
 )
 from hoosh.errors import UpstreamBroke
-from hoosh.values import Call, CallKind
+from hoosh.values import Call, CallKind, Usage
 
 __all__ = ["OpenAIPassage"]
 
@@ -43,7 +42,6 @@ PATHS = {CallKind.CHAT: CHAT_PATH, CallKind.COMPLETION: COMPLETION_PATH, CallKin
 
 _encode = msgspec.json.encode
 _decode_plain = msgspec.json.Decoder(PlainReply).decode
-_decode_plain_usage = msgspec.json.Decoder(PlainUsage | None).decode
 _decode_reply = msgspec.json.Decoder(Reply).decode
 _decode_options = msgspec.json.Decoder(dict[str, Raw]).decode
 _true = Raw(b"true")
@@ -96,9 +94,7 @@ class OpenAIPassage:
                 raise error_in(read_loosely(body), provider=provider)
             raise UpstreamBroke("The upstream's answer has neither choices nor data.", provider=provider)
         usage = read_usage(reply.usage)
-        if stamp is not None and (cost := cost_of(stamp, usage)) is not None:
-            body = tell_cost(body, cost)
-        return WholeReply(body, usage, _text(reply.model), _finish_reason(reply.choices))
+        return WholeReply(_with_cost(body, usage, stamp), usage, _text(reply.model), _finish_reason(reply.choices))
 
     def tap(self, call: Call, stamp: Stamp, *, provider: str) -> OpenAITap:
         return OpenAITap(call, stamp, provider=provider, thought_chunks=self.quirks.thought_chunks)
@@ -113,15 +109,14 @@ class OpenAIPassage:
 
 
 def _plain_facts(body: bytes, reply: PlainReply, stamp: Stamp | None) -> WholeReply:
-    raw = bytes(reply.usage)
-    counts = _decode_plain_usage(raw) if raw else None
-    usage = None if counts is None else plain_usage(counts)
+    usage = None if reply.usage is None else plain_usage(reply.usage)
     finish = _text(reply.choices[0].finish_reason) if reply.choices else None
-    if usage is not None and stamp is not None and stamp.cost_of is not None:
-        cost = stamp.cost_of(usage)
-        if cost is not None:
-            body = splice(body, raw, cost)
-    return WholeReply(body, usage, reply.model or None, finish)
+    return WholeReply(_with_cost(body, usage, stamp), usage, reply.model or None, finish)
+
+
+def _with_cost(body: bytes, usage: Usage | None, stamp: Stamp | None) -> bytes:
+    cost = None if stamp is None else cost_of(stamp, usage)
+    return body if cost is None else tell_cost(body, cost)
 
 
 def _asking_usage(options: Raw | None) -> Raw:

@@ -155,8 +155,9 @@ class OpenAITap:
         if self.error is not None:
             return None
         unfinished = sorted(self._seen - self._finished) if self._seen else [0]
-        is_asked = self._call.include_usage and not self._usage_told
-        return early_end(self._call, self._stamp, self._sample, unfinished, usage if is_asked else None)
+        has_counted = self._usage_told or (self.usage is not None and not unfinished)
+        told = usage if self._call.include_usage and not has_counted else None
+        return early_end(self._call, self._stamp, self._sample, unfinished, told)
 
     def _verdict(self) -> Ending:
         if self.error is not None:

@@ -56,7 +56,6 @@ class Details(Struct, gc=False):
 
 
 NO_DETAILS = Details()
-ABSENT = Raw()
 
 
 class PlainUsage(Struct, gc=False):
@@ -71,13 +70,12 @@ class PlainUsage(Struct, gc=False):
 
 
 class PlainReply(Struct, gc=False):
-    """A whole answer as OpenAI documents it: most are.  `data` is not looked into: embeddings are long.  `usage` is a
-    PlainUsage, kept as its bytes: the cost is told next to them."""
+    """A whole answer as OpenAI documents it: most are.  `data` is not looked into: embeddings are long."""
 
     choices: list[Choice] | None = None
     data: list[Raw] | None = None
     model: str | None = None
-    usage: Raw = ABSENT
+    usage: PlainUsage | None = None
     error: Any = None
 
 

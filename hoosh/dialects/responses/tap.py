@@ -64,6 +64,7 @@ class ResponsesTap:
         "_draft",
         "_last",
         "_max",
+        "_note",
         "_provider",
         "_stamp",
         "chunks",
@@ -87,6 +88,7 @@ class ResponsesTap:
         self._max = max_event_bytes
         self._blocks = SseBlocks(max_event_bytes)
         self._draft = Draft()
+        self._note = self._draft.note
         self._last = b""  # the event that ended the stream
 
     def feed(self, data: bytes) -> bytes:
@@ -156,7 +158,7 @@ class ResponsesTap:
         else:
             if not self.has_content:
                 self.has_content = _says_something(kind, data)
-            self._draft.note(data)
+            self._note(data)
         if self.has_content:
             self.chunks += 1
         return event
