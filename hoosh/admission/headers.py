@@ -2,7 +2,7 @@
 
     x-ratelimit-limit-requests: 60                anthropic-ratelimit-requests-limit: 60
     x-ratelimit-remaining-requests: 59            anthropic-ratelimit-requests-remaining: 59
-    x-ratelimit-reset-requests: 1m0.7s            anthropic-ratelimit-requests-reset: 2026-01-01T00:01:01Z
+    x-ratelimit-reset-requests: 1m1s              anthropic-ratelimit-requests-reset: 2026-01-01T00:01:01Z
 
 The same for tokens; a limit that there is not has no headers.  `reset` is when the whole limit is free again if
 nothing else comes.  Sources: the pages "Rate limits" of the OpenAI API and of the Anthropic API; RFC 3339.
@@ -15,7 +15,7 @@ import math
 from typing import Protocol
 
 from hoosh.admission.refusal import duration
-from hoosh.admission.window import Window
+from hoosh.admission.window import BUCKETS, Window
 
 __all__ = ["Header", "Limited", "limit_headers"]
 
@@ -45,8 +45,11 @@ _ANTHROPIC = (
 )
 
 
+_DURATIONS = [duration(float(seconds)).encode() for seconds in range(BUCKETS + 1)]
+
+
 def limit_headers(meter: Limited, now_s: float, wall_s: float, language: str) -> list[Header]:
-    """`now_s` is monotonic, `wall_s` Unix time."""
+    """`now_s` is monotonic, `wall_s` Unix time.  `reset` is in whole seconds, rounded up."""
     is_anthropic = language == "anthropic"
     names = _ANTHROPIC if is_anthropic else _OPENAI
     headers: list[Header] = []
@@ -56,10 +59,10 @@ def limit_headers(meter: Limited, now_s: float, wall_s: float, language: str) ->
     ):
         if limit is not None:
             left = limit - window.used(now_s)
-            reset_s = window.reset_s(now_s)
+            reset_s = math.ceil(window.reset_s(now_s))
             headers.append((limit_name, b"%d" % limit))
             headers.append((left_name, b"%d" % left if left > 0 else b"0"))
-            headers.append((reset_name, _moment(wall_s + reset_s) if is_anthropic else duration(reset_s).encode()))
+            headers.append((reset_name, _moment(wall_s + reset_s) if is_anthropic else _DURATIONS[reset_s]))
     return headers
 
 

@@ -19,7 +19,7 @@ that stands still.
 
 from __future__ import annotations
 
-__all__ = ["Window"]
+__all__ = ["BUCKETS", "Window"]
 
 MINUTE_S = 60
 BUCKETS = MINUTE_S + 1
@@ -74,6 +74,8 @@ class Window:
     def reset_s(self, now_s: float) -> float:
         """Seconds until nothing counts any more, if nothing else comes."""
         if self.used(now_s):
+            if self._amounts[self._second % BUCKETS]:  # nearly always
+                return self._second + BUCKETS - max(now_s, float(self._second))
             for second in range(self._second, self._second - BUCKETS, -1):
                 if self._amounts[second % BUCKETS]:
                     return self._leaves_in_s(second, now_s)

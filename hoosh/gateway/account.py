@@ -42,6 +42,7 @@ class Account:
         "attempt",
         "attempts",
         "bill",
+        "body_bytes",
         "cache",
         "call",
         "caller",
@@ -91,6 +92,8 @@ class Account:
         self.first_token_at: float | None = None
         self.pool = DEFAULT_POOL
         """The budget that pays."""
+        self.body_bytes = 0
+        """Of the request."""
         self.prompt_tokens: int | None = None
         """Our guess, once somebody has needed it."""
         self.bill: Bill | NoBill = NO_BILL

@@ -42,6 +42,10 @@ SLICE_TOKENS = 256
 PIECE_BYTES = 32
 """No piece of a stream is shorter, with its framing."""
 PICO_PER_MICRO = 10**6
+ROUGH_BYTES = 2
+"""Of a request's body: no prompt has more tokens than one for so many, for all that we have seen."""
+PLENTY = 64
+"""A pool with so many times what a request may take need not be asked precisely."""
 
 
 class Terms(Struct, frozen=True):
@@ -97,6 +101,7 @@ class Bill:
         "_books",
         "_is_whole",
         "_place",
+        "_prompt",
         "account",
         "call",
         "candidates",
@@ -128,6 +133,8 @@ class Bill:
         self.position = 0
         """In the journal, once settled."""
         self._is_whole = False
+        self._prompt = 0
+        """The tokens of the prompt, as they are held."""
         self._place: Pass | None = None
         """Among the requests of its provider, where these are limited."""
         self.target: Target
@@ -155,12 +162,13 @@ class Bill:
 
     def _place_hold(self, books: Books) -> None:
         at_ms = books.now_ms()
-        if books.ledger.free(self.pool, at_ms) is None:
+        free = books.ledger.free(self.pool, at_ms)
+        if free is None:
             self.hold = books.ledger.hold(self.pool, 0, at_ms)
         else:
-            self._hold_what_it_may_take(at_ms)
+            self._hold_what_it_may_take(free, at_ms)
 
-    def _hold_what_it_may_take(self, at_ms: int) -> None:
+    def _hold_what_it_may_take(self, free: int, at_ms: int) -> None:
         ledger, call = self._books.ledger, self.call
         reply = self._books.reply_limit(call, self.target)
         if call.stream and call.max_tokens is None:
@@ -168,7 +176,11 @@ class Bill:
         unit = ledger.unit(self.pool)
         if unit == "usd" and self.terms.price is None:
             raise PriceUnknown(self.target.model, self.pool)
-        amount = self._amount(unit, self.prompt_tokens(), reply)
+        self._prompt = self.account.body_bytes // ROUGH_BYTES
+        amount = self._amount(unit, self._prompt, reply)
+        if amount * PLENTY > free:
+            self._prompt = self.prompt_tokens()
+            amount = self._amount(unit, self._prompt, reply)
         try:
             self.hold = ledger.hold(self.pool, amount, at_ms)
         except BudgetExceeded as refused:
@@ -261,7 +273,7 @@ class Bill:
 
     def _reply_tokens_for(self, unit: Unit, amount: int) -> int:
         """How long a reply may be for `amount`, the prompt paid."""
-        left = amount - self._amount(unit, self.prompt_tokens(), 0)
+        left = amount - self._amount(unit, self._prompt, 0)
         if unit == "tokens":
             return max(0, left)
         price = self.terms.price

@@ -36,7 +36,7 @@ from hoosh.budget import (
 from hoosh.config import Config
 from hoosh.cost import CostsReset, PriceBook, Totals, cost_micro_usd
 from hoosh.errors import BudgetExceeded, MoneySpent, RateLimited, StorageError
-from hoosh.gateway.bill import HIT, NO_BILL, Bill, Terms
+from hoosh.gateway.bill import HIT, NO_BILL, ROUGH_BYTES, Bill, Terms
 from hoosh.gateway.journal import JournalEntry, decode_row, encode_row
 from hoosh.routing import Target
 from hoosh.storage import Log, Store
@@ -166,11 +166,23 @@ class Books:
         """A request begins: count it.  Raises RateLimited, and then it has cost nothing."""
         now_s = trio.current_time()
         try:
-            account.entry = self.gate.enter(scopes, self._tokens(account, call, target), now_s)
+            account.entry = self._enter(account, call, target, scopes, now_s)
         finally:
             if scopes[0][0] == "key":
                 wall_s, language = self._wall_s(), account.downstream.name
                 account.rate_headers = self.gate.headers(scopes[0], now_s, wall_s=wall_s, language=language)
+
+    def _enter(self, account: Account, call: Call, target: Target, scopes: tuple[Scope, ...], now_s: float) -> Pass:
+        """A rough guess does as long as it fits; it is corrected in the end, as any is."""
+        asked = call.max_tokens or 0
+        if account.prompt_tokens is None:
+            try:
+                return self.gate.enter(scopes, account.body_bytes // ROUGH_BYTES + asked, now_s)
+            except RateLimited as refused:
+                if refused.what != "tokens":
+                    raise
+            account.prompt_tokens = self.prompt_tokens(call, target)
+        return self.gate.enter(scopes, account.prompt_tokens + asked, now_s)
 
     def close(self, account: Account) -> None:
         """A request is over, however: its place is free, and an answer out of the cache has its row."""
@@ -221,7 +233,7 @@ class Books:
             if not self.gate.is_limited(scope):
                 return candidates[number:] if number else candidates, None
             try:
-                entered = self.gate.enter((scope,), self._tokens(account, call, target), trio.current_time())
+                entered = self._enter(account, call, target, (scope,), trio.current_time())
             except RateLimited as full:
                 refused = refused or full
             else:
@@ -232,13 +244,6 @@ class Books:
     def prompt_tokens(self, call: Call, target: Target) -> int:
         """A guess."""
         return self.estimator.prompt_tokens(self.terms(target).key, weigh(call))
-
-    def _tokens(self, account: Account, call: Call, target: Target) -> int:
-        """What a request counts against a limit of tokens until it is known better."""
-        tokens = account.prompt_tokens
-        if tokens is None:
-            tokens = account.prompt_tokens = self.prompt_tokens(call, target)
-        return tokens + (call.max_tokens or 0)
 
     # -- writing ---------------------------------------------------------------------------------------------------
 

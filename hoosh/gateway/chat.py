@@ -67,6 +67,7 @@ async def take_call(gateway: Gateway, exchange: Exchange, account: Account) -> t
     caller = authenticate(gateway, exchange, account)
     check_media_type(exchange, account.downstream)
     body = await exchange.body(gateway.snapshot.config.server.max_body_bytes)
+    account.body_bytes = len(body)
     if account.witness is not None:
         account.witness.asked(body)
     downstream = account.downstream = account.downstream.for_caller(caller.name)

@@ -71,4 +71,4 @@ class Recorder:
     def _write_all(self, accounts: list[Account]) -> None:
         for account in accounts:
             witness = account.witness
-            self.write(account.record(), None if witness is None else witness.details(account.sent_bytes))
+            self.write(account.record(), None if witness is None else witness.details())

@@ -14,10 +14,10 @@ NEW_YEAR_S = 1767225600.0
 OPENAI = """\
 x-ratelimit-limit-requests: 60
 x-ratelimit-remaining-requests: 59
-x-ratelimit-reset-requests: 1m0.5s
+x-ratelimit-reset-requests: 1m1s
 x-ratelimit-limit-tokens: 1000
 x-ratelimit-remaining-tokens: 700
-x-ratelimit-reset-tokens: 1m0.5s
+x-ratelimit-reset-tokens: 1m1s
 """
 ANTHROPIC = """\
 anthropic-ratelimit-requests-limit: 60
