@@ -4,7 +4,8 @@
         check_dialect(MyDialect, samples=[Sample(stream=b"…", whole=b"…", reply=ChatReply(...))])
 
 Without samples it shows that nothing a client or an upstream sends breaks the dialect; samples show that it decodes
-what its vendor really sends, wherever TCP cuts it, and that half a stream is never taken for a whole one.
+what its vendor really sends, wherever TCP cuts it, that half a stream is never taken for a whole one, and that a stream
+can be ended early wherever it stands.
 
 Raises AssertionError with a sentence about what does not hold.
 """
@@ -17,8 +18,10 @@ from random import Random
 from msgspec import Raw, Struct
 from msgspec.structs import replace
 
-from hoosh.dialects.contract import Ending, Outgoing, StreamDecoder, UpstreamDialect
+from hoosh.dialects.contract import Ending, Outgoing, Passage, Stamp, StreamDecoder, UpstreamDialect
+from hoosh.dialects.openai import OpenAIDownstream
 from hoosh.dialects.replies import fold
+from hoosh.dialects.translation import Translation
 from hoosh.errors import InvalidRequest, ProtocolViolation, UpstreamError
 from hoosh.values import (
     AudioPart,
@@ -49,11 +52,15 @@ from hoosh.values import (
     ToolChoice,
     ToolMode,
     ToolResultPart,
+    Usage,
 )
 
 __all__ = ["REQUESTS", "Sample", "check_dialect"]
 
 P = "provider"
+STAMP = Stamp("1", "m", 0)
+LANGUAGES = ("openai", "anthropic", "ollama", "responses")
+EARLY_ENDS_MAX = 200
 CUTS_MAX = 3_000
 """A longer stream is not cut at each byte, but at so many of them."""
 
@@ -275,6 +282,12 @@ def _check_sample(dialect: UpstreamDialect, sample: Sample) -> None:
         _hold(_same(reply, sample.reply), f"the whole reply is read as {reply}, not {sample.reply}")
     if sample.stream:
         _check_stream(dialect, sample)
+        for language in LANGUAGES:
+            call = Call(CallKind.CHAT, "m", {}, stream=True, language=language)
+            if (passage := dialect.passage(call)) is not None:
+                _check_early_ends(passage, call, sample.stream)
+        call = Call(CallKind.CHAT, "m", {}, stream=True)
+        _check_early_ends(Translation(OpenAIDownstream(), dialect), call, sample.stream)
 
 
 def _check_stream(dialect: UpstreamDialect, sample: Sample) -> None:
@@ -292,6 +305,20 @@ def _check_stream(dialect: UpstreamDialect, sample: Sample) -> None:
     crlf = stream.replace(b"\r\n", b"\n").replace(b"\n", b"\r\n")
     events, ending, _ = _decode(dialect, [crlf[at : at + 1] for at in range(len(crlf))])
     _hold(ending is Ending.COMPLETE and _same(fold(events), sample.reply), "CRLF, byte by byte, is read differently")
+
+
+def _check_early_ends(passage: Passage, call: Call, stream: bytes) -> None:
+    """For a budget that runs dry: after any bytes there is an end for the client, or none; and pieces are counted."""
+    for cut in range(0, len(stream) + 1, max(1, len(stream) // EARLY_ENDS_MAX)):
+        tap = passage.tap(call, STAMP, provider=P)
+        tap.feed(stream[:cut])
+        chunks, had_content = tap.chunks, tap.has_content
+        try:
+            rest = tap.finish_early(Usage(9, 3))
+        except Exception as error:
+            raise AssertionError(f"ended early after {cut} bytes, the tap raises {error!r}") from error
+        _hold(rest is None or isinstance(rest, bytes), f"ended early after {cut} bytes, the tap gives {rest!r}")
+        _hold(had_content or not chunks, f"chunks are counted from the first with content on, not at {cut} bytes")
 
 
 def _same(one: ChatReply, other: ChatReply) -> bool:

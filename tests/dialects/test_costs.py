@@ -98,7 +98,17 @@ def test_an_upstreams_own_number_gives_way_and_its_cost_stays():
 
 
 @pytest.mark.parametrize(
-    "wire", [b"{}", b'{"usage":null}', b'{"usage":[]}', b"[]", b"", b'{"usage":{"a":\xff', b'"usage":{']
+    "wire",
+    [
+        b"{}",
+        b'{"usage":null}',
+        b'{"usage":[]}',
+        b"[]",
+        b"",
+        b'{"usage":{"\xff":1,"cost_usd":1}}',
+        b'{"usage":{"a":\xff',
+        b'"usage":{',
+    ],
 )
 def test_what_has_no_usage_is_left_alone(wire: bytes):
     for nested in (False, True):

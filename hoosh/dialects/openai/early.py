@@ -13,16 +13,12 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any
 
-from msgspec import Raw
-
 from hoosh.dialects.contract import Stamp
 from hoosh.dialects.loose_json import encode_safely, read_loosely
 from hoosh.dialects.openai.replies import usage_json
 from hoosh.values import Call, CallKind, Usage
 
 __all__ = ["early_end"]
-
-SECONDS_MAX = 1 << 53
 
 
 def early_end(call: Call, stamp: Stamp, sample: bytes, unfinished: Iterable[int], usage: Usage | None) -> bytes:
@@ -43,18 +39,17 @@ def _head(call: Call, stamp: Stamp, sample: bytes) -> dict[str, Any]:
     return {
         "id": _text(said.get("id")) or prefix + stamp.reply_id,
         "object": _text(said.get("object")) or kind,
-        "created": created if type(created) is int and 0 <= created < SECONDS_MAX else stamp.created_s,
+        "created": created if type(created) is int else stamp.created_s,
         "model": _text(said.get("model")) or stamp.model,
     }
 
 
 def _last(call: Call, index: int, *, begins: bool) -> dict[str, Any]:
     """The last piece of a choice, whose first it may be: then it says who speaks."""
-    number = Raw(b"%d" % index)  # an upstream's own, of any size
     if _is_text(call):
-        return {"text": "", "index": number, "logprobs": None, "finish_reason": "length"}
+        return {"text": "", "index": index, "logprobs": None, "finish_reason": "length"}
     delta = {"role": "assistant", "content": ""} if begins else {}
-    return {"index": number, "delta": delta, "logprobs": None, "finish_reason": "length"}
+    return {"index": index, "delta": delta, "logprobs": None, "finish_reason": "length"}
 
 
 def _is_text(call: Call) -> bool:

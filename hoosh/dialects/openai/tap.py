@@ -22,10 +22,8 @@ Whose vendor does what: wire notes 2.1, 2.4 to 2.13, 2.17.  Line ends: WHATWG HT
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Sequence
 from itertools import pairwise
-from typing import Any
 
 import msgspec
 
@@ -35,8 +33,9 @@ from hoosh.dialects.clean_events import read_event
 from hoosh.dialects.contract import Ending, Stamp
 from hoosh.dialects.costs import cost_of, tell_cost
 from hoosh.dialects.faults import error_in
-from hoosh.dialects.loose_json import JSON_SPACE
+from hoosh.dialects.loose_json import JSON_SPACE, UNREADABLE
 from hoosh.dialects.openai.early import early_end
+from hoosh.dialects.openai.opening import OpeningChoice, decode_opening, loads, read_leniently, says_something
 from hoosh.dialects.openai.thought_chunks import has_list, without_chunks
 from hoosh.dialects.openai.wire import Choice, Chunk, read_usage
 from hoosh.errors import UpstreamError
@@ -44,29 +43,8 @@ from hoosh.values import Call, Usage
 
 __all__ = ["EVENT_BYTES_MAX", "OpenAITap"]
 
-SILENT = frozenset({"role", "name", "index", "channel"})
-"""What a delta may hold without saying anything."""
-
-
-class OpeningChoice(Choice, gc=False):
-    """A choice while we still wait for content."""
-
-    delta: Any = None
-    text: Any = None
-
-
-class OpeningChunk(Chunk, gc=False):
-    """A chunk while we still wait for content."""
-
-    choices: list[OpeningChoice] | None = None  # type: ignore[assignment]  # narrower, and only read
-
-
 _decode = msgspec.json.Decoder(Chunk).decode
 _decode_list = msgspec.json.Decoder(list[Chunk]).decode
-_decode_opening = msgspec.json.Decoder(OpeningChunk).decode
-
-# DecodeError and UnicodeDecodeError are ValueErrors; RecursionError is how msgspec refuses deep nesting.
-_UNREADABLE = (ValueError, RecursionError)
 
 
 class OpenAITap:
@@ -184,7 +162,7 @@ class OpenAITap:
                 # As many objects as events and no line end left: the list is our events and nothing else.
                 if len(chunks) != len(events) or text.find(b"\n") >= 0:
                     return False
-        except _UNREADABLE:
+        except UNREADABLE:
             return False
         return self._count_plain(chunks)
 
@@ -270,7 +248,7 @@ class OpenAITap:
         if name == b"error" or (chunk is not None and _is_error(chunk, data)):
             if chunk is not None:
                 self._count_usage(chunk.usage)
-            self.error = error_in(_loads(data), provider=self._provider)
+            self.error = error_in(loads(data), provider=self._provider)
             return None
         if chunk is None:
             self.malformed += 1
@@ -284,7 +262,7 @@ class OpenAITap:
         for choice in chunk.choices or ():
             self._note(choice)
             if not self.has_content and isinstance(choice, OpeningChoice):
-                self.has_content = _says_something(choice)
+                self.has_content = says_something(choice)
         if chunk.usage:
             self._count_usage(chunk.usage)
             if not chunk.choices:
@@ -297,9 +275,9 @@ class OpenAITap:
     def _read(self, data: bytes) -> Chunk | None:
         """One event's JSON; None when it is not an object."""
         try:
-            return _decode(data) if self.has_content else _decode_opening(data)
-        except _UNREADABLE:
-            return _read_leniently(data)
+            return _decode(data) if self.has_content else decode_opening(data)
+        except UNREADABLE:
+            return read_leniently(data)
 
 
 def _ends(block: bytes) -> list[bytes]:
@@ -340,46 +318,10 @@ def _is_error(chunk: Chunk, data: bytes) -> bool:
         return True
     if chunk.choices is not None or chunk.usage:
         return False
-    whole = _loads(data)
+    whole = loads(data)
     return isinstance(whole, dict) and whole.get("object") == "error"
-
-
-def _says_something(choice: OpeningChoice) -> bool:
-    if choice.text:
-        return True
-    delta = choice.delta
-    return isinstance(delta, dict) and any(value for name, value in delta.items() if name not in SILENT)
 
 
 def _is_last_word(choices: Sequence[Choice]) -> bool:
     """Usage at the end, not (some count on every chunk) on the way there."""
     return not choices or any(choice.finish_reason for choice in choices)
-
-
-def _loads(data: bytes) -> object:
-    """JSON as Python's own reader takes it: lone surrogates and NaN pass.  Text where it is not JSON at all."""
-    try:
-        return json.loads(data)
-    except _UNREADABLE:
-        return data.decode("utf-8", "replace")
-
-
-def _read_leniently(data: bytes) -> Chunk | None:
-    """A chunk with fields of unexpected types, or with JSON that only msgspec refuses: clients will read it."""
-    whole = _loads(data)
-    if not isinstance(whole, dict):
-        return None
-    choices = whole.get("choices")
-    return OpeningChunk(
-        [_lenient_choice(choice) for choice in choices] if isinstance(choices, list) else None,
-        whole.get("usage"),
-        whole.get("error"),
-        whole.get("x_groq"),
-    )
-
-
-def _lenient_choice(choice: object) -> OpeningChoice:
-    fields = choice if isinstance(choice, dict) else {}
-    index = fields.get("index")
-    number = index if isinstance(index, int) else 0
-    return OpeningChoice(number, fields.get("finish_reason"), fields.get("delta"), fields.get("text"))

@@ -78,7 +78,7 @@ class Draft:
             return encoder.encode((UsageReported(usage), Finished(FinishReason.LENGTH))) + encoder.finish()
         try:
             return self._rest(self._response, usage_json(usage, stamp))
-        except (OverflowError, RecursionError):  # numbers and nesting of any size
+        except RecursionError:  # nested so deeply that it could just be read
             return None
 
     def _rest(self, begun: dict[str, Any], usage: dict[str, Any]) -> bytes:
