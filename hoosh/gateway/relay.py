@@ -16,7 +16,7 @@ import math
 import trio
 
 from hoosh.dialects.contract import DownstreamDialect, Ending, StreamTap, WholeReply
-from hoosh.errors import BudgetExceeded, UpstreamBroke, UpstreamError
+from hoosh.errors import BudgetExceeded, HooshError, UpstreamBroke, UpstreamError
 from hoosh.gateway.account import Account
 from hoosh.gateway.bill import PIECE_BYTES, Bill
 from hoosh.gateway.dispatch import Reply
@@ -285,8 +285,14 @@ def stream_headers(dialect: DownstreamDialect) -> list[Header]:
 
 
 async def _leftover(response: Response) -> None:
-    """Let the upstream finish its body, which is over but for the framing: then its connection can be kept."""
+    """Let the upstream finish its body, which is over but for the framing: then its connection can be kept.
+
+    The client has its whole answer: what becomes of the upstream's connection now is no failure of the request.
+    """
     if not response.ended:
-        with trio.move_on_after(LEFTOVER_S):
-            while await response.receive():
-                pass
+        try:
+            with trio.move_on_after(LEFTOVER_S):
+                while await response.receive():
+                    pass
+        except HooshError:
+            pass
