@@ -356,8 +356,9 @@ class Bill:
         said = account.usage if tap is None else tap.usage or account.usage
         if self._is_whole and said is not None:
             return said, account.is_estimated
-        if tap is not None and (tap.has_content or said is not None):
-            return self._relayed(said, tap.chunks)
+        if tap is not None:  # where the client has got nothing, nothing has been relayed, whatever has come
+            is_begun = account.exchange.started and (tap.has_content or said is not None)
+            return self._relayed(said, tap.chunks) if is_begun else (NOTHING, False)
         if account.kind is CallKind.SPEECH and account.sent_bytes:
             return Usage(self.prompt_tokens()), True
         return (NOTHING, False) if said is None else (said, account.is_estimated)
