@@ -185,9 +185,12 @@ class Books:
         return self.gate.enter(scopes, account.prompt_tokens + asked, now_s)
 
     def close(self, account: Account) -> None:
-        """A request is over, however: its place is free, and an answer out of the cache has its row."""
+        """A request is over, however: its place is free, and an answer out of the cache has its row.
+
+        Who has joined a flight that was refused before anybody was asked has been refused: there is no row.
+        """
         settled = account.bill.settlement
-        if account.cache == "hit" and account.bill is NO_BILL:
+        if account.cache == "hit" and account.bill is NO_BILL and account.provider is not None:
             self.put(self._of_cache(account, account.outcome))
         if account.entry is not None:
             account.entry.leave(0 if settled is None else settled.usage.total_tokens, trio.current_time())
