@@ -151,7 +151,7 @@ def _key(place: str) -> SigningKey:
     try:
         return SigningKey(expand(place, os.environ, Path.cwd()))
     except SecretMissing as error:
-        raise Failure(f"the audit key {error}; or use --key or --key-file", exit_code=WRONG_USAGE) from None
+        raise Failure(f"the audit key: {error}; or use --key or --key-file", exit_code=WRONG_USAGE) from None
     except ConfigError as error:
         raise Failure(str(error), exit_code=WRONG_USAGE) from None
 

@@ -88,7 +88,7 @@ def _check_prices(prices: Placed[PriceOverride], providers: list[str], mistakes:
 
 def _check_audit(audit: Audit, mistakes: Mistakes) -> None:
     signing, previous = ("audit", "signing_key"), ("audit", "previous_key")
-    advice = 'write signing_key = "$HOOSH_SIGNING_KEY" and set that variable to what `openssl rand -hex 32` prints'
+    advice = 'write signing_key = "$HOOSH_AUDIT_KEY" and set that variable to what `openssl rand -hex 32` prints'
     if audit.signing_key is None:
         if audit.enabled and not mistakes.touch(signing):
             mistakes.add(signing, f"is missing, and without it nobody can verify the chain; {advice}")

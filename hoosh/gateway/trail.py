@@ -92,7 +92,7 @@ class AuditTrail:
     ) -> None:
         if settings.signing_key is None:
             raise ConfigError(
-                ['[audit] is enabled without a key: set signing_key = "$AUDIT_KEY"; `openssl rand -hex 32` makes one.']
+                ['[audit] is enabled without a key: set signing_key = "$HOOSH_AUDIT_KEY"; `openssl rand -hex 32` makes one.']
             )
         self._key = SigningKey(settings.signing_key)
         previous = settings.previous_key
