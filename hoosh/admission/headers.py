@@ -58,8 +58,8 @@ def limit_headers(meter: Limited, now_s: float, wall_s: float, language: str) ->
         (names[1], meter.tpm, meter.tokens),
     ):
         if limit is not None:
-            left = limit - window.used(now_s)
-            reset_s = math.ceil(window.reset_s(now_s))
+            used, reset_s = window.standing(now_s)
+            left = limit - used
             headers.append((limit_name, b"%d" % limit))
             headers.append((left_name, b"%d" % left if left > 0 else b"0"))
             headers.append((reset_name, _moment(wall_s + reset_s) if is_anthropic else _DURATIONS[reset_s]))

@@ -71,15 +71,17 @@ class Window:
                 return self._leaves_in_s(second, now_s)
         raise AssertionError("the buckets do not sum up to what is used")
 
-    def reset_s(self, now_s: float) -> float:
-        """Seconds until nothing counts any more, if nothing else comes."""
-        if self.used(now_s):
-            if self._amounts[self._second % BUCKETS]:  # nearly always
-                return self._second + BUCKETS - max(now_s, float(self._second))
-            for second in range(self._second, self._second - BUCKETS, -1):
-                if self._amounts[second % BUCKETS]:
-                    return self._leaves_in_s(second, now_s)
-        return 0.0
+    def standing(self, now_s: float) -> tuple[int, int]:
+        """What counts now, and in how many whole seconds, rounded up, nothing of it does if nothing else comes."""
+        if now_s >= self._second + 1:
+            self._forget(int(now_s))
+        amounts, newest = self._amounts, self._second
+        if not self._used:
+            return 0, 0
+        for ago in range(BUCKETS):  # the newest, nearly always
+            if amounts[(newest - ago) % BUCKETS]:
+                return self._used, BUCKETS - ago
+        raise AssertionError("the buckets do not sum up to what is used")
 
     def _leaves_in_s(self, second: int, now_s: float) -> float:
         return second + BUCKETS - max(now_s, float(self._second))

@@ -36,42 +36,50 @@ class Interruptible(Protocol):
 
 
 class Account:
-    """Mutable while the request runs; only its own task writes to it."""
+    """Mutable while the request runs; only its own task writes to it.
 
-    __slots__ = (
-        "attempt",
-        "attempts",
-        "bill",
-        "body_bytes",
-        "cache",
-        "call",
-        "caller",
-        "downstream",
-        "ended_at",
-        "entry",
-        "error_code",
-        "error_message",
-        "exchange",
-        "first_token_at",
-        "is_estimated",
-        "is_keepable",
-        "kind",
-        "model",
-        "outcome",
-        "payer",
-        "pool",
-        "prompt_tokens",
-        "provider",
-        "rate_headers",
-        "request_id",
-        "sent_bytes",
-        "started_at",
-        "started_wall",
-        "status",
-        "tap",
-        "usage",
-        "witness",
-    )
+    What most requests leave as it is stands in the class, so that it need not be set for each.
+    """
+
+    caller: Caller | None = None
+    call: Call | None = None
+    provider: str | None = None
+    model: str | None = None
+    """As the upstream is asked."""
+    attempt: Interruptible | None = None
+    attempts = 0
+    first_token_at: float | None = None
+    pool = DEFAULT_POOL
+    """The budget that pays."""
+    body_bytes = 0
+    """Of the request."""
+    prompt_tokens: int | None = None
+    """Our guess, once somebody has needed it."""
+    bill: Bill | NoBill = NO_BILL
+    entry: Pass | None = None
+    """Its place among the requests of its key and model, where these are limited."""
+    rate_headers: Sequence[Header] = ()
+    """What its key still may ask for."""
+    usage: Usage | None = None
+    is_estimated = False
+    """`usage` is ours: the upstream has not counted."""
+    tap: StreamTap | None = None
+    """Of a streamed reply: it knows what has gone by, also when nobody comes to say so."""
+    witness: Witness | None = None
+    """Where there is an audit trail."""
+    sent_bytes = 0
+    cache = "bypass"
+    """What the header `x-hoosh-cache` says."""
+    payer: Account | None = None
+    """Who asks the upstream, and pays for it, where the answer comes from a flight (`caching.py`)."""
+    is_keepable = True
+    """False: the answer is not what the upstream would have given, so that nobody else may get it."""
+    status = CLIENT_CLOSED_REQUEST
+    outcome = Outcome.CLIENT_LEFT
+    """Until something better is known: whoever is cancelled has no time to say so."""
+    error_code: str | None = None
+    error_message: str | None = None
+    ended_at = 0.0
 
     def __init__(self, exchange: Exchange, kind: CallKind, downstream: DownstreamDialect) -> None:
         self.exchange = exchange
@@ -81,45 +89,6 @@ class Account:
         self.request_id = new_request_id()
         self.started_at = trio.current_time()
         self.started_wall = time.time()
-        self.ended_at = self.started_at
-        self.caller: Caller | None = None
-        self.call: Call | None = None
-        self.provider: str | None = None
-        self.model: str | None = None
-        """As the upstream is asked."""
-        self.attempt: Interruptible | None = None
-        self.attempts = 0
-        self.first_token_at: float | None = None
-        self.pool = DEFAULT_POOL
-        """The budget that pays."""
-        self.body_bytes = 0
-        """Of the request."""
-        self.prompt_tokens: int | None = None
-        """Our guess, once somebody has needed it."""
-        self.bill: Bill | NoBill = NO_BILL
-        self.entry: Pass | None = None
-        """Its place among the requests of its key and model, where these are limited."""
-        self.rate_headers: Sequence[Header] = ()
-        """What its key still may ask for."""
-        self.usage: Usage | None = None
-        self.is_estimated = False
-        """`usage` is ours: the upstream has not counted."""
-        self.tap: StreamTap | None = None
-        """Of a streamed reply: it knows what has gone by, also when nobody comes to say so."""
-        self.witness: Witness | None = None
-        """Where there is an audit trail."""
-        self.sent_bytes = 0
-        self.cache = "bypass"
-        """What the header `x-hoosh-cache` says."""
-        self.payer: Account | None = None
-        """Who asks the upstream, and pays for it, where the answer comes from a flight (`caching.py`)."""
-        self.is_keepable = True
-        """False: the answer is not what the upstream would have given, so that nobody else may get it."""
-        self.status = CLIENT_CLOSED_REQUEST
-        self.outcome = Outcome.CLIENT_LEFT
-        """Until something better is known: whoever is cancelled has no time to say so."""
-        self.error_code: str | None = None
-        self.error_message: str | None = None
 
     def stamp(self) -> Stamp:
         """What the answer will say of itself."""

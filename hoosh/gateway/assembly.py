@@ -120,7 +120,6 @@ class OpenGateway:
     async def _start(self, services: trio.Nursery) -> None:
         gateway = self.gateway
         await services.start(gateway.log.run)
-        await services.start(gateway.books.run)
         await services.start(gateway.books.guard.run)
         await services.start(gateway.caching.run)
         if gateway.trail is not None:

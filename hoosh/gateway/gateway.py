@@ -95,7 +95,7 @@ class Gateway:
         """None where the owner keeps none."""
         self.audit = None if self.trail is None else AuditPages(self.trail)
         self.cache = CacheDesk(self.caching.exact, self.note)
-        self.recorder = Recorder(metrics, log, self.trail)
+        self.recorder = Recorder(metrics, log, books, self.trail)
         wait_kept = books.wait_kept if books.waits_for_disk else None
         self.tokens = TokenDesk(books.ledger, books.write, wait_kept, books.now_ms)
         self.costs = CostDesk(
@@ -155,7 +155,6 @@ class Gateway:
 
     def flush(self) -> None:
         """Have everything that has ended counted, now."""
-        self.books.flush()
         self.recorder.flush()
 
     def readings(self) -> Readings:

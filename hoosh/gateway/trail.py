@@ -59,7 +59,7 @@ BITE = 40
 """Entries verified before others get their turn: about a third of a millisecond."""
 JITTER_MS = 1000
 RETRY_S = 1.0
-GATHER_S = 0.05
+GATHER_S = 0.2
 TALLY_S = 5.0
 """How often counted events are looked at."""
 

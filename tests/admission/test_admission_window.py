@@ -78,9 +78,10 @@ def test_after_its_reset_nothing_counts_any_more(arriving):
     for ticks, amount in arriving:
         now_s += ticks * TICK_S
         window.take(amount, now_s)
-    reset_s = window.reset_s(now_s)
-    if reset_s:
-        assert window.used(now_s + reset_s - TICK_S) > 0
+    used, reset_s = window.standing(now_s)
+    assert used == window.used(now_s)
+    if reset_s > 1:
+        assert window.used(now_s + reset_s - 1 - TICK_S) > 0
     assert window.used(now_s + reset_s) == 0
 
 
