@@ -72,8 +72,11 @@ class Watch:
             with trio.CancelScope(deadline=self.next_at) as self._nap:
                 await trio.sleep_forever()
             self._nap = None
-            now_s = trio.current_time()
-            for alarm in [alarm for alarm in self.alarms if alarm.due <= now_s]:
-                error = alarm.expired()
-                alarm.due = alarm.total_at = inf
-                alarm.interrupt(error)
+            self._ring(trio.current_time())
+
+    def _ring(self, now_s: float) -> None:
+        """Its own frame: `run` sleeps for long, and must not hold on to the request that was rung for last."""
+        for alarm in [alarm for alarm in self.alarms if alarm.due <= now_s]:
+            error = alarm.expired()
+            alarm.due = alarm.total_at = inf
+            alarm.interrupt(error)
