@@ -305,7 +305,7 @@ class Bill:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
-        if error is None:
+        if error is None or self.account.outcome is Outcome.OK:  # with the last byte it has come to its end
             outcome = Outcome.OK
         elif not isinstance(error, Exception):
             outcome = Outcome.CLIENT_LEFT
