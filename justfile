@@ -31,6 +31,10 @@ fuzz:
 soak:
     HOOSH_ABORTED=10000 {{ python }} -m pytest -q -s tests/e2e/test_e2e_leaks.py -k aborted
 
+# fifty gateways, and fifty stores, killed in the middle of load: whatever was answered is in the books; seeds printed
+kills:
+    HOOSH_KILLS=50 {{ python }} -m pytest -q -s tests/storage/test_storage_kills.py tests/e2e/test_e2e_books_kills.py
+
 # measure hoosh beside other gateways (docs/benchmarks.md); `just bench --quick` only shows that everything runs
 bench *ARGS:
     {{ python }} -m bench {{ ARGS }}
