@@ -42,6 +42,16 @@ class Event(Struct, gc=False):
     summary_index: Number = 0
     sequence_number: Number | None = None
 
+    def goes_on(self, other: Event | None) -> bool:
+        """It says the same of the same part."""
+        return (
+            other is not None
+            and self.type == other.type
+            and self.output_index == other.output_index
+            and self.content_index == other.content_index
+            and self.summary_index == other.summary_index
+        )
+
     def place(self, where: str) -> Place:
         return where, self.summary_index if where == "summary" else self.content_index
 
@@ -109,31 +119,40 @@ class Draft:
             read = _decode_events(b"[%b]" % b",".join(events))
         except UNREADABLE:
             read = [_read_event(data) for data in events]
+        run: Event | None = None
+        pieces: list[str] | None = None
         for event, data in zip(read, events, strict=True):
-            self._take(event, data)
+            text = event.delta
+            if pieces is not None and event.goes_on(run) and isinstance(text, str):  # nearly always
+                pieces.append(text)
+                self._kept_bytes += len(text)
+            else:
+                run, pieces = event, self._take(event, data)
+            if event.sequence_number is not None:
+                self._sequence = event.sequence_number
         if self._kept_bytes > DRAFT_BYTES_MAX:
             self._items.clear()
 
-    def _take(self, event: Event, data: bytes) -> None:
-        if event.sequence_number is not None:
-            self._sequence = event.sequence_number
+    def _take(self, event: Event, data: bytes) -> list[str] | None:
+        """The list that further deltas of this type and place belong to; None where it is no delta."""
         stem, _, step = event.type.rpartition(".")
         item = self._items.get(event.output_index)
         if stem in TEXTS:
-            if item is not None:
-                self._take_text(item, stem, step, event, data)
-        elif step in ("added", "done", "created", "in_progress", "queued"):
+            return None if item is None else self._take_text(item, stem, step, event, data)
+        if step in ("added", "done", "created", "in_progress", "queued"):
             self._kept_bytes += len(data)
             self._take_rare(item, stem, step, event, _object(data))
+        return None
 
-    def _take_text(self, item: UnfinishedItem, stem: str, step: str, event: Event, data: bytes) -> None:
+    def _take_text(self, item: UnfinishedItem, stem: str, step: str, event: Event, data: bytes) -> list[str] | None:
         where, name = TEXTS[stem]
         place = event.place(where)
         if step == "delta" and isinstance(event.delta, str):
             self._kept_bytes += len(event.delta)
-            item.grow(stem, place, event.delta)
-        elif step == "done":
+            return item.grow(stem, place, event.delta)
+        if step == "done":
             item.end_text(stem, place, _object(data).get(name))
+        return None
 
     def _take_rare(
         self, item: UnfinishedItem | None, stem: str, step: str, event: Event, fields: dict[str, Any]

@@ -47,8 +47,11 @@ class UnfinishedItem:
         self._texts: dict[tuple[str, Place], list[str]] = {}  # by their events
         self._done: set[tuple[str, Place]] = set()
 
-    def grow(self, stem: str, place: Place, text: str) -> None:
-        self._texts.setdefault((stem, place), []).append(text)
+    def grow(self, stem: str, place: Place, text: str) -> list[str]:
+        """The list that further pieces of the same text belong to."""
+        pieces = self._texts.setdefault((stem, place), [])
+        pieces.append(text)
+        return pieces
 
     def end_text(self, stem: str, place: Place, text: object) -> None:
         self._done.add((stem, place))
