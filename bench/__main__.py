@@ -1,6 +1,7 @@
 """`python -m bench`: options, rounds, tables.
 
     for each round:  for each contender, beginning with another one each time:  start, warm, every scenario, stop
+    for each round:  start hoosh without its books, with them, and with answers that wait for the disk
     then, for each:  start afresh, hold many streams open, stop
                      start in front of the upstream that notices, let clients leave, stop
 
@@ -23,12 +24,13 @@ from functools import partial
 from pathlib import Path
 
 from bench import plot
-from bench.contenders import BASELINES, PEERS, Contender, Place, contender, installed
+from bench.books import measure_books, turns
+from bench.contenders import BASELINES, OURS, PEERS, Contender, Place, contender, installed
 from bench.disconnects import http2_is_spoken
-from bench.figures import TARGETS, judge
+from bench.figures import TARGETS, WITHOUT_BOOKS, judge
 from bench.load import Mock, ask, build, get_status
 from bench.machine import Running, core_busy_s, describe, divide_cores, free_port, raise_file_limit
-from bench.report import disconnects_table, figures_table, fill_between, keep_json, targets_table
+from bench.report import books_table, disconnects_table, figures_table, fill_between, keep_json, targets_table
 from bench.scenarios import (
     SCENARIOS,
     Bench,
@@ -45,7 +47,7 @@ HERE = Path(__file__).parent
 DOCS = HERE.parent / "docs"
 PICTURE = "![One panel for each question, one bar for each gateway](benchmarks.svg)"
 QUICK = Scale(seconds=0.4, warm_s=0.1, paced_streams=100, memory_streams=50, tries=6, peer_tries=4)
-ALL_SCENARIOS = [*SCENARIOS, "memory", "disconnects", "start"]
+ALL_SCENARIOS = [*SCENARIOS, "books", "memory", "disconnects", "start"]
 
 
 def say(text: str) -> None:
@@ -164,6 +166,16 @@ def check_hoosh(bench: Bench, one: Contender) -> None:
         bench.problem(one, "HTTP/2 with prior knowledge is not answered")
 
 
+def run_books(house: House, name: str) -> None:
+    """In a fresh process, with a fresh folder."""
+    one, running = house.start(name, house.bench.mock.port)
+    with running:
+        wait_ready(one, running)
+        warm(house.bench, one, running)
+        with undisturbed(house.bench, one, running):
+            measure_books(house.bench, one, running)
+
+
 def run_memory(house: House, name: str) -> None:
     """In a fresh process: what earlier streams have freed would hide what new ones take."""
     one, running = house.start(name, house.bench.mock.port)
@@ -194,6 +206,10 @@ def run_all(house: House, names: list[str], chosen: argparse.Namespace) -> None:
         if {"chat", "streams", "paced"} & set(in_rounds):
             say(f"round {number + 1} of {rounds}: upstream alone")
             measure_direct(house.bench, in_rounds)
+    for number in range(rounds) if "books" in wanted else ():
+        for name in turns(number):
+            say(f"books, round {number + 1} of {rounds}: {name}")
+            guarded(house, name, partial(run_books, house, name))
     for name in [name for name in names if name not in BASELINES]:
         if "memory" in wanted:
             say(f"memory of {house.bench.scale.memory_streams} open streams: {name}")
@@ -225,7 +241,11 @@ def report(bench: Bench, names: list[str], versions: dict[str, str], chosen: arg
     intro += f"round(s), windows of {told['seconds']} s; ×n is the multiple of hoosh's figure."
     if chosen.quick:
         intro += "\n\n**A smoke run: the figures mean nothing.**"
-    tables = [intro, figures_table(bench.samples, columns, versions)]
+    tables = [intro]
+    if columns:
+        tables.append(figures_table(bench.samples, columns, versions))
+    if WITHOUT_BOOKS in bench.samples.taken:
+        tables.append(books_table(bench.samples))
     if bench.outcomes:
         tables.append(disconnects_table(bench.outcomes, names))
     tables.append(targets_table(verdicts))
@@ -288,7 +308,7 @@ def main(arguments: list[str] | None = None) -> int:
     print(report(bench, names, {name: present[name] for name in names if name in present}, chosen))
     for problem in bench.problems:
         say(f"problem: {problem}")
-    return 1 if any(problem.startswith("hoosh:") for problem in bench.problems) else 0
+    return 1 if any(problem.startswith(tuple(f"{name}:" for name in OURS)) for problem in bench.problems) else 0
 
 
 if __name__ == "__main__":

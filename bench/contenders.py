@@ -1,7 +1,10 @@
 """Who is measured, and how each is started: one process, its lightest configuration, one OpenAI-compatible upstream.
 
-hoosh runs with keys and metrics on.  A peer takes part where it is installed: on PATH, or under the peers directory in
-a virtual environment of its name (DIR/litellm/bin/litellm, DIR/smg/bin/smg, DIR/vllm-router/bin/vllm-router).
+hoosh runs with everything on: a key with its limits, budget, prices, audit trail, cache and metrics, books in a file.
+For what these cost it runs again, with and without them, and with answers that wait for the disk (`books.py`).
+
+A peer takes part where it is installed: on PATH, or under the peers directory in a virtual environment of its name
+(DIR/litellm/bin/litellm, DIR/smg/bin/smg, DIR/vllm-router/bin/vllm-router).
 """
 
 from __future__ import annotations
@@ -16,10 +19,23 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from bench.figures import SYNC, WITH_BOOKS, WITHOUT_BOOKS
 from bench.load import KEY
 from bench.machine import free_port
 
-__all__ = ["BASELINE", "BASELINES", "HELLO", "PEERS", "Contender", "Place", "contender", "find", "installed"]
+__all__ = [
+    "BASELINE",
+    "BASELINES",
+    "HELLO",
+    "HOOSH",
+    "OURS",
+    "PEERS",
+    "Contender",
+    "Place",
+    "contender",
+    "find",
+    "installed",
+]
 
 ROOT = Path(__file__).parent.parent
 BASELINE = "hypercorn+quart"
@@ -27,7 +43,9 @@ HELLO = "hoosh server"
 BASELINES = (BASELINE, HELLO)
 """HTTP servers that answer by themselves, HTTP/2 only: no gateways."""
 
-HOOSH_CONFIG = """\
+HOOSH = "hoosh"
+
+HOUSE = """\
 [server]
 port = {port}
 [discovery]
@@ -35,9 +53,6 @@ local = false
 environment = false
 [logging]
 level = "info"
-[[keys]]
-name = "bench"
-key = "{key}"
 [[providers]]
 name = "mock"
 type = "openai-compatible"
@@ -48,7 +63,45 @@ name = "mock-messages"
 type = "anthropic"
 base_url = "http://127.0.0.1:{upstream_port}"
 models = ["mock-claude"]
+[[keys]]
+name = "bench"
+key = "{key}"
 """
+NO_BOOKS = """\
+[storage]
+url = "memory:"
+[cache]
+enabled = false
+"""
+ALL_BOOKS = """\
+pool = "bench"
+rpm = 100_000_000
+tpm = 1_000_000_000_000
+max_concurrent = 1_000_000
+[[budgets]]
+name = "bench"
+capacity = 1_000_000_000_000_000
+window = "day"
+[[prices]]
+model = "*"
+input = 0.15
+output = 0.60
+[audit]
+enabled = true
+signing_key = "0123456789abcdef0123456789abcdef"
+[cache]
+enabled = true
+[storage]
+durability = "{durability}"
+"""
+"""Numbers so large that nothing is refused: what is measured is asking, not refusing.  The key's table goes on."""
+OURS = {
+    HOOSH: ALL_BOOKS.format(durability="batched"),
+    WITHOUT_BOOKS: NO_BOOKS,
+    WITH_BOOKS: ALL_BOOKS.format(durability="batched"),
+    SYNC: ALL_BOOKS.format(durability="sync"),
+}
+"""Our own house, and what is on in it.  `hoosh` is the one that stands beside others."""
 
 LITELLM_CONFIG = """\
 model_list:
@@ -101,9 +154,9 @@ class Contender:
     """Takes milliseconds a request: it is spared what would only measure its queue."""
 
 
-def _hoosh(place: Place) -> Contender:
-    config = place.work / "hoosh.toml"
-    config.write_text(HOOSH_CONFIG.format(port=place.port, upstream_port=place.upstream_port, key=KEY))
+def _hoosh(name: str, place: Place) -> Contender:
+    config = place.work / f"hoosh-{place.port}.toml"
+    config.write_text(HOUSE.format(port=place.port, upstream_port=place.upstream_port, key=KEY) + OURS[name])
     if place.hoosh:
         command = shlex.split(place.hoosh.format(port=place.port, config=config, upstream=place.upstream_port))
     else:
@@ -111,7 +164,7 @@ def _hoosh(place: Place) -> Contender:
         command = [str(script)] if script.exists() else [sys.executable, "-m", "hoosh"]
         command += ["serve", "--config", str(config)]
     books = {"HOOSH_STATE_DIR": str(place.work / f"state-{place.port}")}  # of its own: each start begins with none
-    return Contender("hoosh", command, place.port, place.port, books, cwd=ROOT)
+    return Contender(name, command, place.port, place.port, books, cwd=ROOT)
 
 
 def _litellm(place: Place) -> Contender:
@@ -199,7 +252,9 @@ PEERS: dict[str, Callable[[Place], Contender]] = {
 
 def contender(name: str, place: Place) -> Contender:
     """How `name` is started at `place`; writes its configuration there."""
-    return {"hoosh": _hoosh, BASELINE: _baseline, HELLO: _hello, **PEERS}[name](place)
+    if name in OURS:
+        return _hoosh(name, place)
+    return {BASELINE: _baseline, HELLO: _hello, **PEERS}[name](place)
 
 
 def find(program: str, peers_dir: Path | None) -> str:

@@ -12,10 +12,14 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 __all__ = [
+    "BOOKS_MEASURES",
     "MEASURES",
     "PHASES",
+    "SYNC",
     "TARGETS",
     "VERSIONS",
+    "WITHOUT_BOOKS",
+    "WITH_BOOKS",
     "Measure",
     "Samples",
     "Target",
@@ -28,7 +32,11 @@ __all__ = [
 
 VERSIONS = {"h1": "HTTP/1.1", "h2": "HTTP/2"}
 PHASES = ("streaming", "waiting", "connecting")
+WITHOUT_BOOKS, WITH_BOOKS, SYNC = "hoosh without books", "hoosh with books", "hoosh with books, answers wait"
+"""Contenders only with each other: our own house, told what to write down."""
 GONE_WITHIN_MS = 20.0
+BOOKS_TIMES = 1.25
+"""What all books may make of the CPU time of a request."""
 
 
 def percentile(values: Sequence[float], part: float) -> float | None:
@@ -98,6 +106,15 @@ MEASURES = [
     Measure("start", "start to first answer", "s"),
     Measure("others", "the gateway's core, used by somebody else", "%", compared=False),
     Measure("bad", "bad answers, all rounds", "", compared=False),
+]
+
+BOOKS_MEASURES = [
+    Measure("chat32_cpu", "chat: CPU", "µs/request"),
+    Measure("chat32_rps", "chat", "requests/s"),
+    Measure("chat32_p50", "chat: p50", "µs"),
+    Measure("stream_cpu", "streams at full speed: CPU", "µs/chunk"),
+    Measure("stream_rate", "streams at full speed", "chunks/s"),
+    Measure("others", "the gateway's core, used by somebody else", "%", compared=False),
 ]
 
 
@@ -277,6 +294,13 @@ TARGETS = [
         "http2",
     ),
     *_disconnect_targets(),
+    Target(
+        "books, chat, 32: CPU/request with all of them ≤ 1.25 × without, µs",
+        _of(WITH_BOOKS, "chat32_cpu"),
+        "≤",
+        _of(WITHOUT_BOOKS, "chat32_cpu", BOOKS_TIMES),
+        "books",
+    ),
     Target("memory of an open stream, KiB", _h("memory_stream"), "≤", _fixed(30), "memory"),
     Target("process at rest, MiB RSS", _h("memory_base"), "≤", _fixed(90), "memory"),
     Target("start to first answer, s", _h("start"), "≤", _fixed(1.0), "start"),

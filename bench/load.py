@@ -29,6 +29,7 @@ __all__ = [
     "Tools",
     "ask",
     "build",
+    "get",
     "get_status",
     "parse_h2load",
     "parse_result",
@@ -110,22 +111,28 @@ def ask(port: int, *, key: str | None = KEY, timeout_s: float = 5.0) -> int:
     """One small chat request; its status, or 0 when nobody answers.  The watched upstream answers only a `ping`."""
     body = json.dumps({"model": MODEL, "messages": [{"role": "user", "content": "ping"}], "max_tokens": 5})
     headers = {"content-type": "application/json"} | ({"authorization": f"Bearer {key}"} if key else {})
-    return _status(port, "POST", "/v1/chat/completions", body, headers, timeout_s)
+    return _call(port, "POST", "/v1/chat/completions", body, headers, timeout_s)[0]
 
 
 def get_status(port: int, path: str) -> int:
-    return _status(port, "GET", path, None, {"authorization": f"Bearer {KEY}"}, 5.0)
+    return get(port, path)[0]
 
 
-def _status(port: int, method: str, path: str, body: str | None, headers: dict[str, str], timeout_s: float) -> int:
+def get(port: int, path: str, *, timeout_s: float = 5.0) -> tuple[int, bytes]:
+    """Status and body; 0 when nobody answers."""
+    return _call(port, "GET", path, None, {"authorization": f"Bearer {KEY}"}, timeout_s)
+
+
+def _call(
+    port: int, method: str, path: str, body: str | None, headers: dict[str, str], timeout_s: float
+) -> tuple[int, bytes]:
     connection = http.client.HTTPConnection("127.0.0.1", port, timeout=timeout_s)
     try:
         connection.request(method, path, body, headers)
         response = connection.getresponse()
-        response.read()
-        return response.status
+        return response.status, response.read()
     except (OSError, http.client.HTTPException):
-        return 0
+        return 0, b""
     finally:
         connection.close()
 
@@ -150,6 +157,8 @@ class LoadResult:
     """What happened in the window.  Percentiles in µs; None where nothing was counted."""
 
     seconds: float
+    begun: int
+    """Requests that were sent: in the window, before it, and those that were still in the air when it closed."""
     requests: int
     chunks: int
     bad: int
@@ -167,6 +176,7 @@ def parse_result(line: str, cpu_s: float) -> LoadResult:
     told = json.loads(line)
     return LoadResult(
         seconds=told["seconds"],
+        begun=told["begun"],
         requests=told["requests"],
         chunks=told["chunks"],
         bad=told["errors"] + told["non200"] + told["unfinished"],

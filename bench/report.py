@@ -9,11 +9,24 @@ from pathlib import Path
 from typing import Any
 
 from bench.disconnects import Outcome, summary
-from bench.figures import MEASURES, PHASES, VERSIONS, Samples, Verdict, ratio_text, value_text
+from bench.figures import (
+    BOOKS_MEASURES,
+    MEASURES,
+    PHASES,
+    SYNC,
+    VERSIONS,
+    WITH_BOOKS,
+    WITHOUT_BOOKS,
+    Samples,
+    Verdict,
+    ratio_text,
+    value_text,
+)
 
 __all__ = [
     "BEGIN",
     "END",
+    "books_table",
     "disconnects_table",
     "figures_table",
     "fill_between",
@@ -50,6 +63,20 @@ def figures_table(samples: Samples, contenders: Sequence[str], versions: dict[st
         ratios[0] = ""
         cells = [f"{value_text(median)} {ratio}".strip() for median, ratio in zip(medians, ratios, strict=True)]
         rows.append([f"{measure.label}, {measure.unit}".rstrip(", "), *cells])
+    return markdown_table(rows)
+
+
+def books_table(samples: Samples) -> str:
+    """Without and with; medians, and what they are as multiples of those without."""
+    rows = [["what the books cost, 32 clients; ×n: of without", "without", "with all", "and answers wait for the disk"]]
+    for measure in BOOKS_MEASURES:
+        base = samples.median(WITHOUT_BOOKS, measure.key)
+        cells = [value_text(base)]
+        for name in (WITH_BOOKS, SYNC):
+            median = samples.median(name, measure.key)
+            ratio = ratio_text(median, base) if measure.compared else ""
+            cells.append(f"{value_text(median)} {ratio}".strip())
+        rows.append([f"{measure.label}, {measure.unit}", *cells])
     return markdown_table(rows)
 
 

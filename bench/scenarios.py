@@ -18,17 +18,22 @@ from bench.machine import Running
 from bench.watched import WatchedUpstream
 
 __all__ = [
+    "CLIENTS",
     "SCENARIOS",
     "Bench",
     "Scale",
+    "chat_of",
     "measure_direct",
     "measure_disconnects",
     "measure_memory",
+    "streams",
     "wait_ready",
     "warm",
 ]
 
 READY_WITHIN_S = 90.0
+CLIENTS = 32
+"""Enough to keep any gateway's core busy."""
 HEAVY_STREAMS = 100
 HEAVY_MEMORY_STREAMS = 300
 HEAVY_STREAMS_A_SECOND = 10
@@ -94,25 +99,32 @@ def warm(bench: Bench, contender: Contender, running: Running) -> None:
 
 def chat(bench: Bench, contender: Contender, running: Running) -> None:
     """Whole answers: 32 clients for capacity, one for latency."""
+    for clients in (CLIENTS, 1):
+        chat_of(bench, contender, running, clients)
+
+
+def chat_of(bench: Bench, contender: Contender, running: Running, clients: int) -> LoadResult:
+    """Whole answers for so many clients."""
     bench.mock.behave()
-    for clients in (32, 1):
-        result = bench.load(contender, running, Load(clients, bench.scale.seconds, warm_s=bench.scale.warm_s))
-        note, name = bench.samples.note, contender.name
-        note(name, f"chat{clients}_cpu", result.cpu_us_per(result.requests))
-        note(name, f"chat{clients}_rps", result.requests / result.seconds)
-        note(name, f"chat{clients}_core", 100 * result.cpu_s / result.seconds)
-        note(name, f"chat{clients}_p50", result.request_us[0])
-        note(name, f"chat{clients}_p99", result.request_us[2])
+    result = bench.load(contender, running, Load(clients, bench.scale.seconds, warm_s=bench.scale.warm_s))
+    note, name = bench.samples.note, contender.name
+    note(name, f"chat{clients}_cpu", result.cpu_us_per(result.requests))
+    note(name, f"chat{clients}_rps", result.requests / result.seconds)
+    note(name, f"chat{clients}_core", 100 * result.cpu_s / result.seconds)
+    note(name, f"chat{clients}_p50", result.request_us[0])
+    note(name, f"chat{clients}_p99", result.request_us[2])
+    return result
 
 
-def streams(bench: Bench, contender: Contender, running: Running) -> None:
+def streams(bench: Bench, contender: Contender, running: Running) -> LoadResult:
     """32 clients, 64 chunks an answer, as fast as they come."""
     bench.mock.behave(chunks=64)
-    load = Load(32, bench.scale.seconds, stream=True, warm_s=bench.scale.warm_s)
+    load = Load(CLIENTS, bench.scale.seconds, stream=True, warm_s=bench.scale.warm_s)
     result = bench.load(contender, running, load)
     bench.samples.note(contender.name, "stream_rate", result.chunks / result.seconds)
     bench.samples.note(contender.name, "stream_cpu", result.cpu_us_per(result.chunks))
     bench.samples.note(contender.name, "stream_core", 100 * result.cpu_s / result.seconds)
+    return result
 
 
 TRANSLATIONS = {"chat_messages": (False, CLAUDE), "messages_chat": (True, MODEL), "messages_messages": (True, CLAUDE)}
@@ -125,7 +137,9 @@ def translated(bench: Bench, contender: Contender, running: Running) -> None:
         return
     bench.mock.behave(chunks=64)
     for name, (messages, model) in TRANSLATIONS.items():
-        load = Load(32, bench.scale.seconds, stream=True, warm_s=bench.scale.warm_s, model=model, messages=messages)
+        load = Load(
+            CLIENTS, bench.scale.seconds, stream=True, warm_s=bench.scale.warm_s, model=model, messages=messages
+        )
         result = bench.load(contender, running, load)
         bench.samples.note(contender.name, f"{name}_rate", result.chunks / result.seconds)
         cpu_us = result.cpu_us_per(result.chunks)
@@ -170,7 +184,7 @@ def _settle(bench: Bench, within_s: float = 3.0) -> None:
         time.sleep(0.05)
 
 
-SCENARIOS: dict[str, Callable[[Bench, Contender, Running], None]] = {
+SCENARIOS: dict[str, Callable[[Bench, Contender, Running], object]] = {
     "chat": chat,
     "streams": streams,
     "translated": translated,

@@ -9,8 +9,9 @@
 //                                                     "open"                                     "close"  {result}
 //
 // It prints three lines: "open" and "close" at the edges of the window, so that whoever started it can read the gateway's
-// CPU time for exactly that span, and then one JSON object.  With -k every connection stays open after "close" until
-// standard input ends.  Percentiles are in µs.  Transit is the time from mockllm's stamp to the read that brought it.
+// CPU time for exactly that span, and then one JSON object.  "begun" in it is not of the window: all requests that were
+// ever sent.  With -k every connection stays open after "close" until standard input ends.  Percentiles are in µs.
+// Transit is the time from mockllm's stamp to the read that brought it.
 #define _GNU_SOURCE
 #include <arpa/inet.h>
 #include <errno.h>
@@ -288,9 +289,9 @@ static void build_request(const char *model, const char *path, const char *heade
 }
 
 static void print_result(double seconds) {
-    printf("{\"seconds\":%.4f,\"requests\":%llu,\"chunks\":%llu,\"errors\":%llu,\"non200\":%llu,\"unfinished\":%llu,"
-           "\"abandoned\":%llu,\"reconnects\":%llu,",
-           seconds, counted.requests, counted.chunks, counted.errors, counted.non200, counted.unfinished,
+    printf("{\"begun\":%ld,\"seconds\":%.4f,\"requests\":%llu,\"chunks\":%llu,\"errors\":%llu,\"non200\":%llu,"
+           "\"unfinished\":%llu,\"abandoned\":%llu,\"reconnects\":%llu,",
+           started, seconds, counted.requests, counted.chunks, counted.errors, counted.non200, counted.unfinished,
            counted.abandoned, counted.reconnects);
     print_percentiles("transit_us", &transit);
     print_percentiles("first_us", &first);

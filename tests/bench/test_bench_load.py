@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
-import tomllib
 from pathlib import Path
 
 import pytest
 
 from bench.__main__ import choose_peers, options
-from bench.contenders import Place, contender
+from bench.contenders import HOOSH, OURS, Place, contender
+from bench.figures import SYNC, WITH_BOOKS, WITHOUT_BOOKS
 from bench.load import KEY, parse_h2load, parse_result
+from hoosh.config import Config
+from hoosh.config.load import load
 
 GWLOAD = (
-    '{"seconds":2.0,"requests":100,"chunks":640,"errors":1,"non200":2,"unfinished":3,"abandoned":0,"reconnects":1,'
+    '{"begun":140,"seconds":2.0,"requests":100,"chunks":640,"errors":1,"non200":2,"unfinished":3,"abandoned":0,"reconnects":1,'
     '"transit_us":[1.0,2.0,3.0,4.0],"first_us":[1.0,2.0,3.0,4.0],"request_us":[null,null,null,null],'
     '"requests_s":50.0,"chunks_s":320.0}\n'
 )
@@ -41,13 +43,40 @@ def test_something_else_is_not_a_report_of_h2load() -> None:
         parse_h2load("Could not resolve host")
 
 
-def test_hoosh_is_started_with_keys_on(tmp_path: Path) -> None:
-    hoosh = contender("hoosh", Place(8123, 9123, tmp_path, None, "hoosh-trio serve --config {config} # {port}"))
-    config = tomllib.loads((tmp_path / "hoosh.toml").read_text())
-    assert config["keys"][0]["key"] == KEY
-    assert config["providers"][0]["base_url"] == "http://127.0.0.1:9123/v1"
-    assert config["server"]["port"] == hoosh.port == 8123
-    assert str(tmp_path / "hoosh.toml") in hoosh.command
+def config_of(name: str, folder: Path) -> Config:
+    hoosh = contender(name, Place(8123, 9123, folder, None, "hoosh-trio serve --config {config} # {port}"))
+    assert hoosh.port == 8123
+    (file,) = [word for word in hoosh.command if word.endswith(".toml")]
+    return load(Path(file), {})
+
+
+@pytest.mark.parametrize("name", OURS)
+def test_hoosh_is_started_with_keys_on(name: str, tmp_path: Path) -> None:
+    config = config_of(name, tmp_path)
+    assert config.keys[0].key.reveal() == KEY
+    assert config.providers[0].base_url == "http://127.0.0.1:9123/v1"
+    assert config.server.port == 8123
+
+
+def books_of(config: Config) -> list[object]:
+    """What is on of all that costs something."""
+    (key,) = config.keys
+    limits = [key.pool, key.rpm, key.tpm, key.max_concurrent]
+    return [*limits, config.budgets, config.prices, config.audit.enabled, config.cache.enabled]
+
+
+@pytest.mark.parametrize("name", [HOOSH, WITH_BOOKS, SYNC])
+def test_hoosh_stands_beside_others_with_all_its_books_on(name: str, tmp_path: Path) -> None:
+    config = config_of(name, tmp_path)
+    assert all(books_of(config))
+    assert config.storage.url == "", "a file in the state directory"
+    assert config.storage.durability == ("sync" if name == SYNC else "batched")
+
+
+def test_the_house_without_books_has_none(tmp_path: Path) -> None:
+    config = config_of(WITHOUT_BOOKS, tmp_path)
+    assert not any(books_of(config))
+    assert config.storage.url == "memory:"
 
 
 def test_peers_are_those_installed_or_those_asked_for() -> None:

@@ -1,0 +1,123 @@
+"""What the books cost, and whether they are right: the same hoosh with and without them, by turns, on one core.
+
+    for each round, forwards and backwards by turns:
+        start without books | with all of them, start     warm, chat, streams, look into the books, stop
+    and after each pair, for information: with answers that wait for the disk     warm, chat, look into the books, stop
+
+Without: books in memory; no limits, budget, prices, audit trail or cache.  With: all of that, in SQLite, in a fresh
+folder.  CPU is that of the whole process, so the thread that writes the file is in it.
+
+The check: every request that the load client has sent has one row, but for those that were in the air when it left,
+which may have been lost on their way.  Nothing is held any more, nothing waits for the disk, the audit trail verifies,
+and no answer came out of the cache.
+"""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from bench.contenders import Contender
+from bench.figures import SYNC, WITH_BOOKS, WITHOUT_BOOKS
+from bench.load import LoadResult, get
+from bench.machine import Running
+from bench.scenarios import CLIENTS, Bench, chat_of, streams
+
+__all__ = ["Look", "measure_books", "mistakes", "readings", "turns"]
+
+QUIET_WITHIN_S = 5.0
+VERIFY_WITHIN_S = 60.0
+
+
+def turns(number: int) -> tuple[str, ...]:
+    """Who comes after whom in this round."""
+    pair = (WITHOUT_BOOKS, WITH_BOOKS)
+    return (*(pair[::-1] if number % 2 else pair), SYNC)
+
+
+def measure_books(bench: Bench, contender: Contender, running: Running) -> None:
+    before = look(contender.port)
+    loads = [chat_of(bench, contender, running, CLIENTS)]
+    if contender.name != SYNC:
+        loads.append(streams(bench, contender, running))
+    for mistake in mistakes(before, look_when_quiet(contender.port), loads):
+        bench.problem(contender, f"the books are wrong: {mistake}")
+    if contender.name != WITHOUT_BOOKS and not _is_proven(contender.port):
+        bench.problem(contender, "the audit trail does not verify")
+
+
+# --- What the house says of its books ---
+
+
+@dataclass(frozen=True)
+class Look:
+    """At one moment."""
+
+    rows: int
+    """Requests in the books."""
+    cached: int = 0
+    """Of them, answered out of the cache."""
+    in_flight: int = 0
+    waiting_rows: int = 0
+    """Not on the disk yet."""
+    held: int = 0
+    """Tokens, in all pools."""
+
+    @property
+    def is_quiet(self) -> bool:
+        return not (self.in_flight or self.waiting_rows or self.held)
+
+
+def look(port: int) -> Look:
+    """Raises RuntimeError where hoosh does not say."""
+    costs = json.loads(_get(port, "/v1/costs"))
+    metrics = readings(_get(port, "/metrics").decode())
+    held = [value for name, value in metrics.items() if name.startswith("hoosh_pool{") and 'state="held"' in name]
+    return Look(
+        rows=costs["total_requests"],
+        cached=costs["requests_cached"],
+        in_flight=int(metrics["hoosh_in_flight_requests"]),
+        waiting_rows=int(metrics["hoosh_store_waiting_rows"]),
+        held=int(sum(held)),
+    )
+
+
+def look_when_quiet(port: int) -> Look:
+    """Once what the leaving client has left behind is settled and written; or after `QUIET_WITHIN_S`, as it is then."""
+    deadline_s = time.monotonic() + QUIET_WITHIN_S
+    while not (found := look(port)).is_quiet and time.monotonic() < deadline_s:
+        time.sleep(0.05)
+    return found
+
+
+def _is_proven(port: int) -> bool:
+    status, body = get(port, "/v1/audit/verify", timeout_s=VERIFY_WITHIN_S)
+    return status == 200 and json.loads(body)["valid"] is True
+
+
+def _get(port: int, path: str) -> bytes:
+    status, body = get(port, path)
+    if status != 200:
+        raise RuntimeError(f"{path} answers {status}")
+    return body
+
+
+def readings(text: str) -> dict[str, float]:
+    """Prometheus' text format: name and labels as they stand → value."""
+    pairs = (line.rsplit(" ", 1) for line in text.splitlines() if line and not line.startswith("#"))
+    return {name: float(value) for name, value in pairs}
+
+
+def mistakes(before: Look, after: Look, loads: Sequence[LoadResult]) -> list[str]:
+    """What is wrong with the books after `loads`, each of CLIENTS clients.  Nothing, if all goes well."""
+    rows, begun = after.rows - before.rows, sum(load.begun for load in loads)
+    found = []
+    if not begun - CLIENTS * len(loads) <= rows <= begun:
+        found.append(f"{rows} rows for {begun} requests")
+    if not after.is_quiet:
+        found.append(f"nobody is there, and yet {after}")
+    if after.cached > before.cached:
+        found.append(f"{after.cached - before.cached} answers came out of the cache: nothing was measured")
+    return found
