@@ -14,6 +14,7 @@ from __future__ import annotations
 import math
 
 import trio
+from msgspec.structs import replace
 
 from hoosh.dialects.contract import DownstreamDialect, Ending, StreamTap, WholeReply
 from hoosh.errors import BudgetExceeded, HooshError, UpstreamBroke, UpstreamError
@@ -118,6 +119,9 @@ async def relay_stream(
     if content_type.startswith(b"application/json"):  # it was asked for a stream and did not care
         body = await reply.response.read(REPLY_BYTES)
         whole = reply.passage.as_stream(call, body, account.stamp(), provider=reply.provider)
+        if whole.usage is None:
+            whole = replace(whole, usage=account.bill.guess(len(body)))
+            account.is_estimated = whole.usage is not None
         await _send_whole(exchange, whole, account, headers)
         return
     tap = account.tap = reply.passage.tap(call, account.stamp(), provider=reply.provider)
