@@ -91,7 +91,9 @@ async def speak(gateway: Gateway, exchange: Exchange, account: Account) -> None:
     if account.witness is not None:
         account.witness.asked(body)
     request = read_speech(body)
-    call = account.call = Call(account.kind, request.model, {}, stream=request.events, provider=request.provider)
+    call = account.call = Call(
+        account.kind, request.model, {}, stream=request.events, provider=request.provider, pool=request.pool
+    )
     account.prompt_tokens = len(request.input) // SIGNS_PER_TOKEN + 1
     may_use(caller, call.model)
     candidates = await find_candidates(gateway, exchange, account, call)

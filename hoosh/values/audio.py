@@ -60,3 +60,4 @@ class SpeechRequest(Struct, frozen=True):
     events: bool = False
     """`stream_format: sse`: audio as base64 in events."""
     provider: str | None = None
+    pool: str | None = None

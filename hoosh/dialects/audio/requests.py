@@ -114,8 +114,7 @@ def read_speech(body: bytes) -> SpeechRequest:
     if len(text) > INPUT_CHARS_MAX:
         message = f"Invalid 'input': string too long. Expected at most {INPUT_CHARS_MAX} characters."
         raise InvalidRequest(message, param="input", code="string_above_max_length")
-    provider = take_name(fields, "provider")
-    take_name(fields, "pool")
+    provider, pool = take_name(fields, "provider"), take_name(fields, "pool")
     return SpeechRequest(
         model,
         text,
@@ -125,6 +124,7 @@ def read_speech(body: bytes) -> SpeechRequest:
         speed=_speed(fields),
         events=_string(fields, "stream_format") == "sse",
         provider=provider,
+        pool=pool,
     )
 
 
