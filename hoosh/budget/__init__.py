@@ -15,7 +15,7 @@ from hoosh.budget.guard import BudgetGuard, Watched
 from hoosh.budget.ledger import Ledger
 from hoosh.budget.pool import Hold, HoldMisused, PoolState
 from hoosh.budget.settings import Budget, OnExhausted, Unit, Window
-from hoosh.budget.weight import Weight, reply_limit, weigh
+from hoosh.budget.weight import Weight, choices, reply_limit, weigh
 
 __all__ = [
     "Budget",
@@ -37,6 +37,7 @@ __all__ = [
     "Watched",
     "Weight",
     "Window",
+    "choices",
     "decode_entry",
     "encode_entry",
     "reply_limit",

@@ -14,7 +14,7 @@ from msgspec import Struct
 from hoosh.budget.media import media_in
 from hoosh.values import Call, CallKind, ModelFacts
 
-__all__ = ["REPLY_TOKENS", "Weight", "reply_limit", "weigh"]
+__all__ = ["REPLY_TOKENS", "Weight", "choices", "reply_limit", "weigh"]
 
 REPLY_TOKENS = 1_024
 """Of a reply of which nothing is known (reference section 5)."""
@@ -124,11 +124,12 @@ def reply_limit(call: Call, facts: ModelFacts) -> int:
     limit = call.max_tokens
     if limit is None:
         limit = REPLY_TOKENS if facts.max_output_tokens is None else facts.max_output_tokens
-    return min(max(0, limit), REPLY_TOKENS_MAX) * _choices(call)
+    return min(max(0, limit), REPLY_TOKENS_MAX) * choices(call)
 
 
-def _choices(call: Call) -> int:
-    """`n` or `best_of` of OpenAI's language; 1 where it is nonsense, which is not ours to refuse."""
+def choices(call: Call) -> int:
+    """How many replies are wanted: `n` or `best_of` of OpenAI's language; 1 where that is nonsense, which is not ours
+    to refuse."""
     if call.language != "openai":
         return 1
     wanted = 1

@@ -24,7 +24,7 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from hoosh.admission import Pass
-from hoosh.budget import Hold, ModelKey, Unit
+from hoosh.budget import Hold, ModelKey, Unit, choices
 from hoosh.cost import Price, cost_micro_usd, worst_case_micro_usd
 from hoosh.errors import BudgetExceeded, Forbidden, PriceUnknown
 from hoosh.routing import Target
@@ -41,7 +41,7 @@ SLICE_TOKENS = 256
 """What an open-ended stream holds beyond its prompt, and takes more at a time."""
 PIECE_BYTES = 32
 """No piece of a stream is shorter, with its framing."""
-PICO_PER_MICRO = 10**6
+MILLION = 10**6
 ROUGH_BYTES = 2
 """Of a request's body: no prompt has more tokens than one for so many, for all that we have seen."""
 PLENTY = 64
@@ -99,6 +99,7 @@ class Bill:
 
     __slots__ = (
         "_books",
+        "_is_of_sound",
         "_is_whole",
         "_place",
         "_prompt",
@@ -135,6 +136,8 @@ class Bill:
         self._is_whole = False
         self._prompt = 0
         """The tokens of the prompt, as they are held."""
+        self._is_of_sound = False
+        """Among its tokens may be some of sound; only known where its pool is one of money."""
         self._place: Pass | None = None
         """Among the requests of its provider, where these are limited."""
         self.target: Target
@@ -174,8 +177,10 @@ class Bill:
         if call.stream and call.max_tokens is None:
             reply = min(reply, SLICE_TOKENS)
         unit = ledger.unit(self.pool)
-        if unit == "usd" and self.terms.price is None:
-            raise PriceUnknown(self.target.model, self.pool)
+        if unit == "usd":
+            if self.terms.price is None:
+                raise PriceUnknown(self.target.model, self.pool)
+            self._is_of_sound = _has_sound(call)
         self._prompt = self.account.body_bytes // ROUGH_BYTES
         amount = self._amount(unit, self._prompt, reply)
         if amount * PLENTY > free:
@@ -195,7 +200,7 @@ class Bill:
         ledger, call = self._books.ledger, self.call
         is_open_ended = call.stream and call.max_tokens is None
         finishes = ledger.on_exhausted(self.pool) == "finish"
-        affordable = self._reply_tokens_for(unit, refused.free)
+        affordable = self._reply_tokens_for(unit, refused.free) // choices(call)
         if affordable < 1 or not (is_open_ended or finishes) or call.kind not in GENERATING:
             raise refused
         if not is_open_ended:
@@ -269,17 +274,19 @@ class Bill:
         if unit == "tokens":
             return prompt + reply
         price = self.terms.price
-        return 0 if price is None else worst_case_micro_usd(price, prompt, reply, audio=_has_sound(self.call))
+        return 0 if price is None else worst_case_micro_usd(price, prompt, reply, audio=self._is_of_sound)
 
     def _reply_tokens_for(self, unit: Unit, amount: int) -> int:
         """How long a reply may be for `amount`, the prompt paid."""
-        left = amount - self._amount(unit, self._prompt, 0)
+        prompt = self._amount(unit, self._prompt, 0)
+        left = amount - prompt
+        if left < 0:
+            return 0
         if unit == "tokens":
-            return max(0, left)
-        price = self.terms.price
-        if price is None or price.output == 0:
-            return UNBOUNDED
-        return max(0, left) * PICO_PER_MICRO // price.output
+            return left
+        # Micro-USD for a million tokens: as they are held, so at the rate of the tier that the prompt has come to.
+        rate = self._amount(unit, self._prompt, MILLION) - prompt
+        return left * MILLION // rate if rate else UNBOUNDED
 
     # -- after -----------------------------------------------------------------------------------------------------
 
