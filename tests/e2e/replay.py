@@ -253,7 +253,7 @@ class ReplayThread:
 
 
 def config_of(replay: Replay, port: int, providers: Sequence[str] = tuple(PROVIDERS)) -> str:
-    """A gateway before all of them, with one key."""
+    """A gateway before all of them, with one key.  It keeps no answers: each test wants its own."""
     text = f"""
 [server]
 port = {port}
@@ -261,6 +261,9 @@ port = {port}
 [discovery]
 local = false
 environment = false
+
+[cache]
+enabled = false
 
 [[keys]]
 name = "team"
