@@ -24,6 +24,7 @@ from hoosh.dialects.contract import DownstreamDialect, ErrorFacts
 from hoosh.dialects.openai import OpenAIDownstream
 from hoosh.errors import (
     BodyTooLarge,
+    BudgetExceeded,
     ConfigError,
     Forbidden,
     HooshError,
@@ -118,6 +119,8 @@ PLAIN_CODES = {
     503: "service_unavailable",
 }
 RETRY_AFTER_MAX_S = 24 * 3600.0
+RETRIED_WITHIN_S = 60.0
+"""A longer `retry-after` is not waited for by the vendors' SDKs."""
 
 
 def status_of(error: BaseException) -> int:
@@ -146,6 +149,9 @@ def error_headers(error: BaseException) -> list[Header]:
     if wait_s is not None:
         # Rounded up: a client that waits exactly so long must not be too early.
         headers.append((b"retry-after", b"%d" % math.ceil(min(max(wait_s, 0.0), RETRY_AFTER_MAX_S))))
+    if isinstance(error, BudgetExceeded) and (wait_s is None or wait_s > RETRIED_WITHIN_S):
+        # OpenAI's and Anthropic's SDKs would ask twice more, and wait in vain between; they know this header.
+        headers.append((b"x-should-retry", b"false"))
     if isinstance(error, MethodNotAllowed):
         headers.append((b"allow", ", ".join(error.allowed).encode("latin-1", "replace")))
     if isinstance(error, Unauthenticated):
