@@ -43,9 +43,11 @@ def on_a_small_disk(house: BookedHouse, *, durability: str = "batched") -> Itera
         yield gateway
 
 
-def chat(gateway: Gateway, number: int) -> dict[str, Any]:
+def chat(gateway: Gateway, number: int) -> int:
+    """Returns how many tokens that was."""
     body = json.dumps(ask("tiny-chat", f"word {number}")).encode()
-    return fetch_json(f"{gateway.base_url}/chat/completions", body, key=ADA_KEY)
+    usage = fetch_json(f"{gateway.base_url}/chat/completions", body, key=ADA_KEY)["usage"]
+    return int(usage["total_tokens"])
 
 
 def storage_of(gateway: Gateway) -> dict[str, Any]:
@@ -59,7 +61,7 @@ def chat_until_spooling(gateway: Gateway, *, spooled_rows: int = 20) -> int:
     """Returns how many tokens have been used: each is answered as if nothing were."""
     tokens = 0
     for number in range(MANY):
-        tokens += chat(gateway, number)["usage"]["total_tokens"]
+        tokens += chat(gateway, number)
         if storage_of(gateway)["spooled_rows"] >= spooled_rows:
             return tokens
     raise AssertionError("the disk is not full")
@@ -102,7 +104,7 @@ def test_a_gateway_that_runs_on_goes_back_to_its_database_when_there_is_room_aga
         unlimited = resource.prlimit(gateway.pid, resource.RLIMIT_FSIZE)[1]
         resource.prlimit(gateway.pid, resource.RLIMIT_FSIZE, (unlimited, unlimited))
         wait_until(lambda: storage_of(gateway)["status"] == "ok", "it writes into the database again")
-        tokens += chat(gateway, MANY)["usage"]["total_tokens"]
+        tokens += chat(gateway, MANY)
         wait_until(lambda: gateway.metric("hoosh_store_waiting_rows") == 0, "all is written")
         assert gateway.metric("hoosh_store_ok") == 1
         gateway.kill()
@@ -116,7 +118,7 @@ def test_where_answers_wait_for_the_disk_those_that_cannot_be_kept_are_503_and_a
         tokens, refused = 0, None
         for number in range(MANY):
             try:
-                tokens += chat(gateway, number)["usage"]["total_tokens"]
+                tokens += chat(gateway, number)
             except urllib.error.HTTPError as error:
                 refused = error
                 break
