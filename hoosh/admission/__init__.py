@@ -1,6 +1,7 @@
 """May it start now?"""
 
 from hoosh.admission.gate import Gate, GateStatistics, Pass, ScopeStatistics
+from hoosh.admission.meter import sooner
 from hoosh.admission.refusal import Scope
 from hoosh.admission.scopes import limits_for, model_scope
 from hoosh.admission.settings import Limits, ModelLimits, Rates
@@ -18,4 +19,5 @@ __all__ = [
     "Window",
     "limits_for",
     "model_scope",
+    "sooner",
 ]

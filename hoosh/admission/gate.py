@@ -1,6 +1,7 @@
 """The gate: a request goes through all limits of all it belongs to, or through none.
 
-    enter(scopes, tokens) ─┬─▶ Pass ──leave(tokens)──▶ slots given back, the estimate corrected
+    enter(scopes, tokens) ─┬─▶ Pass ─┬─leave(tokens)──▶ slots given back, the estimate corrected
+                           │         └─undo──────────▶ as if it had never come: a budget has refused it
                            └─▶ RateLimited, and then nothing has changed: a refused request costs nothing
 
 Deciding and taking share one synchronous call, so two requests cannot both take the last slot.  Scopes without limits
@@ -77,6 +78,12 @@ class Pass:
             difference = 0 if tokens is None else tokens - self._tokens
             for meter, second in taken:
                 meter.leave(second, difference, now_s)
+
+    def undo(self, now_s: float) -> None:
+        """Somebody else has refused it: as if it had never come."""
+        taken, self._taken = self._taken, None
+        for meter, second in taken or ():
+            meter.undo(second, self._tokens, now_s)
 
 
 class Gate:

@@ -17,7 +17,7 @@ from hoosh.admission.settings import Rates
 from hoosh.admission.window import Window
 from hoosh.errors import RateLimited
 
-__all__ = ["SLOT_WAIT_S", "Meter", "longest"]
+__all__ = ["SLOT_WAIT_S", "Meter", "longest", "sooner"]
 
 SLOT_WAIT_S = 1.0
 """Nobody knows when one of those inside will leave."""
@@ -59,6 +59,11 @@ class Meter:
         if difference:
             self.tokens.correct(second, difference, now_s)
 
+    def undo(self, second: int, tokens: int, now_s: float) -> None:
+        """It was let in, in that second, and has not come: somebody else has refused it."""
+        self.requests.correct(second, -1, now_s)
+        self.leave(second, -tokens, now_s)
+
     def refusals(self, tokens: int, now_s: float) -> list[RateLimited]:
         """One for each limit that keeps it out."""
         found = []
@@ -77,6 +82,11 @@ class Meter:
 def longest(refusals: Iterable[RateLimited]) -> RateLimited | None:
     """The one to tell: who waits as long as it says need not wait again for another."""
     return max(refusals, key=_wait_of, default=None)
+
+
+def sooner(one: RateLimited, other: RateLimited) -> RateLimited:
+    """The one to tell where either would do."""
+    return min(one, other, key=_wait_of)
 
 
 def _wait_of(error: RateLimited) -> float:

@@ -158,10 +158,16 @@ class Bill:
         try:
             self._place_hold(books)
         except BaseException:
-            self._leave_place(0)
+            self._undo_places()
             raise
         self.account.bill = self
         return self
+
+    def _undo_places(self) -> None:
+        """Nobody will be asked: that must not use up the limits of others."""
+        for place in (self._place, self.account.entry):
+            if place is not None:
+                place.undo(trio.current_time())
 
     def _place_hold(self, books: Books) -> None:
         at_ms = books.now_ms()
@@ -348,13 +354,10 @@ class Bill:
         )
         if self.chunks_allowed != UNBOUNDED:
             books.guard.unwatch(self)
-        self._leave_place(usage.total_tokens)
+        if self._place is not None:
+            self._place.leave(usage.total_tokens, trio.current_time())
         entry = books.ledger.settle(self.hold, settlement)
         self.position = books.put(entry, None if is_estimated or usage is NOTHING else self)
-
-    def _leave_place(self, tokens: int) -> None:
-        if self._place is not None:
-            self._place.leave(tokens, trio.current_time())
 
     def usage(self) -> tuple[Usage, bool]:
         """What has been used up to now, and whether that is our own count."""

@@ -20,7 +20,7 @@ import msgspec
 import trio
 from msgspec import Struct
 
-from hoosh.admission import Gate, Pass, Rates, Scope, limits_for, model_scope
+from hoosh.admission import Gate, Pass, Rates, Scope, limits_for, model_scope, sooner
 from hoosh.budget import (
     Budget,
     BudgetGuard,
@@ -187,12 +187,18 @@ class Books:
     def close(self, account: Account) -> None:
         """A request is over, however: its place is free, and an answer out of the cache has its row.
 
-        Who has joined a flight that was refused before anybody was asked has been refused: there is no row.
+        Who has joined a flight that was refused before anybody was asked has been refused: there is no row.  The place
+        of the one who has begun a flight is the flight's, which may go on without him.
         """
-        settled = account.bill.settlement
         if account.cache == "hit" and account.bill is NO_BILL and account.provider is not None:
             self.put(self._of_cache(account, account.outcome))
+        if account.payer is None:
+            self.leave(account)
+
+    def leave(self, account: Account) -> None:
+        """Give back its place among the requests of its key and its model."""
         if account.entry is not None:
+            settled = account.bill.settlement
             account.entry.leave(0 if settled is None else settled.usage.total_tokens, trio.current_time())
 
     async def keep_hit(self, account: Account) -> None:
@@ -238,7 +244,7 @@ class Books:
             try:
                 entered = self._enter(account, call, target, (scope,), trio.current_time())
             except RateLimited as full:
-                refused = refused or full
+                refused = full if refused is None else sooner(refused, full)
             else:
                 return candidates[number:], entered
         assert refused is not None, "there is a candidate"

@@ -65,11 +65,13 @@ AT_ONCE_BYTES = 1024 * 1024
 class Caching:
     """A service, for its flights: without it running nothing is looked up or kept.
 
-    `keep_hit` is awaited before the last byte of an answer that costs nothing, where that has to be on the disk first.
+    `leave` gives back the place of whoever has begun a flight, once that is over and its bill settled.  `keep_hit` is
+    awaited before the last byte of an answer that costs nothing, where that has to be on the disk first.
     """
 
-    def __init__(self, settings: Cache, keep_hit: KeepHit | None = None) -> None:
+    def __init__(self, settings: Cache, leave: Callable[[Account], None], keep_hit: KeepHit | None = None) -> None:
         self.settings = settings
+        self._leave = leave
         self._keep_hit = keep_hit
         self.exact = ExactCache(settings)
         self.flights: Flights[Account] = Flights(
@@ -139,7 +141,10 @@ class Caching:
 
         async def work(flight: Flight[Account]) -> None:
             recording.flight = flight
-            await proceed(recording, payer)
+            try:
+                await proceed(recording, payer)
+            finally:
+                self._leave(payer)
             self._keep(key, flight, recording, call)
 
         return self.flights.launch(key, payer, work, joinable=self.settings.single_flight)
@@ -256,6 +261,8 @@ async def _pass_on(
         account.first_token_at = trio.current_time()
     last = piece if pays else free(piece)
     account.sending(last)
+    if keep_hit is not None and not pays:
+        await keep_hit(account)
     if head.is_stream:
         await exchange.end(last)
     else:

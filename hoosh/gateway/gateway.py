@@ -90,7 +90,7 @@ class Gateway:
         self.store = store
         self.books = Books(config, store, type_of=self._type_of, facts_of=self.facts.of, wall_s=wall_s)
         books = self.books
-        self.caching = Caching(config.cache, books.keep_hit if books.waits_for_disk else None)
+        self.caching = Caching(config.cache, books.leave, books.keep_hit if books.waits_for_disk else None)
         self.trail = _trail(config, store, books.now_ms)
         """None where the owner keeps none."""
         self.audit = None if self.trail is None else AuditPages(self.trail)

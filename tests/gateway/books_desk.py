@@ -1,4 +1,4 @@
-"""What the tests of the books ask for: questions in every language, answers that count, and the rows that came of it."""
+"""What the tests of the books ask for: questions in every language, answers, and the rows that came of it."""
 
 from __future__ import annotations
 

@@ -452,6 +452,10 @@ async def bill_of(house, account=None) -> Bill:
     return gateway.bill(account, call, (Target("mock", "m"),))
 
 
+async def for_ever(position: int) -> None:
+    await trio.sleep_forever()
+
+
 @pytest.mark.parametrize("durability", ["batched", "sync"])
 async def test_a_bill_is_settled_once_however_often_it_is_told(durability, autojump_clock):
     settings = config(budgets=(pool("default", 5000),), storage=Storage(durability=durability))
@@ -468,7 +472,7 @@ async def test_a_bill_is_settled_once_however_often_it_is_told(durability, autoj
 async def test_who_leaves_while_the_row_is_being_kept_has_paid_once(autojump_clock, monkeypatch):
     settings = config(budgets=(pool("default", 5000),), storage=Storage(durability="sync"))
     async with house_with(FakeUpstream(), settings) as house:
-        monkeypatch.setattr(house.gateway.books, "wait_kept", lambda position: trio.sleep_forever())
+        monkeypatch.setattr(house.gateway.books, "wait_kept", for_ever)
         with trio.move_on_after(1):
             with await bill_of(house) as bill:
                 bill.account.usage = Usage(3, 4)
