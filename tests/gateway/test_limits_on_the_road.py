@@ -315,13 +315,8 @@ ROADS: dict[str, tuple[str, Any, tuple[str, ...]]] = {
 @pytest.mark.parametrize("road", ROADS)
 async def test_answers_say_what_the_key_may_still_ask_for_refusals_too(road, autojump_clock):
     path, ask, names = ROADS[road]
-    script = (
-        FORMS[road].reply
-        if road in FORMS
-        else STREAMED
-        if isinstance(ask, dict) and ask.get("stream")
-        else chat(COUNTED)
-    )
+    is_stream = isinstance(ask, dict) and ask.get("stream")
+    script = FORMS[road].reply if "audio" in path else STREAMED if is_stream else chat(COUNTED)
     upstream = FakeUpstream(lambda request: error_reply(404) if "responses" in request.target else script)
     async with house_with(upstream, config(keys=(key("ada", rpm=2, tpm=100_000),))) as house:
         answers = [await send(house, path, ask, by("ada")) for _ in range(3)]
