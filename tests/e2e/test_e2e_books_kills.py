@@ -18,7 +18,7 @@ from collections import Counter
 from pathlib import Path
 
 import pytest
-from books_house import BookedHouse, Books, Load, Told, pools_of, read_books, wait_written
+from books_house import ENDLESS, BookedHouse, Books, Load, Told, pools_of, read_books, wait_written
 from e2e_house import CLIENT_KEY, Gateway, OpenAIServer, fetch_json
 
 from hoosh.values import Settlement
@@ -37,7 +37,8 @@ def test_whatever_was_answered_before_a_kill_is_in_the_books(house: BookedHouse)
     dice, figures, kept = random.Random(seed), Figures(), dict[str, Told]()
     for number in range(KILLS):
         durability = ("sync", "batched")[number % 2]
-        with house.life(house.config(durability=durability)) as gateway:
+        flags = ("--server", "hypercorn") if number % 5 == 4 else ()
+        with house.life(house.config(durability=durability), flags=flags) as gateway:
             safe, load, killed_at_s = answered_before_a_kill(gateway, dice)
         books = read_books(house.database)
         lost = check_rows(books.by_request(), kept | safe, load, is_sync=durability == "sync")
@@ -109,6 +110,35 @@ def check_balances(gateway: Gateway, books: Books) -> None:
     assert costs["total_cost_micro_usd"] == total.cost_micro_usd == sum(row.cost_micro_usd or 0 for row in settled)
     verdict = fetch_json(f"{gateway.base_url}/audit/verify", key=CLIENT_KEY)
     assert verdict["valid"], verdict
+
+
+def test_a_kill_while_the_house_opens_its_books_leaves_them_whole(house: BookedHouse) -> None:
+    """Each start has the audit key handed over, and other budgets to write down."""
+    seed = int(os.environ.get("HOOSH_SEED", random.randrange(10**6)))
+    print(f"HOOSH_SEED={seed}")
+    dice = random.Random(seed)
+    with house.life(handing_over(house, 0)) as gateway:
+        before = Load(gateway, dice)
+        before.run(20)
+        wait_written(gateway)
+    books, old_key = read_books(house.database), ("--key-file", str(house.folder / "old-audit.key"))
+    for number in range(1, KILLS + 1):
+        with house.life(handing_over(house, number), wait=False) as gateway:
+            time.sleep(dice.uniform(0.3, 2.0))  # from before its modules are loaded until it serves
+        assert "Traceback" not in gateway.stderr
+        assert house.verify_audit(*old_key).is_valid
+    with house.life(handing_over(house, KILLS + 1)) as gateway:
+        check_balances(gateway, books)
+        assert gateway.stop() == 0
+    assert read_books(house.database).by_request() == books.by_request()
+    assert house.verify_audit(*old_key).is_valid
+
+
+def handing_over(house: BookedHouse, number: int) -> str:
+    keys = ("audit.key", "old-audit.key")
+    new, old = keys[number % 2], keys[1 - number % 2]
+    audit = f'signing_key = "file:{new}"\nprevious_key = "file:{old}"'
+    return house.config(audit=audit, budgets=ENDLESS.replace("1_000_000_000", str(10**9 + number)))
 
 
 class Figures:
