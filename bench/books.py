@@ -9,7 +9,7 @@ folder.  CPU is that of the whole process, so the thread that writes the file is
 
 The check: every request that the load client has sent has one row, but for those that were in the air when it left,
 which may have been lost on their way.  Nothing is held any more, nothing waits for the disk, the audit trail verifies,
-and no answer came out of the cache.
+what has been used was priced, and no answer came out of the cache.
 """
 
 from __future__ import annotations
@@ -42,9 +42,14 @@ def measure_books(bench: Bench, contender: Contender, running: Running) -> None:
     loads = [chat_of(bench, contender, running, CLIENTS)]
     if contender.name != SYNC:
         loads.append(streams(bench, contender, running))
-    for mistake in mistakes(before, look_when_quiet(contender.port), loads):
+    after = look_when_quiet(contender.port)
+    for mistake in mistakes(before, after, loads):
         bench.problem(contender, f"the books are wrong: {mistake}")
-    if contender.name != WITHOUT_BOOKS and not _is_proven(contender.port):
+    if contender.name == WITHOUT_BOOKS:
+        return
+    if after.cost_micro_usd == before.cost_micro_usd:
+        bench.problem(contender, "the books are wrong: nothing was priced")
+    if not _is_proven(contender.port):
         bench.problem(contender, "the audit trail does not verify")
 
 
@@ -64,6 +69,7 @@ class Look:
     """Not on the disk yet."""
     held: int = 0
     """Tokens, in all pools."""
+    cost_micro_usd: int = 0
 
     @property
     def is_quiet(self) -> bool:
@@ -81,6 +87,7 @@ def look(port: int) -> Look:
         in_flight=int(metrics["hoosh_in_flight_requests"]),
         waiting_rows=int(metrics["hoosh_store_waiting_rows"]),
         held=int(sum(held)),
+        cost_micro_usd=costs["total_cost_micro_usd"],
     )
 
 

@@ -56,17 +56,18 @@ level = "info"
 [[providers]]
 name = "mock"
 type = "openai-compatible"
-base_url = "http://127.0.0.1:{upstream_port}/v1"
+base_url = "http://0.0.0.0:{upstream_port}/v1"
 models = ["mock-model", "sim-*"]
 [[providers]]
 name = "mock-messages"
 type = "anthropic"
-base_url = "http://127.0.0.1:{upstream_port}"
+base_url = "http://0.0.0.0:{upstream_port}"
 models = ["mock-claude"]
 [[keys]]
 name = "bench"
 key = "{key}"
 """
+"""To Linux 0.0.0.0 is this machine; to hoosh it is no loopback address, whose models would be free: they are priced."""
 NO_BOOKS = """\
 [storage]
 url = "memory:"

@@ -54,7 +54,8 @@ def config_of(name: str, folder: Path) -> Config:
 def test_hoosh_is_started_with_keys_on(name: str, tmp_path: Path) -> None:
     config = config_of(name, tmp_path)
     assert config.keys[0].key.reveal() == KEY
-    assert config.providers[0].base_url == "http://127.0.0.1:9123/v1"
+    assert config.providers[0].base_url == "http://0.0.0.0:9123/v1"
+    assert not config.providers[0].is_local, "or its answers would be free"
     assert config.server.port == 8123
 
 
