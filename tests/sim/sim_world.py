@@ -16,6 +16,7 @@ import trio
 from msgspec import Struct
 from trio._core import _run
 
+import hoosh.api.app  # noqa: F401  # else it is imported in a thread, in the middle of the first run
 from hoosh.admission import Limits, ModelLimits
 from hoosh.config import Audit, Budget, Cache, Config, Discovery, Key, Logging, PriceOverride, Provider
 from hoosh.gateway.account import Account
@@ -72,12 +73,12 @@ def everything() -> Config:
     )
 
 
-def seeds(count: int) -> list[int]:
-    """`HOOSH_SEED=n` repeats a run; `HOOSH_SEEDS` says how many runs there are."""
+def seeds(count: int, named: str = "HOOSH_SEEDS") -> list[int]:
+    """`HOOSH_SEED=n` repeats a run; the variable `named` says how many runs there are."""
     if "HOOSH_SEED" in os.environ:
         return [int(os.environ["HOOSH_SEED"])]
     first = random.randrange(10**6)
-    return [first + number for number in range(int(os.environ.get("HOOSH_SEEDS", count)))]
+    return [first + number for number in range(int(os.environ.get(named, count)))]
 
 
 @contextmanager
@@ -91,9 +92,6 @@ def dice(seed: int) -> Iterator[None]:
     finally:
         _run._ALLOW_DETERMINISTIC_SCHEDULING = was_allowed
         _run._r.setstate(state)
-
-
-WARM_UP_S = 10_000.0
 
 
 class WallClock:
@@ -191,15 +189,21 @@ class World:
 
 
 @asynccontextmanager
-async def world(config: Config, upstreams: Mapping[str, FakeUpstream]) -> AsyncIterator[World]:
-    """`upstreams` by `host:port`; one that its provider speaks HTTP/2 with answers so."""
+async def world(
+    config: Config, upstreams: Mapping[str, FakeUpstream], *, begins_at_s: float | None = None
+) -> AsyncIterator[World]:
+    """`upstreams` by `host:port`; one that its provider speaks HTTP/2 with answers so.
+
+    Where it `begins_at_s`, all that takes real time has been done before, and nothing else depends on real time.
+    """
     clock = WallClock()
     speaks_h2 = {f"{provider.name}:80" for provider in config.providers if provider.http2 == "prior"}
     async with memory_house(config, wall_s=clock) as house, trio.open_nursery() as nursery:
         for name, upstream in upstreams.items():
             house.network.listen(name, upstream.serve_wire_h2 if name in speaks_h2 else upstream.serve_wire)
-        await house.get("/livez")  # the app behind the hot routes comes up in a thread: in whatever time that takes
-        await trio.sleep_until(trio.current_time() // WARM_UP_S * WARM_UP_S + WARM_UP_S)
+        if begins_at_s is not None:
+            await house.get("/livez")  # the app behind the hot routes comes up in a thread: in whatever time that takes
+            await trio.sleep_until(begins_at_s)
         h2 = Pool(GATEWAY, dialer=house.network.dialer(), http2="prior")
         await nursery.start(h2.run)
         yield World(house, clock, Witness(house), h2)

@@ -26,6 +26,7 @@ from hoosh.testing.upstream import FakeUpstream
 from hoosh.values import Caller, Settlement
 
 REQUESTS = int(os.environ.get("HOOSH_REQUESTS", 1_000))
+WARM_UP_S = 300.0
 OUTSIDER = Caller("outsider")
 
 
@@ -65,7 +66,7 @@ async def rows_of(plan: Schedule) -> list[object]:
 async def house_of(plan: Schedule) -> AsyncIterator[World]:
     upstreams = {f"{name}:80": FakeUpstream(answers(plan.moods)) for name in ("one", "two", "claude", "qwen")}
     with dice(plan.seed):
-        async with world(everything(), upstreams) as sim:
+        async with world(everything(), upstreams, begins_at_s=trio.current_time() + WARM_UP_S) as sim:
             yield sim
 
 
