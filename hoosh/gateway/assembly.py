@@ -75,7 +75,13 @@ class OpenGateway:
         self._running = self._run()
 
     async def __aenter__(self) -> Gateway:
-        return await self._running.__aenter__()
+        try:
+            return await self._running.__aenter__()
+        except BaseExceptionGroup as group:  # of the nursery that the store runs in
+            error: BaseException = group
+            while isinstance(error, BaseExceptionGroup) and len(error.exceptions) == 1:
+                error = error.exceptions[0]
+            raise error from None
 
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
@@ -125,6 +131,7 @@ class OpenGateway:
         if gateway.trail is not None:
             await services.start(gateway.trail.run)
         await services.start(gateway.recorder.run)
+        await services.start(gateway.books.run)
         await services.start(gateway.lag.run)
         await services.start(gateway.silence.run)
         for upstream in gateway.fleet:

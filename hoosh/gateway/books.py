@@ -14,7 +14,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import partial
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NoReturn
 
 import msgspec
 import trio
@@ -49,7 +49,9 @@ __all__ = ["Books"]
 
 TERMS_KEPT = 4096
 SNAPSHOT_ROWS = 10_000
-"""Rows between two snapshots: what a start has to read again, at most."""
+"""Rows from which on a snapshot is due, those included that a start had to read again."""
+SNAPSHOT_S = 5.0
+"""How often that is looked at."""
 READ_ROWS = 5_000
 SNAPSHOT = "snapshot"
 LEARNT_AT_ONCE = 8
@@ -301,13 +303,16 @@ class Books:
         self.cannot_write = self.store.statistics().status == "full"
         return not self.cannot_write
 
-    async def save_if_due(self) -> None:
-        """A snapshot now and then: it saves time at the next start, which without one has more to read."""
-        if self._unsaved_rows >= SNAPSHOT_ROWS:
-            try:
-                await self.save()
-            except StorageError:
-                pass
+    async def run(self, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> NoReturn:
+        """A service: a snapshot now and then.  It saves time at the next start, which without one has more to read."""
+        task_status.started()
+        while True:
+            await trio.sleep(SNAPSHOT_S)
+            if self._unsaved_rows >= SNAPSHOT_ROWS:
+                try:
+                    await self.save()
+                except StorageError:
+                    pass
 
     async def save(self) -> None:
         """Write a snapshot.  Raises StorageError."""
@@ -333,14 +338,16 @@ class Books:
             self.totals.restore(snapshot.totals)
             self.estimator.restore(snapshot.estimator)
             position = snapshot.position
-        await self._replay(position, self.ledger, self.totals)
+        self._unsaved_rows = await self._replay(position, self.ledger, self.totals)
         now_ms = self.now_ms()
         configured = self.ledger.configure(budgets, now_ms)
         for entry in (configured, *self.ledger.expire(now_ms)):
             if entry is not None:
                 self.write(entry)
 
-    async def _replay(self, position: int, ledger: Ledger, totals: Totals) -> None:
+    async def _replay(self, position: int, ledger: Ledger, totals: Totals) -> int:
+        """Fold the rows behind `position`.  Returns how many there were.  Raises StorageError."""
+        before = position
         while rows := await self._log.read(position, READ_ROWS):
             for row in rows:
                 entry = decode_row(row.body, row.position)
@@ -349,6 +356,7 @@ class Books:
                 if not isinstance(entry, CostsReset):
                     ledger.apply(entry)
             position = rows[-1].position
+        return position - before
 
     async def replayed(self) -> tuple[Ledger, Totals]:
         """What the journal comes to, read from its first row: equal to what is kept here, or something is wrong."""

@@ -71,7 +71,6 @@ class Recorder:
                 await trio.lowlevel.checkpoint()
             self._has_news = trio.Event()
             self.flush()
-            await self._books.save_if_due()
 
     def write(self, record: Record, details: Details | None = None) -> None:
         """Count one finished request, queue its log line, note it for the trail."""
