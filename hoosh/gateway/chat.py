@@ -39,6 +39,7 @@ async def infer(gateway: Gateway, exchange: Exchange, account: Account) -> None:
     at_once = account.downstream.immediate(call)
     if at_once is not None and gateway.fleet[candidates[0].provider].dialect.passage(call) is None:
         headers = [*answer_headers(account), (b"content-type", b"application/json")]
+        account.sending(at_once)
         await exchange.respond(200, headers, at_once)
         account.answered(200)
         return

@@ -40,6 +40,7 @@ async def count_tokens(gateway: Gateway, exchange: Exchange, account: Account) -
                 (b"x-hoosh-estimated", b"true"),
                 (b"content-type", b"application/json"),
             ]
+            account.sending(body)
             await exchange.respond(200, headers, body)
             account.answered(200)
             return

@@ -141,10 +141,11 @@ async def _send_whole(exchange: Exchange, whole: WholeReply, account: Account, h
     """A stream that is there at once."""
     account.usage = whole.usage
     account.first_token_at = trio.current_time()
-    account.sending(whole.body)
+    last = whole.body + account.downstream.terminator
+    account.sending(last)
     await account.bill.keep()
     await exchange.start(200, headers + stream_headers(account.downstream))
-    await exchange.end(whole.body + account.downstream.terminator)
+    await exchange.end(last)
     account.answered(200)
 
 
@@ -235,10 +236,11 @@ class _StreamRelay:
             raise dry
         if not exchange.started:
             await self._start()
-        self._account.sending(rest)
+        last = rest + self._account.downstream.terminator
+        self._account.sending(last)
         self._account.is_keepable = False
         await bill.keep(is_whole=False)
-        await exchange.end(rest + self._account.downstream.terminator)
+        await exchange.end(last)
         self._account.answered(200)
 
     async def _send(self, events: bytes) -> None:
@@ -256,7 +258,9 @@ class _StreamRelay:
     async def comment(self) -> None:
         if not self._exchange.started:
             await self._start()
-        await self._exchange.send(self._account.downstream.keep_alive(self._call))
+        comment = self._account.downstream.keep_alive(self._call)
+        self._account.sending(comment)
+        await self._exchange.send(comment)
 
     async def finish(self, events: bytes) -> None:
         """The upstream's body is over, or has said that it is."""
@@ -271,9 +275,10 @@ class _StreamRelay:
             account.first_token_at = trio.current_time()
         if not exchange.started:
             await self._start()
-        account.sending(events)
+        last = events + account.downstream.terminator
+        account.sending(last)
         await account.bill.keep()
-        await exchange.end(events + account.downstream.terminator)
+        await exchange.end(last)
         account.answered(200)
         await _leftover(self._reply.response)
 
