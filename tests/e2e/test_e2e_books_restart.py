@@ -101,6 +101,7 @@ def test_what_was_learnt_is_known_again_as_of_the_last_snapshot(house: BookedHou
     with house.life() as gateway:
         unlearnt = guess_of(gateway)
         spend(gateway)
+        wait_written(gateway)  # a report is learnt from when its row is handed over
         learnt = guess_of(gateway)
         assert learnt != unlearnt
         by_signal(gateway)
