@@ -26,7 +26,8 @@ from msgspec.structs import replace
 from hoosh.admission import Pass
 from hoosh.budget import Hold, ModelKey, Unit, choices
 from hoosh.cost import Price, cost_micro_usd, worst_case_micro_usd
-from hoosh.errors import BudgetExceeded, Forbidden, PriceUnknown
+from hoosh.dialects.contract import Ending
+from hoosh.errors import BudgetExceeded, Forbidden, HooshError, PriceUnknown
 from hoosh.routing import Target
 from hoosh.values import DEFAULT_POOL, Call, Caller, CallKind, Outcome, Settlement, Usage
 
@@ -331,7 +332,7 @@ class Bill:
         if self.settlement is not None:
             return
         account, books = self.account, self._books
-        usage, is_estimated = self.usage()
+        usage, is_estimated = self.usage(is_over=True)
         terms, provider, model = self.terms, account.provider, account.model
         if provider is not None and (provider != self.target.provider or model != self.target.model):
             terms = books.terms(Target(provider, model or ""))
@@ -359,8 +360,8 @@ class Bill:
         entry = books.ledger.settle(self.hold, settlement)
         self.position = books.put(entry, None if is_estimated or usage is NOTHING else self)
 
-    def usage(self) -> tuple[Usage, bool]:
-        """What has been used up to now, and whether that is our own count."""
+    def usage(self, *, is_over: bool = False) -> tuple[Usage, bool]:
+        """What has been used up to now, and whether that is our own count.  `is_over`: nothing more will come."""
         account = self.account
         tap = account.tap
         said = account.usage if tap is None else tap.usage or account.usage
@@ -368,12 +369,20 @@ class Bill:
             return said, account.is_estimated
         if tap is not None:  # where the client has got nothing, nothing has been relayed, whatever has come
             is_begun = account.exchange.started and (tap.has_content or said is not None)
-            return self._relayed(said, tap.chunks) if is_begun else (NOTHING, False)
+            return self._relayed(said, tap.chunks, is_over=is_over) if is_begun else (NOTHING, False)
         if account.kind is CallKind.SPEECH and account.sent_bytes:
             return Usage(self.prompt_tokens()), True
         return (NOTHING, False) if said is None else (said, account.is_estimated)
 
-    def _relayed(self, said: Usage | None, chunks: int) -> tuple[Usage, bool]:
+    def _has_its_end(self) -> bool:
+        """Has the upstream said its last word, though the client was not there for it?  The tap is closed then."""
+        tap = self.account.tap
+        try:
+            return tap is not None and tap.close()[1] is Ending.COMPLETE
+        except HooshError:
+            return False
+
+    def _relayed(self, said: Usage | None, chunks: int, *, is_over: bool) -> tuple[Usage, bool]:
         """Of a stream that broke off, or whose upstream does not count.
 
         What the upstream has said so far holds where it goes as far as what went by; Anthropic's first word does not.
@@ -382,6 +391,8 @@ class Bill:
         if said is None:
             return Usage(self.prompt_tokens(), completion), True
         if said.completion_tokens + 1 >= completion:
+            return said, False
+        if is_over and said.completion_tokens + LAST_PIECES >= completion and self._has_its_end():
             return said, False
         return replace(said, completion_tokens=completion, reasoning_tokens=0, audio_completion_tokens=0), True
 
@@ -394,6 +405,8 @@ def _has_sound(call: Call) -> bool:
     return call.kind is not CallKind.EMBEDDING
 
 
+LAST_PIECES = 3
+"""Of a stream, that say that it ends and no more."""
 GENERATING = frozenset({CallKind.CHAT, CallKind.COMPLETION})
 LISTENING = frozenset({CallKind.TRANSCRIPTION, CallKind.TRANSLATION})
 REPLY_FURNITURE_BYTES = 400
