@@ -35,7 +35,7 @@ from hoosh.budget import (
 )
 from hoosh.config import Config
 from hoosh.cost import CostsReset, PriceBook, Totals, cost_micro_usd
-from hoosh.errors import BudgetExceeded, MoneySpent, RateLimited, StorageError
+from hoosh.errors import BudgetExceeded, MoneySpent, RateLimited, StorageError, Unavailable
 from hoosh.gateway.bill import HIT, NO_BILL, ROUGH_BYTES, Bill, Terms
 from hoosh.gateway.journal import JournalEntry, decode_row, encode_row
 from hoosh.routing import Target
@@ -53,6 +53,8 @@ SNAPSHOT_ROWS = 10_000
 SNAPSHOT_S = 5.0
 """How often that is looked at."""
 READ_ROWS = 5_000
+FULL_S = 30.0
+"""When to come back to a house whose books are full."""
 SNAPSHOT = "snapshot"
 LEARNT_AT_ONCE = 8
 """Of the reports that are flushed together: some 300 a second."""
@@ -103,8 +105,8 @@ class Books:
         self.on_news: Callable[[], object] = self.flush
         """Told that something waits: whoever is told has it flushed soon."""
         self._unsaved_rows = 0
-        self.cannot_write = False
-        """Nothing more can be kept, not even beside the store: no new work then."""
+        self._cannot_write = False
+        """Nothing more can be kept, not even beside the store, as of the last rows."""
 
     def now_ms(self) -> int:
         """Unix milliseconds."""
@@ -290,7 +292,7 @@ class Books:
                 self.totals.apply(entry)
         self._learn([bill for _, bill in waiting if bill is not None])
         self._unsaved_rows += len(waiting)
-        self.cannot_write = self.store.statistics().status == "full"
+        self._look_for_room()
         return position
 
     def _learn(self, bills: list[Bill]) -> None:
@@ -299,9 +301,15 @@ class Books:
             if bill.settlement is not None:
                 self.estimator.learn(bill.terms.key, weigh(bill.call), bill.settlement.usage, bill.chunks)
 
-    def can_write_again(self) -> bool:
-        self.cannot_write = self.store.statistics().status == "full"
-        return not self.cannot_write
+    def require_room(self) -> None:
+        """Raises Unavailable while nothing more can be kept: no new work then."""
+        if self._cannot_write:
+            self._look_for_room()
+            if self._cannot_write:
+                raise Unavailable("The gateway cannot write its books.", retry_after_s=FULL_S)
+
+    def _look_for_room(self) -> None:
+        self._cannot_write = self.store.statistics().status == "full"
 
     async def run(self, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> NoReturn:
         """A service: a snapshot now and then.  It saves time at the next start, which without one has more to read."""

@@ -97,7 +97,7 @@ class Gateway:
         self.cache = CacheDesk(self.caching.exact, self.note)
         self.recorder = Recorder(metrics, log, books, self.trail)
         wait_kept = books.wait_kept if books.waits_for_disk else None
-        self.tokens = TokenDesk(books.ledger, books.write, wait_kept, books.now_ms)
+        self.tokens = TokenDesk(books.ledger, books.write, wait_kept, books.now_ms, books.require_room)
         self.costs = CostDesk(
             books.totals,
             books.prices,
@@ -225,14 +225,13 @@ class Gateway:
         return left
 
     def admit(self, account: Account) -> None:
-        """A request begins.  Raises Unavailable while the house is closing."""
+        """A request begins.  Raises Unavailable while the house is closing, or its books cannot be written."""
         self.in_flight.add(account)
         if self.trail is not None:
             account.witness = Witness(keeps_words=self.snapshot.config.audit.content)
         if self.draining:
             raise Unavailable("The gateway is shutting down.", retry_after_s=1.0)
-        if self.books.cannot_write and not self.books.can_write_again():
-            raise Unavailable("The gateway cannot write its books.", retry_after_s=30.0)
+        self.books.require_room()
 
     def dismiss(self, account: Account) -> None:
         """A request is over, however: its one Record will be written."""

@@ -77,12 +77,17 @@ class TokenDesk:
         write: Callable[[Entry], int],
         wait_kept: Callable[[int], Awaitable[None]] | None,
         now_ms: Callable[[], int],
+        require_room: Callable[[], None] = lambda: None,
     ) -> None:
-        """`write` hands an entry to the journal and returns its position; `wait_kept` waits until that is kept."""
+        """`write` hands an entry to the journal and returns its position; `wait_kept` waits until that is kept.
+
+        `require_room` raises Unavailable while nothing more can be kept: no reservation is made that might be lost.
+        """
         self._ledger = ledger
         self._write = write
         self._wait_kept = wait_kept
         self._now_ms = now_ms
+        self._require_room = require_room
 
     async def check(self, caller: Caller, pool: str, amount: int) -> Checked:
         """Would `amount` be there now?"""
@@ -93,6 +98,7 @@ class TokenDesk:
     async def reserve(self, caller: Caller, pool: str, amount: int, ttl_s: float) -> Promised:
         """Keep `amount` for the caller, for `ttl_s` at most.  That there is less is an answer, not an error."""
         _require_pool(caller, pool)
+        self._require_room()
         at_ms = self._now()
         identity = f"rsv_{secrets.token_hex(12)}"
         try:

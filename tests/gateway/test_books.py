@@ -176,6 +176,7 @@ async def test_a_full_store_takes_no_new_work_and_says_so_until_there_is_room(au
             assert (refused.status, refused.json["error"]["code"]) == (503, "service_unavailable")
             assert refused.headers.text(b"retry-after") is not None
         assert len(upstream.requests) == asked
+        assert (await send(house, "/v1/tokens/reserve", {"pool": "default", "tokens": 1})).status == 503
         assert (await house.get("/readyz"))[0] == 503
         status, _, health = await house.get("/v1/health")
         assert (status, json.loads(health)["status"]) == (200, "degraded")
