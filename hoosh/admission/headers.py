@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import datetime
 import math
+from functools import lru_cache
 from typing import Protocol
 
 from hoosh.admission.refusal import duration
@@ -45,7 +46,15 @@ _ANTHROPIC = (
 )
 
 
-_DURATIONS = [duration(float(seconds)).encode() for seconds in range(BUCKETS + 1)]
+_RESETS = {
+    name: [(name, duration(float(seconds)).encode()) for seconds in range(BUCKETS + 1)] for _, _, name in _OPENAI
+}
+"""Made for every answer, so made beforehand."""
+
+
+@lru_cache(maxsize=1024)
+def _limit(name: bytes, limit: int) -> Header:
+    return name, b"%d" % limit
 
 
 def limit_headers(meter: Limited, now_s: float, wall_s: float, language: str) -> list[Header]:
@@ -60,9 +69,11 @@ def limit_headers(meter: Limited, now_s: float, wall_s: float, language: str) ->
         if limit is not None:
             used, reset_s = window.standing(now_s)
             left = limit - used
-            headers.append((limit_name, b"%d" % limit))
-            headers.append((left_name, b"%d" % left if left > 0 else b"0"))
-            headers.append((reset_name, _moment(wall_s + reset_s) if is_anthropic else _DURATIONS[reset_s]))
+            headers += (
+                _limit(limit_name, limit),
+                (left_name, b"%d" % left if left > 0 else b"0"),
+                (reset_name, _moment(wall_s + reset_s)) if is_anthropic else _RESETS[reset_name][reset_s],
+            )
     return headers
 
 

@@ -1,7 +1,7 @@
 """What does this model cost at this provider?  Asked once for each, then remembered.
 
-    local provider            free, whatever the model is called
-    `[[prices]]`              the first entry whose provider and glob match
+    `[[prices]]`              the first entry whose glob matches, and whose provider, where it names one
+    local provider            free, whatever the model is called: only an entry that names it says otherwise
     the price list            by the type of the provider: `hoosh.catalogue.prices`
     otherwise                 None: nobody knows, and nobody guesses
 
@@ -44,7 +44,7 @@ class PriceBook:
     def of(self, provider_name: str, provider_kind: str, model: str, *, local: bool) -> Price | None:
         """The price of `model`, by the name that the provider of this name and type (wire name) has for it."""
         if local or provider_kind == "echo":
-            return FREE
+            return self._of_local(provider_name, model) or FREE
         key = (provider_name, provider_kind, model)
         try:
             return self._remembered[key]
@@ -56,6 +56,13 @@ class PriceBook:
             del self._remembered[next(iter(self._remembered))]
         self._remembered[key] = price
         return price
+
+    def _of_local(self, provider_name: str, model: str) -> Price | None:
+        """What the owner asks for the use of own machines, where that is written down for this one."""
+        for provider, glob, price in self._overrides:
+            if provider == provider_name and fnmatchcase(model, glob):
+                return price
+        return None
 
     def _find(self, provider_name: str, provider_kind: str, model: str) -> Price | None:
         for provider, glob, price in self._overrides:

@@ -31,6 +31,13 @@ def test_what_is_served_at_home_is_free_even_under_a_hosted_name_and_against_the
     assert inputs(book, ("lan", "openai-compatible", "gpt-4o")) == [5_000_000]
 
 
+def test_an_entry_that_names_a_local_provider_prices_it_and_no_other_does():
+    book = PriceBook([PriceOverride(model="*", input=9.0), PriceOverride(provider="gpu", model="q*", input=1.0)])
+    assert book.of("gpu", "vllm", "qwen", local=True) == price_of(PriceOverride(model="q*", input=1.0))
+    assert book.of("gpu", "vllm", "llama", local=True) is FREE
+    assert book.of("other", "vllm", "qwen", local=True) is FREE
+
+
 def test_the_owners_word_comes_before_the_list_and_the_first_entry_before_the_next():
     book = PriceBook([override("gpt-4o", 1, "mine"), override("gpt-4*", 2), override("gpt-4o", 3)])
     asked = [("mine", "openai", "gpt-4o"), ("yours", "openai", "gpt-4o"), ("mine", "openai", "gpt-4.1")]
