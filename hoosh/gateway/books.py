@@ -52,6 +52,8 @@ SNAPSHOT_ROWS = 10_000
 """Rows from which on a snapshot is due, those included that a start had to read again."""
 SNAPSHOT_S = 5.0
 """How often that is looked at."""
+MEMORY_ROWS = 100_000
+"""Of the journal, that a store in memory keeps: some 40 MB."""
 READ_ROWS = 5_000
 FULL_S = 30.0
 """When to come back to a house whose books are full."""
@@ -318,16 +320,22 @@ class Books:
             await trio.sleep(SNAPSHOT_S)
             if self._unsaved_rows >= SNAPSHOT_ROWS:
                 try:
-                    await self.save()
+                    await self._forget_oldest(await self.save())
                 except StorageError:
                     pass
 
-    async def save(self) -> None:
-        """Write a snapshot.  Raises StorageError."""
+    async def _forget_oldest(self, position: int) -> None:
+        """A journal that ends with the process is not to fill its memory; the snapshot knows what it came to."""
+        if self.store.statistics().kind == "memory":
+            await self._log.trim(position - MEMORY_ROWS)
+
+    async def save(self) -> int:
+        """Write a snapshot; returns the position of the last row in it.  Raises StorageError."""
         position = self.flush()
         states = (self.ledger.state(), self.totals.state(), self.estimator.state())
         self._unsaved_rows = 0
         await self._table.put(SNAPSHOT, msgspec.msgpack.encode(Snapshot(position, *states)))
+        return position
 
     def _note_expired(self, expired: Iterable[Expired]) -> None:
         for entry in expired:

@@ -292,6 +292,20 @@ async def test_a_start_that_had_to_read_many_rows_is_soon_followed_by_a_snapshot
         assert lives.store.table("books")._entries
 
 
+async def test_a_journal_in_memory_does_not_fill_it(autojump_clock, monkeypatch):
+    monkeypatch.setattr("hoosh.gateway.books.SNAPSHOT_ROWS", 5)
+    monkeypatch.setattr("hoosh.gateway.books.MEMORY_ROWS", 10)
+    lives = Lives(monkeypatch, budgets=(pool("default", 1e9),))
+    async with lives.house(chat(COUNTED)) as house:
+        for _ in range(30):
+            await send(house, CHAT, CHAT_ASK)
+        await trio.sleep(2 * SNAPSHOT_S)
+        rows = await rows_of(house)
+        assert len(rows) == 10
+    async with lives.house() as house:
+        assert used(house, "default") == 30 * 18
+
+
 async def test_a_pool_that_is_removed_and_comes_back_has_its_balance(autojump_clock, monkeypatch):
     lives = Lives(monkeypatch, budgets=POOLS)
     async with lives.house(chat(COUNTED)) as house:
