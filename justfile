@@ -27,6 +27,12 @@ test *ARGS:
 fuzz:
     HOOSH_FRAMES=100000 {{ python }} -m pytest -q -s tests/dialects/test_fuzz.py tests/dialects/test_fuzz_bodies.py
 
+# balance the books after 10 000 requests with every kind of trouble on so many seeds, and stop 100 times 200 endless
+# streams (docs/reliability.md); `HOOSH_SEED=n` repeats a run
+sim SEEDS="3":
+    HOOSH_REQUESTS=10000 HOOSH_SEEDS={{ SEEDS }} HOOSH_HARD_STOPS=100 HOOSH_BYTE_STEP=1 \
+        {{ python }} -m pytest -q -s tests/sim
+
 # ten thousand requests aborted at random moments, in a real process, seeds printed
 soak:
     HOOSH_ABORTED=10000 {{ python }} -m pytest -q -s tests/e2e/test_e2e_leaks.py -k aborted
