@@ -327,7 +327,7 @@ class Books:
     async def _forget_oldest(self, position: int) -> None:
         """A journal that ends with the process is not to fill its memory; the snapshot knows what it came to."""
         if self.store.statistics().kind == "memory":
-            await self._log.trim(position - MEMORY_ROWS)
+            await self._log.trim(position + 1 - MEMORY_ROWS)
 
     async def save(self) -> int:
         """Write a snapshot; returns the position of the last row in it.  Raises StorageError."""
