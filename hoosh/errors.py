@@ -318,6 +318,7 @@ class StorageError(HooshError):
     """The store cannot be opened, read or written.  The text says what is wrong and what to do about it."""
 
     code = "storage_error"
+    retry_after_s = 30.0
 
 
 class ConfigError(HooshError):

@@ -224,7 +224,7 @@ class Bill:
     def has_room(self, chunks: int) -> bool:
         """May the stream go on to `chunks` pieces?  Takes more from the pool where that is needed and there."""
         while self.chunks_allowed < chunks:
-            if not self._extend(SLICE_TOKENS):
+            if not self._extend(max(SLICE_TOKENS, chunks - self.chunks_allowed)):
                 return False
         return True
 

@@ -50,6 +50,8 @@ __all__ = ["Books"]
 TERMS_KEPT = 4096
 SNAPSHOT_ROWS = 10_000
 """Rows from which on a snapshot is due, those included that a start had to read again."""
+SNAPSHOT_AGE_S = 60.0
+"""And an older one is replaced, whatever has been written since."""
 SNAPSHOT_S = 5.0
 """How often that is looked at."""
 MEMORY_ROWS = 100_000
@@ -314,11 +316,14 @@ class Books:
         self._cannot_write = self.store.statistics().status == "full"
 
     async def run(self, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> NoReturn:
-        """A service: a snapshot now and then.  It saves time at the next start, which without one has more to read."""
+        """A service: a snapshot now and then.  A start without one has more to read, and forgets what was learnt."""
+        saved_at = trio.current_time()
         task_status.started()
         while True:
             await trio.sleep(SNAPSHOT_S)
-            if self._unsaved_rows >= SNAPSHOT_ROWS:
+            is_old = self._unsaved_rows > 0 and trio.current_time() - saved_at >= SNAPSHOT_AGE_S
+            if is_old or self._unsaved_rows >= SNAPSHOT_ROWS:
+                saved_at = trio.current_time()
                 try:
                     await self._forget_oldest(await self.save())
                 except StorageError:

@@ -34,7 +34,8 @@ TEXT = """\
 What a request may take has to be held before it is sent, so the tokens of its prompt are guessed from the bytes that
 become prompt: text, messages, tools and schemas each at a rate of their own; images by their size and detail; sound and
 documents by their bytes.  A model begins at the ratios of its provider type (3.5 to 4 bytes to a token), and every
-complete usage report of an upstream makes its rates better.  What has been learnt survives a restart.  A guess only
+complete usage report of an upstream makes its rates better.  What has been learnt survives a restart (of a process that
+is killed, but for the last minute).  A guess only
 decides what is *held*: what is *paid* is the upstream's own count wherever it gives one.
 
 The figures below are measured on {prompts} recorded exchanges with {providers} types of providers, and a test keeps
