@@ -63,6 +63,7 @@ async def transcribe(gateway: Gateway, exchange: Exchange, account: Account) -> 
     if content_type.lower().startswith(b"multipart/"):
         _check_sender(exchange)
     body = await exchange.body(AUDIO_BODY_BYTES)
+    account.body_bytes = len(body)
     if account.witness is not None:
         account.witness.asked(body)
     request = read_transcription(account.kind, content_type, exchange.query, body)
@@ -88,6 +89,7 @@ async def speak(gateway: Gateway, exchange: Exchange, account: Account) -> None:
     caller = authenticate(gateway, exchange, account)
     check_media_type(exchange, account.downstream)
     body = await exchange.body(gateway.snapshot.config.server.max_body_bytes)
+    account.body_bytes = len(body)
     if account.witness is not None:
         account.witness.asked(body)
     request = read_speech(body)

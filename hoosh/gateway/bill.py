@@ -44,7 +44,8 @@ PIECE_BYTES = 32
 """No piece of a stream is shorter, with its framing."""
 MILLION = 10**6
 ROUGH_BYTES = 2
-"""Of a request's body: no prompt has more tokens than one for so many, for all that we have seen."""
+"""Of a request's body, for one token: no text that we have seen has more.  Pictures that are only named in it may; what
+`PLENTY` leaves free is enough for them."""
 PLENTY = 64
 """A pool with so many times what a request may take need not be asked precisely."""
 

@@ -206,6 +206,17 @@ async def test_who_cannot_pay_for_the_prompt_is_refused_though_the_reply_were_fr
         assert (await send(house, CHAT, body)).status == 402
 
 
+async def test_long_sound_is_held_for_what_it_may_come_to(autojump_clock):
+    path, ask, _, reply, _, _ = FORMS["transcription"]
+    ask = ask.replace(b"WAVE", b"WAVE" + bytes(4_000_000))
+    settings = config(budgets=(pool("default", 70_000),))
+    async with house_with(FakeUpstream([Pause(5), *reply]), settings) as house, trio.open_nursery() as nursery:
+        nursery.start_soon(send, house, path, ask)
+        await trio.sleep(1)
+        (state,) = house.gateway.books.ledger.pools(house.gateway.books.now_ms())
+        assert state.held == 2502 + 1024
+
+
 # -- what is left ----------------------------------------------------------------------------------------------------
 
 
