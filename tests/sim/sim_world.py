@@ -14,6 +14,7 @@ from contextlib import asynccontextmanager, contextmanager
 
 import trio
 from msgspec import Struct
+from msgspec.structs import replace
 from trio._core import _run
 
 import hoosh.api.app  # noqa: F401  # else it is imported in a thread, in the middle of the first run
@@ -58,12 +59,12 @@ KEYS = (
 )
 
 
-def everything() -> Config:
-    """A house with all of it turned on."""
+def everything(scale: float = 1.0) -> Config:
+    """A house with all of it turned on.  `scale` is for pools that more requests share."""
     return Config(
         providers=PROVIDERS,
         keys=KEYS,
-        budgets=POOLS,
+        budgets=tuple([replace(pool, capacity=pool.capacity * scale) for pool in POOLS]),
         prices=PRICES,
         limits=Limits(models=(ModelLimits(name="qwen-*", max_concurrent=20),)),
         cache=Cache(max_entries=100, ttl_secs=20),
@@ -190,7 +191,7 @@ class World:
 
 @asynccontextmanager
 async def world(
-    config: Config, upstreams: Mapping[str, FakeUpstream], *, begins_at_s: float | None = None
+    config: Config, upstreams: Mapping[str, FakeUpstream], *, begins_at_s: float | None = None, seed: int = 0
 ) -> AsyncIterator[World]:
     """`upstreams` by `host:port`; one that its provider speaks HTTP/2 with answers so.
 
@@ -204,6 +205,7 @@ async def world(
         if begins_at_s is not None:
             await house.get("/livez")  # the app behind the hot routes comes up in a thread: in whatever time that takes
             await trio.sleep_until(begins_at_s)
+            _run._r.seed(seed)  # the warming up has thrown a number of dice that nobody knows
         h2 = Pool(GATEWAY, dialer=house.network.dialer(), http2="prior")
         await nursery.start(h2.run)
         yield World(house, clock, Witness(house), h2)

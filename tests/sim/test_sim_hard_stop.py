@@ -37,7 +37,8 @@ async def test_streams_that_never_end_spend_no_more_than_one_chunk_each_beyond_t
     ones, twos = endless(chance, first_after_s=1), endless(chance, first_after_s=1)  # when all are there
     told: list[Told] = []
     with dice(seed):
-        async with world(config_of(pool), {"one:80": ones, "two:80": twos}) as sim:
+        begins_at_s = trio.current_time() + 300
+        async with world(config_of(pool), {"one:80": ones, "two:80": twos}, begins_at_s=begins_at_s, seed=seed) as sim:
 
             async def client(patience_s: float) -> None:
                 language, model = chance.choice(["chat", "messages"]), chance.choice(["oai-1", "claude-1"])
