@@ -108,9 +108,10 @@ class Account:
             self.witness.told(block)
 
     def answered(self, status: int) -> None:
-        """The whole answer has been handed over."""
+        """The whole answer has been handed over: what comes after that, from the upstream, is no part of it."""
         self.status = status
         self.outcome = Outcome.OK if status < 400 else Outcome.ERROR
+        self.bill.settle(self.outcome)
 
     def failed(self, status: int, code: str, message: str, *, cut: bool) -> None:
         """The request ends with an error; `cut` says that part of a reply had gone out before.

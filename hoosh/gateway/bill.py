@@ -2,7 +2,8 @@
 
     with Bill(books, account, call, candidates) as bill:  # what the request may cost is held: BudgetExceeded if not
         async with Dispatch(...) as reply: ...            # the relay asks the bill at every block of a stream
-                                                          # leaving: usage → charge → Settlement, in one step
+                                                          # the last byte, or leaving before it:
+                                                          # usage → charge → Settlement, in one step
 
 What is charged: the upstream's count of a whole reply; of a reply that broke off, or whose upstream does not count,
 our count of what has gone by; nothing where no reply has begun.
@@ -79,6 +80,9 @@ class NoBill:
         return None
 
     async def keep(self, *, is_whole: bool = True) -> None:
+        return None
+
+    def settle(self, outcome: Outcome) -> None:
         return None
 
 
@@ -320,7 +324,7 @@ class Bill:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
-        if error is None or self.account.outcome is Outcome.OK:  # with the last byte it has come to its end
+        if error is None:
             outcome = Outcome.OK
         elif not isinstance(error, Exception):
             outcome = Outcome.CLIENT_LEFT

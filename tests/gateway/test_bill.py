@@ -452,6 +452,20 @@ async def test_money_is_rounded_once_and_the_same_everywhere(autojump_clock):
         assert json.loads(bytes(entry.metadata))["cost_micro_usd"] == row.cost_micro_usd
 
 
+@pytest.mark.parametrize("body", [STREAM, {**STREAM, "temperature": 0}], ids=["alone", "in a flight"])
+async def test_who_has_the_last_byte_finds_its_cost_in_the_next_report(body, autojump_clock):
+    """Also while the upstream takes its time to end its side."""
+    upstream = FakeUpstream([*STREAMED[:-1], Pause(0.2), STREAMED[-1]])
+    async with house_with(upstream, config(prices=PRICES, budgets=(pool("default"),))) as house:
+        got = b""
+        async with house.exchange(CHAT, body, headers=[(b"connection", b"close")]) as response:
+            while not got.endswith(b"data: [DONE]\n\n"):
+                got += await response.receive()
+            report = json.loads((await house.get("/v1/costs"))[2])
+            assert (report["total_requests"], report["total_cost_micro_usd"]) == (1, 34)
+            assert used(house, "default") == 5
+
+
 # -- once ------------------------------------------------------------------------------------------------------------
 
 
