@@ -217,6 +217,20 @@ async def test_long_sound_is_held_for_what_it_may_come_to(autojump_clock):
         assert state.held == 2502 + 1024
 
 
+async def test_a_kept_answer_is_given_also_where_the_pool_is_dry(autojump_clock):
+    upstream = FakeUpstream(chat({**COUNTED, "prompt_tokens": 5000}))
+    async with house_with(upstream, config(budgets=(pool("default"),))) as house:
+        for _ in range(2):
+            assert (await send(house, CHAT, {**CHAT_ASK, "temperature": 0})).status == 200
+            await idle(house)
+        assert (await send(house, CHAT, CHAT_ASK)).status == 429
+        rows = await rows_of(house)
+        assert [(row.cached, row.charge, row.usage.prompt_tokens) for row in rows] == [
+            (False, 5007, 5000),
+            (True, 0, 5000),
+        ]
+
+
 # -- what is left ----------------------------------------------------------------------------------------------------
 
 

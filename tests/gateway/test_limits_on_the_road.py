@@ -128,6 +128,27 @@ async def test_a_key_does_not_feel_the_limits_of_another(autojump_clock):
         assert statuses == [200, 429, 200, 429]
 
 
+@pytest.mark.parametrize(
+    ("model", "limited_by"), [("gpt-4o", "gpt-4o"), ("gpt-4o-mini", "gpt-*"), ("GPT-4o", None), ("claude", None)]
+)
+async def test_of_models_the_first_name_that_fits_counts_as_the_client_says_it(model, limited_by, autojump_clock):
+    limits = Limits(models=(ModelLimits(name="gpt-4o", rpm=9), ModelLimits(name="gpt-*", rpm=9)))
+    async with house_with(FakeUpstream(chat(COUNTED)), config(limits=limits)) as house:
+        await send(house, CHAT, {**CHAT_ASK, "model": model})
+        found = [name for name in ("gpt-4o", "gpt-*") if standing(house, "model", name)[0]]
+        assert found == [limited_by] * (limited_by is not None)
+
+
+async def test_a_key_may_only_use_its_models_and_who_may_not_has_used_up_nothing(autojump_clock):
+    settings = config(keys=(key("ada", models=("m", "m-*"), rpm=2),))
+    async with house_with(FakeUpstream(chat(COUNTED)), settings) as house:
+        statuses = [
+            (await send(house, CHAT, {**CHAT_ASK, "model": model}, by("ada"))).status
+            for model in ("other", "M", "m-1", "m", "m")
+        ]
+        assert statuses == [403, 403, 200, 200, 429]
+
+
 # -- providers -------------------------------------------------------------------------------------------------------
 
 
