@@ -65,7 +65,7 @@ def media_in(raw: bytes, language: str) -> Media:
             files += 1
             tokens += _data_tokens(string, start, language, is_low=_is_low(strings, at), reads=files <= IMAGES_MAX)
             data_bytes += len(string)
-        elif string[:4] == b"http" and strings[at - 2] in _URL_KEYS:
+        elif string[:4] == b"http" and at > 1 and strings[at - 2] in _URL_KEYS:
             tokens += LOW_DETAIL_TOKENS if _is_low(strings, at) else IMAGE_TOKENS
         elif len(string) < DATA_BYTES_MIN and string in _FILE_KEYS:
             tokens += IMAGE_TOKENS

@@ -8,7 +8,7 @@ from base64 import b64encode
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 from test_budget_estimate_weights import call
 
@@ -246,6 +246,7 @@ def test_text_is_text(text: str):
     assert weight.text_bytes >= len(text.encode())
 
 
+@example(b"http", "openai")
 @given(st.binary(max_size=400), st.sampled_from(["openai", "anthropic", "ollama", "responses"]))
 def test_no_bytes_break_it(raw: bytes, language: str):
     for body in (raw, b'"data:image/png;base64,' + raw * 3 + b'"', b'"url":"' + raw + b'","detail":"low"'):
