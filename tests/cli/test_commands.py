@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 
@@ -63,6 +64,15 @@ def test_output_that_nobody_reads_any_more_is_no_traceback():
     process.stderr.close()
     process.wait()
     assert "Traceback" not in error
+
+
+@pytest.mark.skipif(not os.path.exists("/dev/full"), reason="a disk that is always full is Linux's")
+def test_output_that_a_full_disk_does_not_take_is_one_line_and_a_failure():
+    with open("/dev/full", "wb") as full:
+        argv = [sys.executable, "-m", "hoosh", "version"]
+        done = subprocess.run(argv, stdout=full, stderr=subprocess.PIPE, text=True, check=False)
+    assert done.returncode == 1
+    assert done.stderr == "hoosh-trio: the output is not whole: No space left on device\n"
 
 
 # -- check -------------------------------------------------------------------------------------------
