@@ -16,6 +16,7 @@ from msgspec import Struct
 from quart import Blueprint, Response, request
 
 from hoosh.api.face import json_response, require
+from hoosh.dialects.mistakes import explain, unreadable
 from hoosh.errors import InvalidRequest, NoSuchEntry, UnknownPool
 from hoosh.values import Caller
 
@@ -26,7 +27,7 @@ MAX_AMOUNT = 2**64 - 1
 MAX_ACTUAL = 2**53
 """More nobody can have used: beyond it JSON's readers disagree about what a number is."""
 TTL_S = 600.0
-MAX_TTL_S = 86_400.0
+MAX_TTL_S = 86_400
 
 
 class Tokens(Protocol):
@@ -136,19 +137,12 @@ async def _read(kind: type[Asked]) -> Asked:
     try:
         return msgspec.json.decode(body, type=kind)
     except msgspec.ValidationError as error:
-        raise InvalidRequest(f"{error}.", param=_field(str(error))) from None
+        raise explain(error) from None
     except (ValueError, RecursionError):
-        raise InvalidRequest("The body must be a JSON object.", code="invalid_json") from None
+        raise unreadable("Expected a JSON object.") from None
 
 
-def _field(words: str) -> str | None:
-    """The name in msgspec's words: "… - at `$.tokens`", or "Object missing required field `tokens`"."""
-    _, at, path = words.rpartition("at `$.")
-    if at:
-        return path.rstrip("`")
-    return words.split("`")[1] if words.startswith("Object missing") else None
-
-
-def _bound(name: str, value: float, low: float, high: float) -> None:
+def _bound(name: str, value: float, low: int, high: int) -> None:
     if not low <= value <= high:
-        raise InvalidRequest(f"`{name}` must be a number from {low:.0f} to {high:.0f}.", param=name)
+        message = f"Invalid '{name}': must be a number from {low} to {high}."
+        raise InvalidRequest(message, param=name, code="invalid_value")

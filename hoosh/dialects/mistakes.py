@@ -87,7 +87,10 @@ def explain(error: msgspec.ValidationError, *, prefix: str = "") -> InvalidReque
     expected = [KINDS.get(kind, kind) for kind in expectation.group(1).split(" | ")]
     wanted = " or ".join([kind for kind in expected if kind != "null"] or expected)
     got = expectation.group(2)
-    return wrong_type(path, wanted, "another value" if got is None else KINDS.get(got, got))
+    shown = "another value" if got is None else KINDS.get(got, got)
+    if not path:
+        return unreadable(f"Expected {wanted}, but got {shown} instead.")
+    return wrong_type(path, wanted, shown)
 
 
 def _join(prefix: str, rest: str) -> str:

@@ -263,6 +263,16 @@ async def test_a_body_that_cannot_be_understood_is_refused(door, what, body, par
     assert not door.journal
 
 
+async def test_what_is_refused_is_said_in_openais_words_with_limits_that_would_be_taken(door):
+    _, wrong = await door.post("check", {"pool": "shared", "tokens": 1.5})
+    assert wrong["error"]["message"] == "Invalid type for 'tokens': expected an integer, but got a number instead."
+    _, wrong = await door.post("check", b"[]")
+    assert "Expected an object, but got an array instead." in wrong["error"]["message"]
+    _, wrong = await door.post("check", {"pool": "shared", "tokens": 2**64})
+    most = int(wrong["error"]["message"].rpartition(" ")[2].rstrip("."))
+    assert (await door.post("check", {"pool": "shared", "tokens": most}))[0] == 200
+
+
 async def test_numbers_at_the_edge_are_understood(door):
     assert (await door.post("check", {"pool": "shared", "tokens": 0}))[1]["allowed"] is True
     assert (await door.post("reserve", {"pool": "shared", "tokens": 1, "ttl_s": 86_400}))[1]["reserved"] is True
