@@ -15,6 +15,7 @@ PAGE = 100
 PAGE_MAX = 1000
 NUMBER_DIGITS = 15
 LEVELS = ("info", "warn", "error")
+PARAMETERS = frozenset({"limit", "before", "after", "event", "level"})
 EVENT_CHARS = 100
 
 
@@ -51,6 +52,7 @@ def audit_routes(gateway: AuditFace) -> Blueprint:
         """Entries of the audit log; needs the scope `admin`."""
         require("admin")
         reader = _reader(gateway)
+        _require_known()
         page = await reader.page(
             limit=min(_number("limit", least=1) or PAGE, PAGE_MAX), **_places(), event=_event(), level=_level()
         )
@@ -72,6 +74,13 @@ def _reader(gateway: AuditFace) -> AuditReader:
             "`signing_key` in [audit]."
         )
     return gateway.audit
+
+
+def _require_known() -> None:
+    """A filter that is misspelt would show what was not asked for.  Raises InvalidRequest."""
+    for name in request.args:
+        if name not in PARAMETERS:
+            raise InvalidRequest(f"Unknown query parameter: '{name[:64]}'.", param=name[:64], code="unknown_parameter")
 
 
 def _places() -> dict[str, Any]:

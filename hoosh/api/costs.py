@@ -22,7 +22,7 @@ from quart import Blueprint, Response, g, request
 
 from hoosh.api.face import json_response, require
 from hoosh.api.health import shown_url
-from hoosh.dialects.mistakes import explain, invalid_value, unreadable
+from hoosh.dialects.mistakes import explain, invalid_value, unreadable, wrong_type
 from hoosh.errors import BodyTooLarge, Forbidden, InvalidRequest
 from hoosh.values import Caller, ProviderState
 from hoosh.values.costs import GROUPS, Advice, CostQuery, CostReport, CostRow, Estimate, Group, Need
@@ -108,6 +108,8 @@ def cost_routes(gateway: CostsGateway) -> Blueprint:
         _tokens("input_tokens", asked.input_tokens or 0)
         _tokens("output_tokens", asked.output_tokens)
         messages = None if bytes(asked.messages) == b"null" else asked.messages
+        if messages is not None and not bytes(messages).startswith(b"["):
+            raise wrong_type("messages", "an array", "another value")
         found = await gateway.costs.estimate(caller, asked.model, asked.input_tokens, asked.output_tokens, messages)
         return json_response(estimate_json(found))
 
@@ -168,7 +170,7 @@ def query_of(asked: Mapping[str, Sequence[str]], own_key: str | None = None) -> 
     said = {name: values[0] for name, values in asked.items()}
     since, until = _day(said, "since"), _day(said, "until")
     if since is not None and until is not None and since > until:
-        raise InvalidRequest("'since' is behind 'until'.", param="since", code="invalid_value")
+        raise InvalidRequest("'since' is later than 'until'.", param="since", code="invalid_value")
     filters: dict[str, str] = {
         group: _text(group, said[group], MAX_NAME_CHARS, least=1) for group in FILTERS if group in said
     }

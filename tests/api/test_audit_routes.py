@@ -101,6 +101,7 @@ async def test_pages_go_both_ways_and_can_be_filtered(door: Door):
         "?after=true",
         "?before=5&after=5",
         "?level=loud",
+        "?levle=warn",
         f"?event={'x' * 101}",
     ],
 )
