@@ -129,7 +129,8 @@ def _refused(response: httpx.Response) -> Failure:
         403: "; use a key that may do this",
         404: "; `hoosh-trio models` lists what there is" if "model" in said else "; is this a hoosh gateway?",
     }.get(status, "")
-    return Failure(f"the gateway answered {status}: {said or response.reason_phrase}{advice}")
+    said = said or response.reason_phrase
+    return Failure(f"the gateway answered {status}: {said.rstrip('.') if advice else said}{advice}")
 
 
 def message_of(answer: Any) -> str:

@@ -59,7 +59,7 @@ def _check_pools(keys: Placed[Key], pools: list[str], mistakes: Mistakes) -> Non
     known = dict.fromkeys([*pools, DEFAULT_POOL])
     for path, key in keys:
         if key.pool is not None and key.pool not in known:
-            advice = f"{did_you_mean(key.pool, known)}  Or add it: [[budgets]] with that name and a capacity"
+            advice = f"{did_you_mean(key.pool, known)} Or add [[budgets]] with this name and a capacity"
             mistakes.add((*path, "pool"), f"there is no budget of this name; {advice}")
 
 

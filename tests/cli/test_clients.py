@@ -102,7 +102,7 @@ def test_no_unix_socket_says_how_to_start_the_gateway(tmp_path, capsys):
 @pytest.mark.parametrize(
     ("status", "body", "says"),
     [
-        (401, {"error": {"message": "Incorrect API key provided."}}, "Incorrect API key provided.; pass --key or set"),
+        (401, {"error": {"message": "Incorrect API key provided."}}, "Incorrect API key provided; pass --key or set"),
         (403, {"error": {"message": "no"}}, "403: no; use a key that may do this"),
         (404, {"error": {"message": "The model `x` does not exist"}}, "`hoosh-trio models` lists what there is"),
         (404, {}, "404: Not Found; is this a hoosh gateway?"),
