@@ -92,7 +92,8 @@ class BudgetGuard:
         self._ledger.roll(at_ms)
         for pool, hungry in self._by_pool().items():
             self._share_out(pool, hungry, at_ms)
-        self._notice(at_ms)
+        if self._on_low is not None:  # ten times a second the state of every pool: not for nobody
+            self._notice(at_ms, self._on_low)
 
     # -- streams ---------------------------------------------------------------------------------------------------
 
@@ -137,13 +138,13 @@ class BudgetGuard:
 
     # -- notices ---------------------------------------------------------------------------------------------------
 
-    def _notice(self, at_ms: int) -> None:
+    def _notice(self, at_ms: int, on_low: Callable[[PoolState], None]) -> None:
         states = self._ledger.pools(at_ms)
         told, self._told = self._told, {state.name: _mark(state) for state in states}
         for state in states:
-            if self._told[state.name] > told.get(state.name, 0) and self._on_low is not None:
+            if self._told[state.name] > told.get(state.name, 0):
                 try:
-                    self._on_low(state)
+                    on_low(state)
                 except Exception as error:
                     log.error("nobody could be told that a budget runs low", exc_info=error)
 
