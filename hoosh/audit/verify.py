@@ -239,7 +239,8 @@ class Verifier:
     def _check_signature(self, checkpoint: Checkpoint) -> None:
         key = self._keys.get(checkpoint.key_id)
         if key is None:
-            raise _Bad(f"its checkpoint is signed with a key that was not given, {_shown(checkpoint.key_id)}: give that one, too")
+            shown = _shown(checkpoint.key_id)
+            raise _Bad(f"its checkpoint is signed with a key that was not given, {shown}: give that one, too")
         if checkpoint.version != VERSION or not checkpoint.is_signed_by(key):
             raise _Bad("the signature of the checkpoint does not match: it was changed, or signed with another key")
 

@@ -64,7 +64,7 @@ def decode_fields(fields: Mapping[str, Raw], decode: Callable[[bytes], Body]) ->
         raise unreadable("a string holds half of a surrogate pair") from error
 
 
-def raw_of(fields: Fields, name: str) -> bytes | None:
+def raw_of(fields: Mapping[str, Raw], name: str) -> bytes | None:
     """The bytes of a field's value; None where it is missing or null."""
     value = fields.get(name)
     if value is None:

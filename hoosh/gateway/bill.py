@@ -22,13 +22,13 @@ from typing import TYPE_CHECKING
 
 import trio
 from msgspec import Struct
-from msgspec.structs import replace
 
 from hoosh.admission import Pass
 from hoosh.budget import Hold, ModelKey, Unit, choices
 from hoosh.cost import Price, cost_micro_usd, worst_case_micro_usd
-from hoosh.dialects.contract import Ending
-from hoosh.errors import BudgetExceeded, Forbidden, HooshError, PriceUnknown
+from hoosh.errors import BudgetExceeded, Forbidden, PriceUnknown
+from hoosh.gateway.admission import ROUGH_BYTES
+from hoosh.gateway.consumption import GENERATING, NOTHING, consumed, text_bytes
 from hoosh.routing import Target
 from hoosh.values import DEFAULT_POOL, Call, Caller, CallKind, Outcome, Settlement, Usage
 
@@ -44,9 +44,6 @@ SLICE_TOKENS = 256
 PIECE_BYTES = 32
 """No piece of a stream is shorter, with its framing."""
 MILLION = 10**6
-ROUGH_BYTES = 2
-"""Of a request's body, for one token: no text that we have seen has more.  Pictures that are only named in it may; what
-`PLENTY` leaves free is enough for them."""
 PLENTY = 64
 """A pool with so many times what a request may take need not be asked precisely."""
 
@@ -158,7 +155,7 @@ class Bill:
         Raises RateLimited, UnknownPool, BudgetExceeded, MoneySpent, PriceUnknown; then nothing is held.
         """
         books = self._books
-        self.candidates, self._place = books.with_room(self.account, self.candidates, self.call)
+        self.candidates, self._place = books.admission.with_room(self.account, self.candidates, self.call)
         self.target = target = self.candidates[0]
         self.terms = books.terms(target)
         try:
@@ -304,11 +301,8 @@ class Bill:
 
     def guess(self, reply_bytes: int) -> Usage | None:
         """The usage of a whole reply whose upstream has not counted; `reply_bytes` is as long as it is."""
-        if self.account.kind not in GENERATING:
-            text_bytes = reply_bytes if self.account.kind in LISTENING else 0
-        else:
-            text_bytes = max(0, reply_bytes - REPLY_FURNITURE_BYTES)
-        return Usage(self.prompt_tokens(), self._books.estimator.text_tokens(self.terms.key, text_bytes))
+        size = text_bytes(self.account.kind, reply_bytes)
+        return Usage(self.prompt_tokens(), self._books.estimator.text_tokens(self.terms.key, size))
 
     async def keep(self, *, is_whole: bool = True) -> None:
         """The last byte is about to go; of a reply that is whole what the upstream has counted counts from here on.
@@ -367,39 +361,11 @@ class Bill:
 
     def usage(self, *, is_over: bool = False) -> tuple[Usage, bool]:
         """What has been used up to now, and whether that is our own count.  `is_over`: nothing more will come."""
-        account = self.account
-        tap = account.tap
-        said = account.usage if tap is None else tap.usage or account.usage
-        if self._is_whole and said is not None:
-            return said, account.is_estimated
-        if tap is not None:  # where the client has got nothing, nothing has been relayed, whatever has come
-            is_begun = account.exchange.started and (tap.has_content or said is not None)
-            return self._relayed(said, tap.chunks, is_over=is_over) if is_begun else (NOTHING, False)
-        if account.kind is CallKind.SPEECH and account.sent_bytes:
-            return Usage(self.prompt_tokens()), True
-        return (NOTHING, False) if said is None else (said, account.is_estimated)
+        is_whole = self._is_whole
+        return consumed(self.account, self.prompt_tokens, self._reply_tokens, is_whole=is_whole, is_over=is_over)
 
-    def _has_its_end(self) -> bool:
-        """Has the upstream said its last word, though the client was not there for it?  The tap is closed then."""
-        tap = self.account.tap
-        try:
-            return tap is not None and tap.close()[1] is Ending.COMPLETE
-        except HooshError:
-            return False
-
-    def _relayed(self, said: Usage | None, chunks: int, *, is_over: bool) -> tuple[Usage, bool]:
-        """Of a stream that broke off, or whose upstream does not count.
-
-        What the upstream has said so far holds where it goes as far as what went by; Anthropic's first word does not.
-        """
-        completion = self._books.estimator.reply_tokens(self.terms.key, chunks)
-        if said is None:
-            return Usage(self.prompt_tokens(), completion), True
-        if said.completion_tokens + 1 >= completion:
-            return said, False
-        if is_over and said.completion_tokens + LAST_PIECES >= completion and self._has_its_end():
-            return said, False
-        return replace(said, completion_tokens=completion, reasoning_tokens=0, audio_completion_tokens=0), True
+    def _reply_tokens(self, chunks: int) -> int:
+        return self._books.estimator.reply_tokens(self.terms.key, chunks)
 
 
 def _has_sound(call: Call) -> bool:
@@ -408,12 +374,3 @@ def _has_sound(call: Call) -> bool:
         messages = call.fields.get("messages")
         return "audio" in call.fields or (messages is not None and b'"input_audio"' in bytes(messages))
     return call.kind is not CallKind.EMBEDDING
-
-
-LAST_PIECES = 3
-"""Of a stream, that say that it ends and no more."""
-GENERATING = frozenset({CallKind.CHAT, CallKind.COMPLETION})
-LISTENING = frozenset({CallKind.TRANSCRIPTION, CallKind.TRANSLATION})
-REPLY_FURNITURE_BYTES = 400
-"""Of a whole reply, around its text."""
-NOTHING = Usage()

@@ -92,7 +92,7 @@ async def find_candidates(gateway: Gateway, exchange: Exchange, account: Account
     if caller.local_only or headers.get(b"x-hoosh-privacy") is not None:
         candidates = gateway.local_only(candidates, headers.text(b"x-hoosh-privacy"), caller)
     account.pool = paying_pool(caller, call.pool or headers.text(b"x-hoosh-pool"))
-    gateway.enter(account, call, candidates[0])
+    gateway.books.admission.enter(account, call, candidates[0])
     return candidates
 
 

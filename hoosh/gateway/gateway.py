@@ -49,7 +49,7 @@ from hoosh.observe.logs import AccessLog
 from hoosh.observe.metrics import Metrics, Readings
 from hoosh.routing import Route, RouteTable, Target
 from hoosh.storage import Store, StoreStatistics
-from hoosh.values import ANONYMOUS, Call, Caller, CallKind, ModelCard, ProviderState, Record
+from hoosh.values import Call, Caller, CallKind, ModelCard, ProviderState, Record
 
 if TYPE_CHECKING:
     from hoosh.dialects.responses import ResponseStore
@@ -90,25 +90,11 @@ class Gateway:
         self.store = store
         self.books = Books(config, store, type_of=self._type_of, facts_of=self.facts.of, wall_s=wall_s)
         books = self.books
-        self.caching = Caching(config.cache, books.leave, books.keep_hit if books.waits_for_disk else None)
+        self.caching = Caching(config.cache, books.admission.leave, books.keep_hit if books.waits_for_disk else None)
         self.trail = _trail(config, store, books.now_ms)
         """None where the owner keeps none."""
-        self.audit = None if self.trail is None else AuditPages(self.trail)
-        self.cache = CacheDesk(self.caching.exact, self.note)
         self.recorder = Recorder(metrics, log, books, self.trail)
-        wait_kept = books.wait_kept if books.waits_for_disk else None
-        self.tokens = TokenDesk(books.ledger, books.write, wait_kept, books.now_ms, books.require_room)
-        self.costs = CostDesk(
-            books.totals,
-            books.prices,
-            write=self._begin_costs_anew,
-            flush=books.flush,
-            resolve=self._resolve,
-            models=self.models,
-            count_tokens=self._count_tokens,
-            now_ms=books.now_ms,
-            wait_kept=wait_kept,
-        )
+        self._open_desks()
         self.in_flight: set[Account] = set()
         self.draining = False
         self.ready = False
@@ -122,6 +108,25 @@ class Gateway:
         """Our own listener, where one serves this gateway."""
         self._routes = dict(routes)
         self.snapshot = Snapshot(config, KeyRing(config.all_keys()), self._route_table(config))
+
+    def _open_desks(self) -> None:
+        """Where owners and outsiders ask."""
+        books = self.books
+        wait_kept = books.wait_kept if books.waits_for_disk else None
+        self.audit = None if self.trail is None else AuditPages(self.trail)
+        self.cache = CacheDesk(self.caching.exact, self.note)
+        self.tokens = TokenDesk(books.ledger, books.write, wait_kept, books.now_ms, books.require_room)
+        self.costs = CostDesk(
+            books.totals,
+            books.prices,
+            write=self._begin_costs_anew,
+            flush=books.flush,
+            resolve=self._resolve,
+            models=self.models,
+            count_tokens=self._count_tokens,
+            now_ms=books.now_ms,
+            wait_kept=wait_kept,
+        )
 
     # -- what the doors ask ---------------------------------------------------------------------------------------
 
@@ -199,12 +204,6 @@ class Gateway:
         return dialect
 
     # -- requests -------------------------------------------------------------------------------------------------
-
-    def enter(self, account: Account, call: Call, target: Target) -> None:
-        """Count a request against the limits of its key and its model.  Raises RateLimited."""
-        scopes = self.books.scopes((account.caller or ANONYMOUS).name, call.model)
-        if scopes:
-            self.books.admit(account, call, target, scopes)
 
     def bill(self, account: Account, call: Call, candidates: Sequence[Target]) -> Bill:
         """What `account` asks for, to be paid.  A context manager; see `bill.py`."""

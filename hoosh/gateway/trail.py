@@ -53,6 +53,7 @@ from hoosh.values import Record
 
 __all__ = ["AuditStatistics", "AuditTrail"]
 
+NO_KEY = '[audit] is enabled without a key: set signing_key = "$HOOSH_AUDIT_KEY"; `openssl rand -hex 32` makes one.'
 CHECKPOINT_KEY = "checkpoint"
 PAGE = 1000
 BITE = 40
@@ -91,9 +92,7 @@ class AuditTrail:
         id_prefix: str | None = None,
     ) -> None:
         if settings.signing_key is None:
-            raise ConfigError(
-                ['[audit] is enabled without a key: set signing_key = "$HOOSH_AUDIT_KEY"; `openssl rand -hex 32` makes one.']
-            )
+            raise ConfigError([NO_KEY])
         self._key = SigningKey(settings.signing_key)
         previous = settings.previous_key
         self._keys = [self._key] if previous is None else [self._key, SigningKey(previous)]

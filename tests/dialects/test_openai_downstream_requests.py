@@ -359,6 +359,12 @@ def test_a_limit_that_the_house_set_counts():
     assert OPENAI.chat_request(OPENAI.limit_tokens(call, 5)).sampling.max_tokens == 5
 
 
+def test_a_limit_goes_into_the_field_that_the_client_has_used():
+    body = {"model": "m", "messages": [USER], "max_tokens": 99, "max_completion_tokens": None}
+    limited = OPENAI.limit_tokens(OPENAI.read(CallKind.CHAT, json.dumps(body).encode()), 5)
+    assert (bytes(limited.fields["max_tokens"]), bytes(limited.fields["max_completion_tokens"])) == (b"5", b"null")
+
+
 def test_what_openai_alone_has_travels_in_its_own_extension():
     fields: dict[str, Any] = {"logit_bias": {"50256": -100}, "service_tier": "flex", "store": True, "verbosity": "low"}
     fields |= {"metadata": {"a": "b"}, "prompt_cache_key": "k", "prompt_cache_retention": "24h"}

@@ -155,7 +155,7 @@ async def idle(house: MemoryHouse) -> None:
 def check_nothing_is_taken(house: MemoryHouse) -> None:
     books = house.gateway.books
     assert [state for state in books.ledger.pools(books.now_ms()) if state.held] == []
-    assert [scope for scope in books.gate.statistics(trio.current_time()).scopes if scope.running] == []
+    assert [scope for scope in books.admission.gate.statistics(trio.current_time()).scopes if scope.running] == []
     assert books.guard._streams == {}
 
 

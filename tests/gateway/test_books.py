@@ -52,7 +52,7 @@ class Disk:
         self.is_written = trio.Event()
         self.error: StorageError | None = None
         self.waits = 0
-        monkeypatch.setattr(house.gateway.books._log, "wait_kept", self.wait_kept)
+        monkeypatch.setattr(house.gateway.books._journal._log, "wait_kept", self.wait_kept)
 
     async def wait_kept(self, position: int) -> None:
         self.waits += 1
@@ -133,7 +133,7 @@ async def test_who_shares_an_answer_out_of_the_air_waits_for_a_row_of_its_own(au
         async def wait_kept(position: int) -> None:
             kept.append(position)
 
-        monkeypatch.setattr(books._log, "wait_kept", wait_kept)
+        monkeypatch.setattr(books._journal._log, "wait_kept", wait_kept)
         async with trio.open_nursery() as nursery:
             for _ in range(3):
                 nursery.start_soon(send, house, CHAT, FIXED)
@@ -202,8 +202,8 @@ async def test_rows_are_handed_over_while_a_snapshot_waits_for_a_slow_disk(autoj
         async def put(*args: Any, **more: Any) -> None:
             await trio.sleep_forever()
 
-        monkeypatch.setattr(books._table, "put", put)
-        books._unsaved_rows = SNAPSHOT_ROWS
+        monkeypatch.setattr(books._journal._table, "put", put)
+        books._journal.unsaved_rows = SNAPSHOT_ROWS
         await trio.sleep(2 * SNAPSHOT_S)
         await send(house, CHAT, CHAT_ASK)
         assert [row.charge for row in await rows_of(house)] == [18]
@@ -294,7 +294,7 @@ async def test_a_start_that_had_to_read_many_rows_is_soon_followed_by_a_snapshot
 
 async def test_a_journal_in_memory_does_not_fill_it(autojump_clock, monkeypatch):
     monkeypatch.setattr("hoosh.gateway.books.SNAPSHOT_ROWS", 5)
-    monkeypatch.setattr("hoosh.gateway.books.MEMORY_ROWS", 10)
+    monkeypatch.setattr("hoosh.gateway.journal.MEMORY_ROWS", 10)
     lives = Lives(monkeypatch, budgets=(pool("default", 1e9),))
     async with lives.house(chat(COUNTED)) as house:
         for _ in range(30):

@@ -40,7 +40,7 @@ def standing(house: MemoryHouse, kind: str, name: str) -> tuple[int, int, int]:
     """Requests, tokens and slots that count against a scope."""
     (found,) = [
         scope
-        for scope in house.gateway.books.gate.statistics(trio.current_time()).scopes
+        for scope in house.gateway.books.admission.gate.statistics(trio.current_time()).scopes
         if (scope.kind, scope.name) == (kind, name)
     ]
     return found.requests, found.tokens, found.running

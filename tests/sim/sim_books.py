@@ -109,7 +109,7 @@ async def check_replay(world: World) -> None:
 
 def check_nothing_runs(world: World) -> None:
     gateway = world.gateway
-    busy = [scope for scope in gateway.books.gate.statistics(0.0).scopes if scope.running]
+    busy = [scope for scope in gateway.books.admission.gate.statistics(0.0).scopes if scope.running]
     assert not busy, f"slots are still taken: {busy}"
     assert not gateway.books.guard._streams
     flights = gateway.caching.flights.statistics()

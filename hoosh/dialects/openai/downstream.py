@@ -107,7 +107,7 @@ class OpenAIDownstream:
     def limit_tokens(self, call: Call, limit: int) -> Call:
         if call.max_tokens is not None and call.max_tokens <= limit:
             return call
-        field = "max_completion_tokens" if "max_completion_tokens" in call.fields else "max_tokens"
+        field = "max_tokens" if raw_of(call.fields, "max_completion_tokens") is None else "max_completion_tokens"
         return replace(call, max_tokens=limit, fields={**call.fields, field: Raw(b"%d" % limit)})
 
     def immediate(self, call: Call) -> None:
