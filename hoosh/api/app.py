@@ -37,7 +37,7 @@ from hoosh.api.responses import response_routes
 from hoosh.api.tokens import HasTokens, token_routes
 from hoosh.dialects.contract import DownstreamDialect
 from hoosh.dialects.registry import downstream_dialect
-from hoosh.errors import BodyTooLarge, HooshError, MethodNotAllowed, NoSuchPath, Unavailable
+from hoosh.errors import BodyTooLarge, HooshError, MethodNotAllowed, NoSuchPath, Unavailable, UnsupportedMedia
 from hoosh.http.asgi import App, Receive, ResponseBroken, Scope, Send, run_handler
 from hoosh.http.exchange import Exchange, Handler
 from hoosh.http.message import Headers, Limits
@@ -189,6 +189,8 @@ class HooshApp(QuartTrio):
     async def _authenticate(self) -> None:
         if request.path not in OPEN_PATHS:
             g.caller = self.gateway.authenticate(Headers(_scope()["headers"]))
+        if request.method == "POST":
+            _refuse_other_sites()
 
     async def _on_error(self, error: HooshError) -> Response:
         return as_response(error_response(error, _scope()[REQUEST_ID], _language()))
@@ -215,6 +217,17 @@ class HooshApp(QuartTrio):
     def _report(self, error: BaseException) -> None:
         if not isinstance(error, HooshError | ResponseBroken):
             self._on_crash(error)
+
+
+def _refuse_other_sites() -> None:
+    """A page in a browser must not spend the budgets of a gateway without keys, nor reset its costs.
+
+    Browsers send what does not call itself JSON to other sites without asking first.  Raises UnsupportedMedia.
+    """
+    headers = request.headers
+    is_of_browser = any(headers.get(name) for name in ("origin", "referer", "sec-fetch-site"))
+    if is_of_browser and not (headers.get("content-type") or "").lower().startswith("application/json"):
+        raise UnsupportedMedia("A browser must send `content-type: application/json`.")
 
 
 def _scope() -> dict[str, Any]:

@@ -320,6 +320,26 @@ async def test_a_key_reaches_what_its_scopes_and_models_allow(house: House) -> N
     assert (await house.ask("GET", "/v1/models/gpt-4o", key="user")).status == 404
 
 
+@pytest.mark.parametrize(
+    ("headers", "status"),
+    [
+        ([("content-type", "text/plain"), ("origin", "https://evil.example")], 415),
+        ([("content-type", "application/x-www-form-urlencoded"), ("referer", "https://evil.example/")], 415),
+        ([("sec-fetch-site", "cross-site")], 415),
+        ([("content-type", "application/json"), ("origin", "https://ours.example")], 404),
+        ([("content-type", "application/x-www-form-urlencoded")], 404),
+        ([], 404),
+    ],
+    ids=["text", "form", "nothing", "json", "curl", "plain"],
+)
+async def test_a_page_of_another_site_can_send_nothing_without_being_asked_for_leave(headers, status) -> None:
+    house = make_house(lambda app: partial(ask_memory, app))
+    raw = [(name.encode(), value.encode()) for name, value in headers]
+    exchange = MemoryExchange("POST", "/nothing", headers=raw, body=b'{"reason": "fun"}')
+    await exchange.run(AsgiHost(house.app, on_error=answer_error))
+    assert exchange.status == status
+
+
 async def test_a_bug_is_a_500_that_tells_nothing(house: House) -> None:
     house.gateway.fails = True
     answer = await house.ask("GET", "/v1/models")
