@@ -117,13 +117,6 @@ class Gate:
         entered.add(scopes, now_s)
         return entered
 
-    def would_refuse(self, scope: Scope, tokens: int, now_s: float) -> RateLimited | None:
-        """What `enter` would raise.  Nothing is taken, and no refusal counted."""
-        meter = self._meters.get(scope)
-        if meter is None or not meter.refuses(tokens, now_s):
-            return None
-        return longest(meter.refusals(tokens, now_s))
-
     def headers(self, scope: Scope, now_s: float, *, wall_s: float = 0.0, language: str = "openai") -> list[Header]:
         """What an answer tells of the limits a minute of `scope`.  `wall_s` (Unix time) is for `anthropic` only."""
         meter = self._meters.get(scope)

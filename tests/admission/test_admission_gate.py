@@ -36,7 +36,6 @@ def test_without_limits_everybody_gets_in():
     for _ in range(100):
         gate.enter((ADA, VLLM), 10**9, 0.0)
     assert gate.headers(ADA, 0.0) == []
-    assert gate.would_refuse(ADA, 10**9, 0.0) is None
     assert counts(gate) == []
 
 
@@ -171,16 +170,6 @@ def test_a_refusal_names_the_limit_and_says_when_to_come_back(rates, tokens, now
     gate = Gate({ADA: rates})
     gate.enter((ADA,), 70, 0.0)
     assert str(refused(gate, ADA, tokens=tokens, now_s=now_s)) == message
-
-
-def test_asking_whether_it_would_be_refused_counts_nothing():
-    gate = Gate({VLLM: Rates(rpm=1)})
-    assert gate.would_refuse(VLLM, 0, 0.0) is None
-    gate.enter((VLLM,), 0, 0.0)
-    error = gate.would_refuse(VLLM, 0, 0.0)
-    assert error is not None
-    assert error.what == "requests"
-    assert gate.statistics(0.0).scopes[0].refused == 0
 
 
 def test_a_clock_that_goes_back_lets_nobody_in_early():
