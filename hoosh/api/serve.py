@@ -163,7 +163,7 @@ class CannotListen(OSError):
 
 
 LISTEN_ADVICE = {
-    errno.EADDRINUSE: "; somebody listens there already: stop them, or choose another with --port or [server]",
+    errno.EADDRINUSE: "; somebody listens there already: stop them, or choose another with --port or [server].port",
     errno.EACCES: "; this user may not: choose a port above 1023, or a place it may write to",
     errno.EADDRNOTAVAIL: "; this machine has no such address: change --bind or [server].bind",
 }

@@ -30,7 +30,7 @@ def rows_of(path: Path, log: str) -> Iterator[Row]:
     with _reading(path) as database:
         found = database.execute(_FIND, (log,)).fetchone()
         if found is None:
-            raise StorageError(f"{path} has no log `{log}`.")
+            raise StorageError(f"{path} has no log `{log}`: no gateway has written one there.")
         for position, body in database.execute(_ROWS, found):
             yield Row(position, body)
 
