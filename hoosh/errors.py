@@ -209,12 +209,16 @@ class NotCached(Refused):
 
 
 class BudgetExceeded(Refused):
-    """The pool has less left than is asked for.  `asked` and `free` are in the pool's unit."""
+    """The pool has less left than is asked for: `asked` and `free` are in its unit.
+
+    `asked` is 0 where an answer was on its way already.
+    """
 
     code = "budget_exceeded"
 
     def __init__(self, pool: str, *, asked: int, free: int, retry_after_s: float | None = None) -> None:
-        super().__init__(self._words(pool, asked, free), retry_after_s=retry_after_s)
+        dry = f"The budget `{pool}` has run dry: the answer ends here."
+        super().__init__(self._words(pool, asked, free) if asked else dry, retry_after_s=retry_after_s)
         self.pool, self.asked, self.free = pool, asked, free
 
     def _words(self, pool: str, asked: int, free: int) -> str:

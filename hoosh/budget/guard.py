@@ -92,8 +92,8 @@ class BudgetGuard:
         self._ledger.roll(at_ms)
         for pool, hungry in self._by_pool().items():
             self._share_out(pool, hungry, at_ms)
-        if self._on_low is not None:  # ten times a second the state of every pool: not for nobody
-            self._notice(at_ms, self._on_low)
+        if self._on_low is not None:
+            self._notice(self._on_low)
 
     # -- streams ---------------------------------------------------------------------------------------------------
 
@@ -138,15 +138,21 @@ class BudgetGuard:
 
     # -- notices ---------------------------------------------------------------------------------------------------
 
-    def _notice(self, at_ms: int, on_low: Callable[[PoolState], None]) -> None:
-        states = self._ledger.pools(at_ms)
-        told, self._told = self._told, {state.name: _mark(state) for state in states}
-        for state in states:
-            if self._told[state.name] > told.get(state.name, 0):
-                try:
-                    on_low(state)
-                except Exception as error:
-                    log.error("nobody could be told that a budget runs low", exc_info=error)
+    def _notice(self, on_low: Callable[[PoolState], None]) -> None:
+        """Ten times a second over every pool: so only those above a mark are looked at closely."""
+        told, self._told = self._told, {}
+        for pool in self._ledger.ceilings():
+            mark = _mark(pool)
+            if mark:
+                self._told[pool.name] = mark
+                if mark > told.get(pool.name, 0):
+                    self._tell(pool, on_low)
+
+    def _tell(self, pool: Pool, on_low: Callable[[PoolState], None]) -> None:
+        try:
+            on_low(pool.state())
+        except Exception as error:
+            log.error("nobody could be told that a budget runs low", exc_info=error)
 
 
 def shares(free: int, wants: Sequence[int], held: Sequence[int]) -> list[int]:
@@ -159,8 +165,9 @@ def shares(free: int, wants: Sequence[int], held: Sequence[int]) -> list[int]:
     return parts
 
 
-def _mark(state: PoolState) -> int:
-    """The highest mark that is reached.  A pool without a ceiling, or with none of its own, has no marks."""
-    if not state.capacity:
+def _mark(pool: Pool) -> int:
+    """The highest mark that is reached, 0 for none."""
+    used, capacity = pool.used * 100, pool.capacity or 0
+    if used < capacity * MARKS[0]:
         return 0
-    return max((mark for mark in MARKS if state.used * 100 >= state.capacity * mark), default=0)
+    return max(mark for mark in MARKS if used >= capacity * mark)

@@ -17,7 +17,7 @@ To start:  `ledger = Ledger()`, `restore` the snapshot, `apply` the rows behind 
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 
 from msgspec.structs import replace
 
@@ -120,6 +120,10 @@ class Ledger(Balances):
         for account in self._open.values():
             account.advance(at_ms)
         return tuple([account.state() for account in self._open.values()])
+
+    def ceilings(self) -> Iterator[Pool]:
+        """The pools in use that have one.  To be looked at, not changed."""
+        return (account for account in self._open.values() if account.capacity)
 
     def roll(self, at_ms: int) -> None:
         """Open the windows that have begun, also of pools that are closed."""

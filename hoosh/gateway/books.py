@@ -122,7 +122,7 @@ class Books:
         ends_ms = state.window_ends_ms
         retry_after_s = None if ends_ms is None else max(0.0, ends_ms / 1000 - self._wall_s())
         kind = MoneySpent if hold.unit == "usd" else BudgetExceeded
-        return kind(hold.pool, asked=1, free=0, retry_after_s=retry_after_s)
+        return kind(hold.pool, asked=0, free=0, retry_after_s=retry_after_s)
 
     def pool_readings(self) -> list[tuple[str, str, str, int]]:
         """For the metrics: (pool, unit, state, amount)."""

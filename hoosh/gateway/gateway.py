@@ -10,7 +10,6 @@ survives a change of it.
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable, Mapping, Sequence
 from functools import cached_property
 from typing import TYPE_CHECKING
@@ -22,6 +21,7 @@ from msgspec.structs import replace
 import hoosh
 from hoosh.access import KeyRing
 from hoosh.audit import Level
+from hoosh.budget import PoolState
 from hoosh.config import Config
 from hoosh.cost import CostsReset
 from hoosh.dialects.contract import DownstreamDialect
@@ -88,8 +88,9 @@ class Gateway:
         self.lists = ModelLists(fleet)
         self.facts = FactBook(fleet, self.lists, config.alias_facts())
         self.store = store
-        self.books = Books(config, store, type_of=self._type_of, facts_of=self.facts.of, wall_s=wall_s)
-        books = self.books
+        books = self.books = Books(
+            config, store, type_of=self._type_of, facts_of=self.facts.of, wall_s=wall_s, on_low=self._warn
+        )
         self.caching = Caching(config.cache, books.admission.leave, books.keep_hit if books.waits_for_disk else None)
         self.trail = _trail(config, store, books.now_ms)
         """None where the owner keeps none."""
@@ -134,7 +135,7 @@ class Gateway:
         """Who is asking.  Raises Unauthenticated."""
         authorization = headers.get(b"authorization")
         x_api_key = headers.get(b"x-api-key")
-        return self.snapshot.keys.authenticate(authorization, x_api_key, now_s=time.time())
+        return self.snapshot.keys.authenticate(authorization, x_api_key, now_s=self.books.now_ms() / 1000)
 
     async def models(self) -> list[ModelCard]:
         """Every model that can be asked for now.  Waits for upstreams, but not long."""
@@ -264,6 +265,18 @@ class Gateway:
         """Something has happened that the owner may want proven."""
         if self.trail is not None:
             self.trail.note(event, level, message, provider=None, model=None, **facts)
+
+    def _warn(self, pool: PoolState) -> None:
+        """A pool has passed 80 or 100 per cent of what it has."""
+        word = "is spent" if pool.available == 0 else "runs low"
+        facts: dict[str, str | int] = {
+            "pool": pool.name,
+            "unit": pool.unit,
+            "used": pool.used,
+            "capacity": pool.capacity or 0,
+        }
+        self.log.warning(f"a budget {word}", **facts)
+        self.note("budget.low", "warn", f"A budget {word}.", **facts)
 
     def _begin_costs_anew(self, reset: CostsReset) -> int:
         self.note("admin.costs_reset", "warn", "The costs were reset.", by=reset.by, reason=reset.reason)

@@ -114,6 +114,11 @@ class AuditTrail:
         """The last verification of the whole log, and when it was over (Unix ms)."""
         self._verifying = trio.Lock()
 
+    @property
+    def keeps_words(self) -> bool:
+        """Entries hold prompts and replies, too."""
+        return self._settings.content
+
     # -- life --------------------------------------------------------------------------------------------------------
 
     async def open(self) -> None:

@@ -15,6 +15,7 @@ from hoosh.gateway.trail import AuditTrail
 __all__ = ["AuditPage", "AuditPages"]
 
 PAGE = 500
+PAGE_WITH_WORDS = 50
 SCAN_MAX = 20_000
 
 
@@ -49,7 +50,12 @@ class AuditPages:
         event: str | None = None,
         level: str | None = None,
     ) -> AuditPage:
-        """The newest `limit` entries that match: before number `before`, or the oldest behind `after`."""
+        """The newest `limit` entries that match: before number `before`, or the oldest behind `after`.
+
+        Fewer where entries hold the words of requests: a page must not be hundreds of megabytes.
+        """
+        if self._trail.keeps_words:
+            limit = min(limit, PAGE_WITH_WORDS)
         wanted = _Filter(event, level)
         if after is None:
             entries, following = await self._backwards(before, limit, wanted)

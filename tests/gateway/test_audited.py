@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import io
 import json
+import time
 from typing import Any
 
 import pytest
@@ -55,6 +56,12 @@ KEYS = (
 def config(**changes: Any) -> Config:
     settings: dict[str, Any] = {"audit": AUDIT, "keys": KEYS, "budgets": (pool("dry", 0),), "prices": PRICES}
     return plain_config(**{**settings, **changes})
+
+
+async def logged(log: io.StringIO, word: str) -> None:
+    """Until `word` is in the log.  A thread writes it, of which the mock clock knows nothing."""
+    while word not in log.getvalue():
+        await trio.to_thread.run_sync(time.sleep, 0.001)
 
 
 def facts(entry: AuditEntry) -> dict[str, Any]:
@@ -299,6 +306,7 @@ async def test_no_secret_is_told_anywhere(trouble, autojump_clock, capsys, monke
         ):
             bodies.append((await send(house, path, ask, by("ada"))).body)
         await idle(house)
+        await logged(log, "/v1/messages")
         bodies.append((await house.get("/v1/costs", headers=by("ada")))[2])  # an owner may see his addresses
         paths = ("/v1/audit", "/v1/health", "/v1/tokens/pools", "/metrics")
         bodies += [(await house.get(path, headers=by("boss")))[2] for path in paths]
@@ -319,3 +327,14 @@ async def test_the_row_of_a_refused_key_says_nothing_of_it(autojump_clock):
         assert (answer.status, answer.json["error"]["code"]) == (502, "upstream_refused")
         row = await row_of(house)
         assert (row.outcome, row.charge) == ("error", 0)
+
+
+
+async def test_a_budget_that_passes_a_mark_is_told_of_once(autojump_clock):
+    """Of 22 tokens each answer takes 18."""
+    async with house_with(FakeUpstream(chat(COUNTED)), config(keys=(), budgets=(pool("small", 22),))) as house:
+        for _ in range(3):
+            await send(house, CHAT, {**CHAT_ASK, "max_tokens": 3, "pool": "small"})
+            await trio.sleep(1)
+        told = [entry.message for entry in await trail_of(house) if entry.event == "budget.low"]
+    assert told == ["A budget runs low."]
