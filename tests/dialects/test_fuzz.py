@@ -43,7 +43,7 @@ from hoosh.values import (
     UsageReported,
 )
 
-FRAMES = int(os.environ.get("HOOSH_FRAMES", 20_000))
+FRAMES = int(os.environ.get("HOOSH_FRAMES", 8_000))
 POOL = 3_000
 """Hostile frames made for each dialect; streams are drawn from them."""
 STAMP = Stamp("r", "m", 1_700_000_000)

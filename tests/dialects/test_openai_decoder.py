@@ -456,7 +456,7 @@ Frames = st.one_of(
 )
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=100, deadline=None)
 @given(st.lists(Frames, max_size=6).map(b"".join), st.data())
 def test_no_stream_whatever_breaks_anything_and_cuts_change_nothing(wire: bytes, data: st.DataObject):
     cut = data.draw(st.integers(0, len(wire)))
@@ -483,7 +483,7 @@ def without_ids(reply: ChatReply) -> Any:
     return [CallSaid("", p.name, p.arguments) if isinstance(p, CallSaid) else p for p in reply.parts], reply.usage
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=80, deadline=None)
 @given(Deltas | odd, Json, odd)
 def test_no_reply_whatever_breaks_anything(said: Any, usage: Any, finish: Any):
     body = json.dumps({"choices": [{"message": said, "finish_reason": finish}], "usage": usage}).encode()

@@ -398,7 +398,7 @@ VALUES = st.recursive(
 )
 
 
-@settings(max_examples=400, deadline=None)
+@settings(max_examples=120, deadline=None)
 @given(st.dictionaries(st.sampled_from(TOP), VALUES, max_size=6), VALUES)
 def test_any_json_is_a_request_or_an_invalid_request(fields: dict[str, Any], said_: Any):
     dialect = ResponsesDownstream(ResponseStore()).for_caller("ann")

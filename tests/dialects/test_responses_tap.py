@@ -122,7 +122,7 @@ PIECES += [b"data: [DONE]\n\n", b'data: {"type":{}}\n\n', b'data: {"error":[1]}\
 PIECES += [b'{"type":"response.completed","response":7}', b'data: {"type":"x","delta":NaN}\n\n', b"id: 1\n"]
 
 
-@settings(deadline=None, max_examples=300)
+@settings(deadline=None, max_examples=100)
 @given(st.lists(st.sampled_from(PIECES) | st.binary(max_size=9), max_size=12), st.data())
 def test_hostile_bytes_never_break_it_wherever_they_are_cut(pieces: list[bytes], data: st.DataObject):
     wire = b"".join(pieces)
