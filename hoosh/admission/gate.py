@@ -60,16 +60,13 @@ class Pass:
         if taken is None:
             raise RuntimeError("who has left cannot go through another gate")
         meters = self._gate._meters
-        found: list[Meter] = []
-        for scope in scopes:
-            meter = meters.get(scope)
-            if meter is not None:
-                if meter.refuses(tokens, now_s):
-                    raise self._gate._refusal(scopes, tokens, now_s)
-                if meter not in found:  # named twice it still is one request
-                    found.append(meter)
+        found = [meters[scope] for scope in scopes if scope in meters]
         for meter in found:
-            taken.append((meter, meter.take(tokens, now_s)))
+            if meter.refuses(tokens, now_s):
+                raise self._gate._refusal(scopes, tokens, now_s)
+        if len(found) > 1:  # named twice it still is one request
+            found = list(dict.fromkeys(found))
+        taken += [(meter, meter.take(tokens, now_s)) for meter in found]
 
     def leave(self, tokens: int | None, now_s: float) -> None:
         """It is over, and came to so many tokens (None: as estimated).  Counts once, however often it is called."""

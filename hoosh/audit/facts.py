@@ -14,6 +14,7 @@ never what an upstream said: its words may repeat an address, a key or the promp
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import lru_cache
 from typing import Any
 
 import msgspec
@@ -181,6 +182,7 @@ def _text(text: str, chars: int = NAME_CHARS) -> str:
     return text if text.isascii() else text.encode("utf-8", "replace").decode()
 
 
+@lru_cache(maxsize=1024)
 def _name(name: str | None) -> str | None:
     return None if name is None else _text(name)
 
