@@ -66,7 +66,8 @@ class Pass:
                 raise self._gate._refusal(scopes, tokens, now_s)
         if len(found) > 1:  # named twice it still is one request
             found = list(dict.fromkeys(found))
-        taken += [(meter, meter.take(tokens, now_s)) for meter in found]
+        for meter in found:
+            taken.append((meter, meter.take(tokens, now_s)))  # noqa: PERF401  # a comprehension is a call
 
     def leave(self, tokens: int | None, now_s: float) -> None:
         """It is over, and came to so many tokens (None: as estimated).  Counts once, however often it is called."""

@@ -130,11 +130,12 @@ def reply_limit(call: Call, facts: ModelFacts) -> int:
 def choices(call: Call) -> int:
     """How many replies are wanted: `n` or `best_of` of OpenAI's language; 1 where that is nonsense, which is not ours
     to refuse."""
-    if call.language != "openai":
+    fields = call.fields
+    if call.language != "openai" or ("n" not in fields and "best_of" not in fields):
         return 1
     wanted = 1
     for name in ("n", "best_of"):
-        value = call.fields.get(name)
+        value = fields.get(name)
         if value is not None and (raw := bytes(value)).isdigit() and len(raw) <= 9:
             wanted = max(wanted, int(raw))
     return min(wanted, CHOICES_MAX)
