@@ -67,7 +67,7 @@ class Pass:
         if len(found) > 1:  # named twice it still is one request
             found = list(dict.fromkeys(found))
         for meter in found:
-            taken.append((meter, meter.take(tokens, now_s)))  # noqa: PERF401  # a comprehension is a call
+            taken.append((meter, meter.take(tokens, now_s)))  # a comprehension is a call
 
     def leave(self, tokens: int | None, now_s: float) -> None:
         """It is over, and came to so many tokens (None: as estimated).  Counts once, however often it is called."""
