@@ -329,7 +329,6 @@ async def test_the_row_of_a_refused_key_says_nothing_of_it(autojump_clock):
         assert (row.outcome, row.charge) == ("error", 0)
 
 
-
 async def test_a_budget_that_passes_a_mark_is_told_of_once(autojump_clock):
     """Of 22 tokens each answer takes 18."""
     async with house_with(FakeUpstream(chat(COUNTED)), config(keys=(), budgets=(pool("small", 22),))) as house:
