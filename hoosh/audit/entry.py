@@ -59,7 +59,7 @@ class Integrity(Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=T
     version: str
 
 
-class AuditEntry(Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True, kw_only=True):
+class AuditEntry(Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True, kw_only=True, gc=False):
     """What happened.  `number` is the place in the chain, from 1; `timestamp` is Unix time in milliseconds."""
 
     event: str

@@ -47,7 +47,7 @@ TALLIED_WORDS = {
 _encode = msgspec.json.Encoder(order="sorted").encode
 
 
-class Details(Struct, frozen=True):
+class Details(Struct, frozen=True, gc=False):
     """What the record of a request does not hold.  The digests are SHA-256, in hex."""
 
     request_sha256: str | None = None
@@ -57,7 +57,7 @@ class Details(Struct, frozen=True):
     reply: str | None = None
 
 
-class Fact(Struct, frozen=True):
+class Fact(Struct, frozen=True, gc=False):
     """One thing that happened, fit to be sealed."""
 
     at_ms: int
@@ -69,7 +69,7 @@ class Fact(Struct, frozen=True):
     metadata: Raw = NOTHING
 
 
-class _Request(Struct, frozen=True, omit_defaults=True, kw_only=True):
+class _Request(Struct, frozen=True, omit_defaults=True, kw_only=True, gc=False):
     """The metadata of a request's entry."""
 
     asked_model: str | None = None

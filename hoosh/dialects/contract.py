@@ -60,7 +60,7 @@ HeaderList = Sequence[tuple[bytes, bytes]]
 # -- what passes between dialect and gateway ---------------------------------------------------------------------
 
 
-class Outgoing(Struct, frozen=True):
+class Outgoing(Struct, frozen=True, gc=False):
     """A request to an upstream: `path` below its base URL, beginning with the version (`/v1/…`) where there is one."""
 
     path: str
@@ -70,7 +70,7 @@ class Outgoing(Struct, frozen=True):
     """Of this request alone; authentication is not among them."""
 
 
-class WholeReply(Struct, frozen=True):
+class WholeReply(Struct, frozen=True, gc=False):
     """A whole reply, ready for the client, and what is counted of it.  `usage` is None where the upstream gave none."""
 
     body: bytes
@@ -79,7 +79,7 @@ class WholeReply(Struct, frozen=True):
     finish_reason: str | None = None
 
 
-class Stamp(Struct, frozen=True):
+class Stamp(Struct, frozen=True, gc=False):
     """What an answer says of itself besides its content; made by the gateway, which has a clock."""
 
     reply_id: str

@@ -15,6 +15,7 @@ import trio
 
 from hoosh.audit import Details
 from hoosh.gateway.account import Account
+from hoosh.gateway.bill import NO_BILL
 from hoosh.gateway.books import Books
 from hoosh.gateway.trail import AuditTrail
 from hoosh.observe.logs import AccessLog
@@ -83,3 +84,5 @@ class Recorder:
         for account in accounts:
             witness = account.witness
             self.write(account.record(), None if witness is None else witness.details())
+            # Else the two would hold on to each other, and to the request's body, until a collection finds them.
+            account.bill = NO_BILL

@@ -192,7 +192,7 @@ def level_of(record: Record) -> Level:
     return Level.WARNING if is_ours else Level.INFO
 
 
-class RequestLine(Struct, frozen=True, omit_defaults=True):
+class RequestLine(Struct, frozen=True, omit_defaults=True, gc=False):
     """What a line says of a request, in this order; what is not known is left out."""
 
     time: str

@@ -24,7 +24,7 @@ class Outcome(StrEnum):
     """The client closed or reset first (status 499 in logs and metrics)."""
 
 
-class Record(Struct, frozen=True):
+class Record(Struct, frozen=True, gc=False):
     """Facts about one request.  Durations in seconds; `started_at` is Unix time."""
 
     request_id: str

@@ -12,7 +12,7 @@ DEFAULT_POOL = "default"
 """Pays where neither the request nor its key names a pool."""
 
 
-class Settlement(Struct, frozen=True, tag="settled", omit_defaults=True):
+class Settlement(Struct, frozen=True, tag="settled", omit_defaults=True, gc=False):
     """Written once for every request that was let in, however it ended.  Whole tokens, whole micro-USD.
 
     `charge` is what its pool pays, in the pool's unit; 0 for a request that came to nothing and for a cached answer.

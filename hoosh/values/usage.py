@@ -7,7 +7,7 @@ from msgspec import Struct
 __all__ = ["Usage"]
 
 
-class Usage(Struct, frozen=True, omit_defaults=True):
+class Usage(Struct, frozen=True, omit_defaults=True, gc=False):
     """Whole tokens.
 
     `prompt_tokens` includes `cached_tokens`, `cache_write_tokens` and `audio_prompt_tokens`;
