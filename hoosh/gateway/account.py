@@ -96,10 +96,21 @@ class Account:
         cost_of = self.bill.cost_of(self.provider or "", model)
         return Stamp(self.request_id.removeprefix("req_"), model, int(self.started_wall), cost_of)
 
+    @property
+    def said_usage(self) -> Usage | None:
+        """As the upstream has counted, as far as it has."""
+        return self.usage if self.tap is None else self.tap.usage or self.usage
+
     def interrupt(self, error: HooshError) -> None:
         """Make the running attempt fail with `error`; the client is told.  Without one there is nothing to stop."""
         if self.attempt is not None:
             self.attempt.interrupt(error)
+
+    def received(self, body: bytes) -> None:
+        """The whole request is there."""
+        self.body_bytes = len(body)
+        if self.witness is not None:
+            self.witness.asked(body)
 
     def sending(self, block: bytes) -> None:
         """Part of the answer is about to go."""
@@ -160,4 +171,4 @@ class Account:
         settled = self.bill.settlement
         if settled is not None:
             return settled.usage if self.provider is not None else None
-        return self.usage if self.tap is None else self.tap.usage or self.usage
+        return self.said_usage

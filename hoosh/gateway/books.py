@@ -161,8 +161,7 @@ class Books:
         await self.wait_kept(position)
 
     def _of_cache(self, account: Account, outcome: Outcome) -> Settlement:
-        caller, tap = account.caller or ANONYMOUS, account.tap
-        usage = account.usage if tap is None else tap.usage or account.usage
+        caller = account.caller or ANONYMOUS
         terms = self.terms(Target(account.provider or "", account.model or ""))
         return Settlement(
             account.request_id,
@@ -172,7 +171,7 @@ class Books:
             kind=account.kind.value,
             provider=account.provider or "",
             model=account.model or "",
-            usage=usage or Usage(),
+            usage=account.said_usage or Usage(),
             cost_micro_usd=0,
             local=terms.local,
             cached=True,

@@ -48,7 +48,7 @@ from hoosh.gateway.way import NONE, OF_A_LANGUAGE
 from hoosh.http.exchange import Exchange
 from hoosh.http.message import Headers
 from hoosh.routing import Target
-from hoosh.values import Call, Outcome, Usage
+from hoosh.values import Call, Outcome
 
 __all__ = ["CacheDesk", "Caching", "Proceed"]
 
@@ -165,7 +165,7 @@ class Caching:
             model=payer.model or "",
             asked_model=call.model,
             caller="" if payer.caller is None else payer.caller.name,
-            usage=_usage_of(payer),
+            usage=payer.said_usage,
         )
         self.exact.put(key, answer, now_s=trio.current_time())
 
@@ -276,8 +276,3 @@ def _note(account: Account, payer: Account) -> None:
     account.usage, account.tap = payer.usage, payer.tap
     if account.payer is payer:
         account.attempts, account.bill = payer.attempts, payer.bill
-
-
-def _usage_of(payer: Account) -> Usage | None:
-    tap = payer.tap
-    return payer.usage if tap is None else tap.usage or payer.usage

@@ -45,8 +45,7 @@ def consumed(
 
     `prompt_tokens` is our guess at the prompt, `reply_tokens` at so many pieces of a stream.
     """
-    tap = account.tap
-    said = account.usage if tap is None else tap.usage or account.usage
+    tap, said = account.tap, account.said_usage
     if is_whole and said is not None:
         return said, account.is_estimated
     if tap is not None:
