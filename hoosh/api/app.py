@@ -187,10 +187,11 @@ class HooshApp(QuartTrio):
     # -- the Quart side --------------------------------------------------------------------------------------------
 
     async def _authenticate(self) -> None:
+        headers = Headers(_scope()["headers"])
         if request.path not in OPEN_PATHS:
-            g.caller = self.gateway.authenticate(Headers(_scope()["headers"]))
+            g.caller = self.gateway.authenticate(headers)
         if request.method == "POST":
-            _refuse_other_sites()
+            _refuse_other_sites(headers)
 
     async def _on_error(self, error: HooshError) -> Response:
         return as_response(error_response(error, _scope()[REQUEST_ID], _language()))
@@ -219,14 +220,12 @@ class HooshApp(QuartTrio):
             self._on_crash(error)
 
 
-def _refuse_other_sites() -> None:
+def _refuse_other_sites(headers: Headers) -> None:
     """A page in a browser must not spend the budgets of a gateway without keys, nor reset its costs.
 
     Browsers send what does not call itself JSON to other sites without asking first.  Raises UnsupportedMedia.
     """
-    headers = request.headers
-    is_of_browser = any(headers.get(name) for name in ("origin", "referer", "sec-fetch-site"))
-    if is_of_browser and not (headers.get("content-type") or "").lower().startswith("application/json"):
+    if headers.is_from_page() and not (headers.get(b"content-type") or b"").lower().startswith(b"application/json"):
         raise UnsupportedMedia("A browser must send `content-type: application/json`.")
 
 

@@ -14,16 +14,15 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping, Sequence
 from datetime import UTC, date, datetime
-from typing import Any, Protocol, TypeVar, cast, get_args
+from typing import Any, Protocol, get_args
 
-import msgspec
 from msgspec import Raw, Struct
 from quart import Blueprint, Response, g, request
 
-from hoosh.api.face import json_response, require
+from hoosh.api.face import json_response, read_body, require
 from hoosh.api.health import shown_url
-from hoosh.dialects.mistakes import explain, invalid_value, unreadable, wrong_type
-from hoosh.errors import BodyTooLarge, Forbidden, InvalidRequest
+from hoosh.dialects.mistakes import invalid_value, wrong_type
+from hoosh.errors import Forbidden, InvalidRequest
 from hoosh.values import Caller, ProviderState
 from hoosh.values.costs import GROUPS, Advice, CostQuery, CostReport, CostRow, Estimate, Group, Need
 
@@ -94,7 +93,7 @@ def cost_routes(gateway: CostsGateway) -> Blueprint:
     async def reset() -> Response:
         """Begin anew."""
         caller = require("admin")
-        asked = await _body(_Reset, SMALL_BODY_BYTES, default=_Reset())
+        asked = await read_body(_Reset, SMALL_BODY_BYTES, default=_Reset())
         reason = " ".join(_text("reason", asked.reason, MAX_REASON_CHARS).split())
         cleared = await gateway.costs.reset(caller, reason)
         return json_response({"status": "reset", "reason": reason, "cleared": _totals_json(cleared)})
@@ -103,7 +102,7 @@ def cost_routes(gateway: CostsGateway) -> Blueprint:
     async def estimate() -> Response:
         """The price of a request that has not been sent."""
         caller = require("inference")
-        asked = await _body(_Estimate)
+        asked = await read_body(_Estimate)
         _text("model", asked.model, MAX_NAME_CHARS, least=1)
         _tokens("input_tokens", asked.input_tokens or 0)
         _tokens("output_tokens", asked.output_tokens)
@@ -117,7 +116,7 @@ def cost_routes(gateway: CostsGateway) -> Blueprint:
     async def recommend() -> Response:
         """The cheapest model that is known to be able."""
         caller = require("inference")
-        need = await _body(Need, SMALL_BODY_BYTES)
+        need = await read_body(Need, SMALL_BODY_BYTES)
         _tokens("input_tokens", need.input_tokens)
         _tokens("max_output_tokens", need.max_output_tokens)
         return json_response(advice_json(await gateway.costs.recommend(caller, need)))
@@ -126,25 +125,6 @@ def cost_routes(gateway: CostsGateway) -> Blueprint:
 
 
 # -- what is asked -----------------------------------------------------------------------------------------------
-
-Asked = TypeVar("Asked", bound=Struct)
-
-
-async def _body(kind: type[Asked], limit_bytes: int | None = None, *, default: Asked | None = None) -> Asked:
-    """The JSON body; `default` where there is none.  Raises InvalidRequest."""
-    if limit_bytes is not None and (request.content_length or 0) > limit_bytes:
-        raise BodyTooLarge(limit_bytes)
-    body = cast(bytes, await request.get_data())
-    if limit_bytes is not None and len(body) > limit_bytes:
-        raise BodyTooLarge(limit_bytes)
-    if default is not None and not body.strip():
-        return default
-    try:
-        return msgspec.json.decode(body, type=kind)
-    except msgspec.ValidationError as error:
-        raise explain(error) from None
-    except (ValueError, RecursionError):
-        raise unreadable("Expected a JSON object.") from None
 
 
 def _tokens(name: str, tokens: int) -> None:
@@ -203,16 +183,12 @@ def _day(said: Mapping[str, str], name: str) -> str | None:
 
 
 def costs_json(query: CostQuery, report: CostReport, urls: Mapping[str, str]) -> dict[str, Any]:
-    total = report.total
     return {
         "records": [_record_json(query.by, row, urls) for row in report.rows],
         "truncated": report.truncated,
         "group_by": list(query.by),
         "since": None if report.since_ms is None else _time(report.since_ms),
-        "total_requests": total.requests,
-        "total_prompt_tokens": total.prompt_tokens,
-        "total_completion_tokens": total.completion_tokens,
-        **_counts_json(total),
+        **_totals_json(report.total),
     }
 
 

@@ -5,13 +5,15 @@ The views know the gateway by this face alone, so that they can be tested with a
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Protocol, TypeVar, cast
 
 import msgspec
-from quart import Response, g
+from msgspec import Struct
+from quart import Response, g, request
 
 from hoosh.api.errors import Answer
-from hoosh.errors import Forbidden
+from hoosh.dialects.mistakes import explain, unreadable
+from hoosh.errors import BodyTooLarge, Forbidden
 from hoosh.http.message import Headers
 from hoosh.storage import StoreStatistics
 from hoosh.values import Caller, ModelCard, ProviderState
@@ -19,7 +21,9 @@ from hoosh.values import Caller, ModelCard, ProviderState
 if TYPE_CHECKING:
     from hoosh.dialects.responses import ResponseStore
 
-__all__ = ["GatewayFace", "as_response", "json_response", "require"]
+__all__ = ["GatewayFace", "as_response", "json_response", "read_body", "require"]
+
+Asked = TypeVar("Asked", bound=Struct)
 
 
 class GatewayFace(Protocol):
@@ -70,3 +74,23 @@ def require(scope: str) -> Caller:
     if scope not in caller.scopes:
         raise Forbidden(f"This key does not have the scope `{scope}`.")
     return caller
+
+
+async def read_body(kind: type[Asked], limit_bytes: int | None = None, *, default: Asked | None = None) -> Asked:
+    """The JSON body of this request; `default` where there is none.
+
+    Raises InvalidRequest, which names the field at fault, and BodyTooLarge.
+    """
+    if limit_bytes is not None and (request.content_length or 0) > limit_bytes:
+        raise BodyTooLarge(limit_bytes)
+    body = cast(bytes, await request.get_data())
+    if limit_bytes is not None and len(body) > limit_bytes:
+        raise BodyTooLarge(limit_bytes)
+    if default is not None and not body.strip():
+        return default
+    try:
+        return msgspec.json.decode(body, type=kind)
+    except msgspec.ValidationError as error:
+        raise explain(error) from None
+    except (ValueError, RecursionError):
+        raise unreadable("Expected a JSON object.") from None

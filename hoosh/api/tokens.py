@@ -9,14 +9,12 @@ Source: reference sections 2.10 and 5, with its weakness 23; product section 4.
 from __future__ import annotations
 
 from collections.abc import Awaitable
-from typing import Any, Protocol, TypeVar
+from typing import Protocol
 
-import msgspec
 from msgspec import Struct
-from quart import Blueprint, Response, request
+from quart import Blueprint, Response
 
-from hoosh.api.face import json_response, require
-from hoosh.dialects.mistakes import explain, unreadable
+from hoosh.api.face import json_response, read_body, require
 from hoosh.errors import InvalidRequest, NoSuchEntry, UnknownPool
 from hoosh.values import Caller
 
@@ -81,14 +79,14 @@ def token_routes(gateway: HasTokens) -> Blueprint:
     @routes.post("/v1/tokens/check")
     async def check() -> Response:
         """Would a pool pay for so many tokens?"""
-        caller, asked = require("inference"), await _read(_Check)
+        caller, asked = require("inference"), await read_body(_Check)
         _bound("tokens", asked.tokens, 0, MAX_AMOUNT)
         return await _answer(gateway.tokens.check(caller, asked.pool, asked.tokens))
 
     @routes.post("/v1/tokens/reserve")
     async def reserve() -> Response:
         """Keep tokens of a pool for a while."""
-        caller, asked = require("inference"), await _read(_Reserve)
+        caller, asked = require("inference"), await read_body(_Reserve)
         _bound("tokens", asked.tokens, 1, MAX_AMOUNT)
         _bound("ttl_s", asked.ttl_s, 1, MAX_TTL_S)
         return await _answer(gateway.tokens.reserve(caller, asked.pool, asked.tokens, asked.ttl_s))
@@ -96,7 +94,7 @@ def token_routes(gateway: HasTokens) -> Blueprint:
     @routes.post("/v1/tokens/report")
     async def report() -> Response:
         """Say what was used, of a reservation or without one."""
-        caller, asked = require("inference"), await _read(_Report)
+        caller, asked = require("inference"), await read_body(_Report)
         _bound("actual", asked.actual, 0, MAX_ACTUAL)
         _bound("reserved", asked.reserved, 0, MAX_AMOUNT)
         if asked.id is None and asked.pool is None:
@@ -109,7 +107,7 @@ def token_routes(gateway: HasTokens) -> Blueprint:
     @routes.post("/v1/tokens/release")
     async def release() -> Response:
         """Give a reservation back."""
-        caller, asked = require("inference"), await _read(_Release)
+        caller, asked = require("inference"), await read_body(_Release)
         return await _answer(gateway.tokens.release(caller, asked.id))
 
     @routes.get("/v1/tokens/pools")
@@ -126,20 +124,6 @@ async def _answer(said: Awaitable[Struct]) -> Response:
     except UnknownPool as error:
         # Elsewhere a pool is a part of a request, and one that could be left out; here it is what is asked for.
         raise NoSuchEntry(str(error), param="pool", code="unknown_pool") from None
-
-
-Asked = TypeVar("Asked", bound=Struct)
-
-
-async def _read(kind: type[Asked]) -> Asked:
-    """The body.  Raises InvalidRequest, which names the field at fault."""
-    body: Any = await request.get_data()
-    try:
-        return msgspec.json.decode(body, type=kind)
-    except msgspec.ValidationError as error:
-        raise explain(error) from None
-    except (ValueError, RecursionError):
-        raise unreadable("Expected a JSON object.") from None
 
 
 def _bound(name: str, value: float, low: int, high: int) -> None:

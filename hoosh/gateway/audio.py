@@ -63,9 +63,7 @@ async def transcribe(gateway: Gateway, exchange: Exchange, account: Account) -> 
     if content_type.lower().startswith(b"multipart/"):
         _check_sender(exchange)
     body = await exchange.body(AUDIO_BODY_BYTES)
-    account.body_bytes = len(body)
-    if account.witness is not None:
-        account.witness.asked(body)
+    account.received(body)
     request = read_transcription(account.kind, content_type, exchange.query, body)
     call = account.call = Call(account.kind, request.model, {}, stream=request.stream)
     account.prompt_tokens = len(body) // SOUND_BYTES_PER_TOKEN
@@ -89,9 +87,7 @@ async def speak(gateway: Gateway, exchange: Exchange, account: Account) -> None:
     caller = authenticate(gateway, exchange, account)
     check_media_type(exchange, account.downstream)
     body = await exchange.body(gateway.snapshot.config.server.max_body_bytes)
-    account.body_bytes = len(body)
-    if account.witness is not None:
-        account.witness.asked(body)
+    account.received(body)
     request = read_speech(body)
     call = account.call = Call(
         account.kind, request.model, {}, stream=request.events, provider=request.provider, pool=request.pool
@@ -122,7 +118,7 @@ def _check_sender(exchange: Exchange) -> None:
     """
     headers = exchange.headers
     has_key = any(headers.get(name) for name in (b"authorization", b"x-api-key"))
-    if not has_key and any(headers.get(name) for name in (b"origin", b"referer", b"sec-fetch-site")):
+    if not has_key and headers.is_from_page():
         raise Forbidden("A browser must send an API key with a form, or the sound itself as `audio/…`.")
 
 

@@ -68,9 +68,7 @@ async def take_call(gateway: Gateway, exchange: Exchange, account: Account) -> t
     caller = authenticate(gateway, exchange, account)
     check_media_type(exchange, account.downstream)
     body = await exchange.body(gateway.snapshot.config.server.max_body_bytes)
-    account.body_bytes = len(body)
-    if account.witness is not None:
-        account.witness.asked(body)
+    account.received(body)
     downstream = account.downstream = account.downstream.for_caller(caller.name)
     call = account.call = downstream.read(account.kind, body)
     may_use(caller, call.model)
@@ -107,8 +105,8 @@ def check_media_type(exchange: Exchange, dialect: DownstreamDialect) -> None:
     kind = (headers.get(b"content-type") or b"").lower()
     if kind.startswith(b"application/json"):
         return
-    is_of_curl = not any(headers.get(name) for name in (b"origin", b"referer", b"sec-fetch-site"))
-    if dialect.name == "ollama" and is_of_curl and kind in (b"", b"application/x-www-form-urlencoded"):
+    is_of_curl = kind in (b"", b"application/x-www-form-urlencoded") and not headers.is_from_page()
+    if dialect.name == "ollama" and is_of_curl:
         return
     raise UnsupportedMedia("The request body must be JSON, with `content-type: application/json`.")
 

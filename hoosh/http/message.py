@@ -28,6 +28,9 @@ HeaderList = Sequence[Header]
 REASONS: dict[int, bytes] = {status.value: status.phrase.encode("ascii") for status in HTTPStatus}
 
 
+_OF_PAGES = (b"origin", b"referer", b"sec-fetch-site")
+
+
 class Headers:
     """An ordered, case-insensitive view of received headers.  Lookup scans: there are few, and most are never asked."""
 
@@ -50,6 +53,10 @@ class Headers:
 
     def all(self, name: bytes) -> list[bytes]:
         return [value for key, value in self.raw if key == name]
+
+    def is_from_page(self) -> bool:
+        """Has a browser sent it on behalf of a page?  It then says whose (WHATWG Fetch, sections 3.2 and 3.5)."""
+        return any(self.get(name) for name in _OF_PAGES)
 
     def __iter__(self) -> Iterator[Header]:
         return iter(self.raw)
