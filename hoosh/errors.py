@@ -324,6 +324,15 @@ class StorageError(HooshError):
     code = "storage_error"
     retry_after_s = 30.0
 
+    @classmethod
+    def unreadable(cls, what: str, error: Exception | None = None) -> StorageError:
+        """`what` is there, and this version makes no sense of it; `error` says where."""
+        reason = "" if error is None else f" ({error})"
+        return cls(
+            f"{what} cannot be read{reason}. Was it written by a newer hoosh? "
+            "Then start that one; else restore the store from a backup."
+        )
+
 
 class ConfigError(HooshError):
     """The configuration cannot be used.  `mistakes` are whole sentences, each with file, line and key."""

@@ -180,10 +180,7 @@ def _decode_state(state: bytes) -> _State:
     except (ValueError, RecursionError):
         whole = False
     if not whole:
-        raise StorageError(
-            "The snapshot of the budgets cannot be read. Was it written by a newer hoosh? "
-            "Then start that one; else restore the store from a backup."
-        )
+        raise StorageError.unreadable("The snapshot of the budgets")
     return found
 
 

@@ -76,7 +76,4 @@ def decode_entry(body: bytes) -> Entry:
         entry: Entry = _decode(body)
         return entry
     except (ValueError, RecursionError) as error:
-        raise StorageError(
-            f"An entry of the budgets' journal cannot be read ({error}). Was it written by a newer hoosh? "
-            "Then start that one; else restore the store from a backup."
-        ) from error
+        raise StorageError.unreadable("An entry of the budgets' journal", error) from error

@@ -30,10 +30,7 @@ MAX_CELLS = 50_000
 DAY_CELLS = 5_000
 OTHER = "other"
 VERSION = 1
-UNREADABLE = (
-    "The snapshot of the costs cannot be read. Was it written by a newer hoosh? "
-    "Then start that one; else restore the store from a backup."
-)
+SNAPSHOT = "The snapshot of the costs"
 EPOCH = date(1970, 1, 1)
 
 
@@ -171,9 +168,9 @@ class Totals:
         try:
             kept = msgspec.json.decode(state, type=_State)
         except (ValueError, RecursionError):
-            raise StorageError(UNREADABLE) from None
+            raise StorageError.unreadable(SNAPSHOT) from None
         if kept.version != VERSION:
-            raise StorageError(UNREADABLE)
+            raise StorageError.unreadable(SNAPSHOT)
         self._heap = dict(kept.heap)
         self._days = {day: dict(cells) for day, cells in kept.days}
         self._cells = sum(map(len, self._days.values()))

@@ -24,7 +24,6 @@ MEMORY_ROWS = 100_000
 """That a store in memory keeps: some 40 MB."""
 READ_ROWS = 5_000
 SNAPSHOT = "snapshot"
-NEWER = "Was it written by a newer hoosh? Then start that one; else restore the store from a backup."
 
 _encode = msgspec.json.Encoder().encode
 _decode = msgspec.json.Decoder(JournalEntry).decode
@@ -78,7 +77,7 @@ class Journal:
         try:
             return msgspec.msgpack.decode(kept, type=Snapshot)
         except msgspec.DecodeError as error:
-            raise StorageError(f"The snapshot of the books cannot be read. {NEWER}") from error
+            raise StorageError.unreadable("The snapshot of the books") from error
 
     async def replay(self, after: int, fold: Callable[[JournalEntry], None]) -> int:
         """Give every row behind position `after` to `fold`, in order.  Returns how many there were."""
@@ -98,6 +97,6 @@ def decode_row(body: bytes, position: int) -> JournalEntry:
     """Raises StorageError for a row that this version cannot read."""
     try:
         entry: JournalEntry = _decode(body)
-    except msgspec.DecodeError as error:
-        raise StorageError(f"Row {position} of the ledger's journal cannot be read ({error}). {NEWER}") from error
+    except (ValueError, RecursionError) as error:
+        raise StorageError.unreadable(f"Row {position} of the ledger's journal", error) from error
     return entry

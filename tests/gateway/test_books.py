@@ -331,9 +331,12 @@ async def test_what_has_been_learnt_survives_a_proper_end(autojump_clock, monkey
 
 
 NEWER = b'{"type":"teleported","at_ms":1}'
+DEEP = b'{"type":"settled","x":' + b"[" * 100_000
 
 
-@pytest.mark.parametrize("row", [NEWER, b"not a row", b"\xff", b'{"type":"settled"}', b"[]"], ids=repr)
+@pytest.mark.parametrize(
+    "row", [NEWER, DEEP, b"not a row", b"\xff", b'{"type":"settled"}', b"[]"], ids=lambda row: repr(row[:40])
+)
 async def test_a_row_of_a_newer_version_stops_the_start_with_advice(row, autojump_clock, monkeypatch):
     lives = Lives(monkeypatch)
     lives.store.log("ledger").append([row])
