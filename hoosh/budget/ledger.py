@@ -26,7 +26,7 @@ from hoosh.budget.entries import Configured, Expired, Released, Reported, Reserv
 from hoosh.budget.pool import MOST, Hold, HoldMisused, Pool, PoolState, Terms
 from hoosh.budget.reservations import MOST_LIVING, Reservation
 from hoosh.budget.settings import Budget, OnExhausted, Unit
-from hoosh.errors import NoSuchEntry, Refused, UnknownPool
+from hoosh.errors import BudgetExceeded, NoSuchEntry, Refused, UnknownPool
 from hoosh.values.settlement import Settlement
 
 __all__ = ["Ledger"]
@@ -69,6 +69,11 @@ class Ledger(Balances):
         account.held += granted
         hold.amount += granted
         return granted
+
+    def exhausted(self, hold: Hold, at_ms: int) -> BudgetExceeded:
+        """What is told of a stream that has used up what it held, where its pool has nothing more for it."""
+        hold.account.advance(at_ms)
+        return hold.account.refusal(0, 0, at_ms)
 
     def settle(self, hold: Hold, settlement: Settlement) -> Settlement:
         """The request is over: what it held is free again, and its pool pays `charge`, be that more than it held.

@@ -147,8 +147,11 @@ class Pool:
         self.advance(at_ms)
         free = self.free()
         if free is not None and amount > free:
-            kind = MoneySpent if self.unit == "usd" else BudgetExceeded
-            raise kind(self.name, asked=amount, free=free, retry_after_s=self._refilled_in_s(amount, at_ms))
+            raise self.refusal(amount, free, at_ms)
+
+    def refusal(self, asked: int, free: int, at_ms: int) -> BudgetExceeded:
+        kind = MoneySpent if self.unit == "usd" else BudgetExceeded
+        return kind(self.name, asked=asked, free=free, retry_after_s=self._refilled_in_s(asked, at_ms))
 
     def _refilled_in_s(self, amount: int, at_ms: int) -> float | None:
         """None where waiting will not help."""

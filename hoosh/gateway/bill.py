@@ -221,7 +221,13 @@ class Bill:
 
     def cost_of(self, provider: str, model: str) -> Callable[[Usage], int] | None:
         """What a reply of this upstream costs, in micro-USD."""
-        return self._books.terms(Target(provider, model)).cost_of
+        return self._terms_with(provider, model).cost_of
+
+    def _terms_with(self, provider: str, model: str) -> Terms:
+        target = self.target
+        if provider == target.provider and model == target.model:  # who was to be asked has answered
+            return self.terms
+        return self._books.terms(Target(provider, model))
 
     def has_room(self, chunks: int) -> bool:
         """May the stream go on to `chunks` pieces?  Takes more from the pool where that is needed and there."""
@@ -241,7 +247,8 @@ class Bill:
 
     def exhausted(self) -> BudgetExceeded:
         """What the client is told when the pool is dry."""
-        return self._books.exhausted(self.hold)
+        books = self._books
+        return books.ledger.exhausted(self.hold, books.now_ms())
 
     def wants(self) -> int:
         """For the guard: what the stream should be given before it comes to its edge, in the pool's unit."""
@@ -332,9 +339,8 @@ class Bill:
             return
         account, books = self.account, self._books
         usage, is_estimated = self.usage(is_over=True)
-        terms, provider, model = self.terms, account.provider, account.model
-        if provider is not None and (provider != self.target.provider or model != self.target.model):
-            terms = books.terms(Target(provider, model or ""))
+        provider, model = account.provider, account.model
+        terms = self.terms if provider is None else self._terms_with(provider, model or "")
         cost = 0 if usage is NOTHING else None if terms.price is None else cost_micro_usd(terms.price, usage)
         caller = account.caller
         self.settlement = settlement = Settlement(

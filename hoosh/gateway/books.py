@@ -23,7 +23,6 @@ from hoosh.budget import (
     BudgetGuard,
     Estimator,
     Expired,
-    Hold,
     Ledger,
     ModelKey,
     PoolState,
@@ -32,7 +31,7 @@ from hoosh.budget import (
 )
 from hoosh.config import Config
 from hoosh.cost import CostsReset, PriceBook, Totals, cost_micro_usd
-from hoosh.errors import BudgetExceeded, MoneySpent, StorageError, Unavailable
+from hoosh.errors import StorageError, Unavailable
 from hoosh.gateway.admission import Admission
 from hoosh.gateway.bill import HIT, NO_BILL, Bill, Terms
 from hoosh.gateway.journal import Journal, JournalEntry, Snapshot
@@ -115,14 +114,6 @@ class Books:
     def reply_limit(self, call: Call, target: Target) -> int:
         """The most tokens that the reply may have."""
         return reply_limit(call, self._facts_of(call.model, target))
-
-    def exhausted(self, hold: Hold) -> BudgetExceeded:
-        """The pool of `hold` has nothing left for a stream that is running."""
-        state = self.ledger.pool(hold.pool, self.now_ms())
-        ends_ms = state.window_ends_ms
-        retry_after_s = None if ends_ms is None else max(0.0, ends_ms / 1000 - self._wall_s())
-        kind = MoneySpent if hold.unit == "usd" else BudgetExceeded
-        return kind(hold.pool, asked=0, free=0, retry_after_s=retry_after_s)
 
     def pool_readings(self) -> list[tuple[str, str, str, int]]:
         """For the metrics: (pool, unit, state, amount)."""
