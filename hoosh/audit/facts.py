@@ -115,10 +115,11 @@ def fact(
     )
 
 
-def fact_of_record(record: Record, details: Details | None = None, *, with_content: bool = False) -> Fact:
-    """What is told of a request that is over."""
+def fact_of_record(
+    record: Record, tallied: tuple[str, str] | None, details: Details | None = None, *, with_content: bool = False
+) -> Fact:
+    """What is told of a request that is over; `tallied` is what `tallied_as` says of it."""
     event, level, message = WORDS[record.outcome]
-    tallied = tallied_as(record)
     if tallied is not None:
         event, level, message = tallied[0], "warn", TALLIED_WORDS[tallied[0]]
     model = record.served_model or record.model

@@ -18,6 +18,7 @@ from io import BufferedReader
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO
 
+from hoosh.cli.actions import add_actions
 from hoosh.cli.failure import FAILED, WRONG_USAGE, Failure
 
 if TYPE_CHECKING:
@@ -36,14 +37,12 @@ _ANCHOR = re.compile(r"([0-9]{1,15}):([0-9a-f]{64})")
 
 
 def add_to(commands: Any) -> None:
-    parser = commands.add_parser(
+    actions = add_actions(
+        commands,
         "audit",
         help="verify or export an audit log",
         description="Verify or export the audit log in a file; no gateway need be running.",
-        allow_abbrev=False,
     )
-    parser.set_defaults(run=lambda _: parser.print_help() or 0)
-    actions = parser.add_subparsers(dest="action", metavar="ACTION", title="actions")
     _add_verify(actions)
     exports = actions.add_parser(
         "export",

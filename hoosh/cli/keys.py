@@ -11,6 +11,7 @@ import json
 import re
 from typing import Any
 
+from hoosh.cli.actions import add_actions
 from hoosh.cli.failure import WRONG_USAGE, Failure
 
 __all__ = ["add_to", "new_key", "run"]
@@ -24,14 +25,12 @@ _PREFIX = re.compile(r"[A-Za-z0-9._-]{0,32}")
 
 
 def add_to(commands: Any) -> None:
-    parser = commands.add_parser(
+    actions = add_actions(
+        commands,
         "keys",
         help="make keys that clients authenticate with",
         description="Make keys that clients authenticate with.",
-        allow_abbrev=False,
     )
-    parser.set_defaults(run=lambda _: parser.print_help() or 0)
-    actions = parser.add_subparsers(dest="action", metavar="ACTION", title="actions")
     new = actions.add_parser(
         "new",
         help="print a fresh key, and the [[keys]] block for it",

@@ -16,7 +16,7 @@ from __future__ import annotations
 import logging
 import math
 import secrets
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import Any
 
 import trio
@@ -200,11 +200,7 @@ class AuditTrail:
             return
         counted_as = tallied_as(record)
         if counted_as is None or self._tally.add(*counted_as, self._now_ms()):
-            self._add(fact_of_record(record, details, with_content=self._settings.content))
-
-    def records(self, records: Sequence[Record]) -> None:
-        for record in records:
-            self.record(record)
+            self._add(fact_of_record(record, counted_as, details, with_content=self._settings.content))
 
     def _add(self, happened: Fact) -> None:
         self._facts.append(happened)

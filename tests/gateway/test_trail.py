@@ -82,7 +82,7 @@ def metadata(entry: AuditEntry) -> dict[str, object]:
 async def test_a_finished_request_is_one_entry():
     world = World()
     trail = await world.trail()
-    trail.records([record()])
+    trail.record(record())
     assert trail.flush() == 1
     (entry,) = await trail.read()
     assert (entry.event, entry.level, entry.provider, entry.model) == ("inference.response", "info", "openai", "gpt-4o")
@@ -186,7 +186,8 @@ async def test_strangers_cannot_fill_the_log():
     trail = await world.trail()
     for second in range(180):
         world.now_ms = 1_000_000 + 1000 * second
-        trail.records([record(outcome=Outcome.ERROR, status=401, caller=None)] * 100)
+        for _ in range(100):
+            trail.record(record(outcome=Outcome.ERROR, status=401, caller=None))
         trail.flush()
     await trail.close()
     entries = await world.entries()
