@@ -43,45 +43,27 @@ class GateStatistics(Struct, frozen=True):
     """Those with a limit."""
 
 
-class Pass:
+class Pass(Struct, eq=False):
     """One request that was let in.  `leave` gives back what it takes."""
 
-    __slots__ = ("_gate", "_taken", "_tokens")
-
-    def __init__(self, gate: Gate, tokens: int) -> None:
-        self._gate = gate
-        self._tokens = tokens
-        self._taken: list[tuple[Meter, int]] | None = []
-        """With the second its tokens were counted in; None once it has left."""
-
-    def add(self, scopes: Sequence[Scope], now_s: float) -> None:
-        """Go through the limits of further scopes, all or none.  Raises RateLimited, and then nothing has changed."""
-        taken, tokens = self._taken, self._tokens
-        if taken is None:
-            raise RuntimeError("who has left cannot go through another gate")
-        meters = self._gate._meters
-        found = [meters[scope] for scope in scopes if scope in meters]
-        for meter in found:
-            if meter.refuses(tokens, now_s):
-                raise self._gate._refusal(scopes, tokens, now_s)
-        if len(found) > 1:  # named twice it still is one request
-            found = list(dict.fromkeys(found))
-        for meter in found:
-            taken.append((meter, meter.take(tokens, now_s)))  # a comprehension is a call
+    taken: list[tuple[Meter, int]]
+    """With the second it was counted in; empty once it has left."""
+    tokens: int
 
     def leave(self, tokens: int | None, now_s: float) -> None:
         """It is over, and came to so many tokens (None: as estimated).  Counts once, however often it is called."""
-        taken, self._taken = self._taken, None
-        if taken:
-            difference = 0 if tokens is None else tokens - self._tokens
-            for meter, second in taken:
-                meter.leave(second, difference, now_s)
+        difference = 0 if tokens is None else tokens - self.tokens
+        for meter, second in self.taken:
+            meter.running -= 1
+            if difference:
+                meter.tokens.correct(second, difference, now_s)
+        self.taken = []
 
     def undo(self, now_s: float) -> None:
         """Somebody else has refused it: as if it had never come."""
-        taken, self._taken = self._taken, None
-        for meter, second in taken or ():
-            meter.undo(second, self._tokens, now_s)
+        for meter, second in self.taken:
+            meter.requests.correct(second, -1, now_s)
+        self.leave(0, now_s)
 
 
 class Gate:
@@ -111,8 +93,19 @@ class Gate:
 
     def enter(self, scopes: Sequence[Scope], tokens: int, now_s: float) -> Pass:
         """Let a request of about `tokens` tokens in.  Raises RateLimited, and then nothing has changed."""
-        entered = Pass(self, tokens)
-        entered.add(scopes, now_s)
+        if len(scopes) > 1:  # named twice it still is one request
+            scopes = tuple(dict.fromkeys(scopes))
+        taken: list[tuple[Meter, int]] = []
+        entered = Pass(taken, tokens)
+        for scope in scopes:
+            meter = self._meters.get(scope)
+            if meter is None:
+                continue
+            second = meter.admit(tokens, now_s)
+            if second is None:
+                entered.undo(now_s)
+                raise self._refusal(scopes, tokens, now_s)
+            taken.append((meter, second))
         return entered
 
     def headers(self, scope: Scope, now_s: float, *, wall_s: float = 0.0, language: str = "openai") -> list[Header]:

@@ -4,7 +4,7 @@
     tokens     a window of 60 seconds, by estimates that are corrected once the truth is known
     running    those that are in now
 
-`refuses` is asked on every request and only compares; `refusals` say what it is about.
+`admit` is asked on every request and only compares and counts; `refusals` say why it has said no.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from collections.abc import Iterable
 
 from hoosh.admission.refusal import Scope, refusal
 from hoosh.admission.settings import Rates
-from hoosh.admission.window import Window
+from hoosh.admission.window import NO_LIMIT, Window
 from hoosh.errors import RateLimited
 
 __all__ = ["SLOT_WAIT_S", "Meter", "longest", "sooner"]
@@ -39,30 +39,22 @@ class Meter:
     def limit(self, rates: Rates) -> None:
         self.rpm, self.tpm, self.max_concurrent = rates.rpm, rates.tpm, rates.max_concurrent
 
-    def refuses(self, tokens: int, now_s: float) -> bool:
-        """Would one more request, of so many tokens, pass a limit?"""
-        return (
-            (self.max_concurrent is not None and self.running >= self.max_concurrent)
-            or (self.rpm is not None and self.requests.used(now_s) >= self.rpm)
-            or (self.tpm is not None and self.tokens.used(now_s) + tokens > self.tpm)
-        )
+    def admit(self, tokens: int, now_s: float) -> int | None:
+        """Let one more request in, of so many tokens.  Returns the second it counts in.
 
-    def take(self, tokens: int, now_s: float) -> int:
-        """Let it in.  Returns the second its tokens were counted in."""
-        self.running += 1
-        self.requests.take(1, now_s)
-        return self.tokens.take(tokens, now_s)
-
-    def leave(self, second: int, difference: int, now_s: float) -> None:
-        """It is over; its tokens were `difference` more than it was let in with."""
-        self.running -= 1
-        if difference:
-            self.tokens.correct(second, difference, now_s)
-
-    def undo(self, second: int, tokens: int, now_s: float) -> None:
-        """It was let in, in that second, and has not come: somebody else has refused it."""
-        self.requests.correct(second, -1, now_s)
-        self.leave(second, -tokens, now_s)
+        None where a limit is in the way, and then nothing has changed.
+        """
+        running = self.running
+        if self.max_concurrent is not None and running >= self.max_concurrent:
+            return None
+        second = self.requests.take(1, now_s, NO_LIMIT if self.rpm is None else self.rpm)
+        if second is None:
+            return None
+        if self.tokens.take(tokens, now_s, NO_LIMIT if self.tpm is None else self.tpm) is None:
+            self.requests.correct(second, -1, now_s)
+            return None
+        self.running = running + 1
+        return second
 
     def refusals(self, tokens: int, now_s: float) -> list[RateLimited]:
         """One for each limit that keeps it out."""

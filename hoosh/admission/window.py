@@ -19,8 +19,11 @@ that stands still.
 
 from __future__ import annotations
 
-__all__ = ["BUCKETS", "Window"]
+import sys
 
+__all__ = ["BUCKETS", "NO_LIMIT", "Window"]
+
+NO_LIMIT = sys.maxsize
 MINUTE_S = 60
 BUCKETS = MINUTE_S + 1
 
@@ -42,12 +45,15 @@ class Window:
             self._forget(int(now_s))
         return self._used
 
-    def take(self, amount: int, now_s: float) -> int:
-        """Count `amount`, whether it fits or not.  Returns the second it was counted in, for `correct`."""
+    def take(self, amount: int, now_s: float, limit: int = NO_LIMIT) -> int | None:
+        """Count `amount` if it fits below `limit`.  Returns the second it was counted in, for `correct`; else None."""
         if now_s >= self._second + 1:
             self._forget(int(now_s))
+        used = self._used + amount
+        if used > limit:
+            return None
+        self._used = used
         self._amounts[self._second % BUCKETS] += amount
-        self._used += amount
         return self._second
 
     def correct(self, second: int, difference: int, now_s: float) -> None:
@@ -75,12 +81,14 @@ class Window:
         """What counts now, and in how many whole seconds, rounded up, nothing of it does if nothing else comes."""
         if now_s >= self._second + 1:
             self._forget(int(now_s))
-        amounts, newest = self._amounts, self._second
-        if not self._used:
+        amounts, newest, used = self._amounts, self._second, self._used
+        if amounts[newest % BUCKETS]:  # nearly always
+            return used, BUCKETS
+        if not used:
             return 0, 0
-        for ago in range(BUCKETS):  # the newest, nearly always
+        for ago in range(1, BUCKETS):
             if amounts[(newest - ago) % BUCKETS]:
-                return self._used, BUCKETS - ago
+                return used, BUCKETS - ago
         raise AssertionError("the buckets do not sum up to what is used")
 
     def _leaves_in_s(self, second: int, now_s: float) -> float:

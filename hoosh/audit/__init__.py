@@ -10,7 +10,7 @@ from hoosh.audit.checkpoint import (
     head_at,
     is_checkpoint,
 )
-from hoosh.audit.entry import NOTHING, AuditEntry, Integrity, Level, decode_entry, encode_entry
+from hoosh.audit.entry import NOTHING, AuditEntry, Integrity, Level, decode_entry, encode_entry, hash_of
 from hoosh.audit.facts import Details, Fact, fact, fact_of_record, fact_of_tally, tallied_as
 from hoosh.audit.keys import SigningKey
 from hoosh.audit.resume import Resume, stored_checkpoint
@@ -43,6 +43,7 @@ __all__ = [
     "fact",
     "fact_of_record",
     "fact_of_tally",
+    "hash_of",
     "head_at",
     "is_checkpoint",
     "stored_checkpoint",

@@ -1,4 +1,4 @@
-"""The end of the chain, where it grows: `head ──seal──▶ entry`, and the entry is the new head.
+"""The end of the chain, where it grows: `head ──seal──▶ line`, and its entry is the new head.
 
 Time comes in as an argument, chance as the beginning of the ids: a number is given once, so an id that ends in it is
 unique in its chain, and a random beginning makes it so across chains.
@@ -21,6 +21,7 @@ from hoosh.audit.entry import (
     Level,
     encode_entry,
     hash_of,
+    line_of_canonical,
 )
 from hoosh.audit.keys import SigningKey
 
@@ -51,34 +52,36 @@ class Chain:
         provider: str | None = None,
         model: str | None = None,
         metadata: Raw = NOTHING,
-    ) -> AuditEntry:
-        """The next entry.  Raises UnicodeEncodeError for half a surrogate pair, and then nothing has changed."""
-        number, key_id, previous_hash = self.number + 1, self._key_id, self.head_hash
-        bare = AuditEntry(
-            event=event,
-            id=f"{self._id_prefix}{number:08x}",
-            integrity=Integrity(key_id=key_id, previous_hash=previous_hash, version=VERSION),
-            level=level,
-            message=message,
-            metadata=metadata,
-            model=model,
-            number=number,
-            provider=provider,
-            timestamp=at_ms,
-        )
-        entry_hash = hash_of(encode_entry(bare))
-        signature = self._key.sign_entry(entry_hash)
-        self.number, self.head_hash = number, entry_hash
-        integrity = Integrity(key_id=key_id, previous_hash=previous_hash, signature=signature, version=VERSION)
-        return msgspec.structs.replace(bare, integrity=integrity)
+    ) -> bytes:
+        """The line of the next entry.
 
-    def hand_over(self, old: SigningKey, at_ms: int) -> AuditEntry:
+        Raises UnicodeEncodeError for half a surrogate pair, and then nothing has changed.
+        """
+        number = self.number + 1
+        canonical = encode_entry(
+            AuditEntry(
+                event=event,
+                id=f"{self._id_prefix}{number:08x}",
+                integrity=Integrity(key_id=self._key_id, previous_hash=self.head_hash, version=VERSION),
+                level=level,
+                message=message,
+                metadata=metadata,
+                model=model,
+                number=number,
+                provider=provider,
+                timestamp=at_ms,
+            )
+        )
+        self.number, self.head_hash = number, hash_of(canonical)
+        return line_of_canonical(canonical, self._key.sign_entry(self.head_hash))
+
+    def hand_over(self, old: SigningKey, at_ms: int) -> bytes:
         """The first entry of this key, with the word of the old one for it."""
         voucher = old.vouch(self.number + 1, self.head_hash, self._key_id)
         metadata = Raw(msgspec.json.encode(HandOver(self._key_id, old.id, voucher)))
         return self.seal(KEY_HANDOVER, "warn", "From here on another key seals.", at_ms, metadata=metadata)
 
-    def seal_checkpoint(self, at_ms: int) -> AuditEntry:
+    def seal_checkpoint(self, at_ms: int) -> bytes:
         """An entry that says how far the chain has come: a number and a hash to note elsewhere."""
         metadata = Raw(msgspec.json.encode({"entries": self.number, "head": self.head_hash}))
         return self.seal(CHECKPOINT, "info", "The chain has come so far.", at_ms, metadata=metadata)

@@ -33,6 +33,7 @@ __all__ = [
     "decode_entry",
     "encode_entry",
     "hash_of",
+    "line_of_canonical",
 ]
 
 VERSION = "2.0.0"
@@ -98,6 +99,14 @@ def decode_entry(line: bytes) -> AuditEntry:
     if encode_entry(entry) != line:
         raise ValueError("it is not in the canonical form")
     return entry
+
+
+def line_of_canonical(canonical: bytes, signature: str) -> bytes:
+    """The line of the entry that has these canonical bytes.
+
+    The first match is the right one, as in `canonical_of_line`.
+    """
+    return canonical.replace(b'"version":', b'"signature":"%b","version":' % signature.encode(), 1)
 
 
 def canonical_of_line(line: bytes, entry: AuditEntry) -> bytes:

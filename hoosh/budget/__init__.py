@@ -13,7 +13,7 @@ from hoosh.budget.entries import (
 from hoosh.budget.estimate import Estimator, ModelKey
 from hoosh.budget.guard import BudgetGuard, Watched
 from hoosh.budget.ledger import Ledger
-from hoosh.budget.pool import Hold, HoldMisused, PoolState
+from hoosh.budget.pool import Hold, HoldMisused, Pool, PoolState
 from hoosh.budget.settings import Budget, OnExhausted, Unit, Window
 from hoosh.budget.weight import Weight, choices, reply_limit, weigh
 
@@ -29,6 +29,7 @@ __all__ = [
     "Ledger",
     "ModelKey",
     "OnExhausted",
+    "Pool",
     "PoolState",
     "Released",
     "Reported",

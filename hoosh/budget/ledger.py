@@ -25,7 +25,7 @@ from hoosh.budget.balances import Balances, wanted_terms
 from hoosh.budget.entries import Configured, Expired, Released, Reported, Reserved
 from hoosh.budget.pool import MOST, Hold, HoldMisused, Pool, PoolState, Terms
 from hoosh.budget.reservations import MOST_LIVING, Reservation
-from hoosh.budget.settings import Budget, OnExhausted, Unit
+from hoosh.budget.settings import Budget
 from hoosh.errors import BudgetExceeded, NoSuchEntry, Refused, UnknownPool
 from hoosh.values.settlement import Settlement
 
@@ -48,12 +48,10 @@ class Ledger(Balances):
         Raises UnknownPool; BudgetExceeded or MoneySpent where less is free, and then nothing has changed.  An amount
         of 0 is never refused.
         """
-        account = self._open.get(pool)
-        if account is None:
-            raise UnknownPool(pool)
+        account = self.find(pool, at_ms)
         if amount < 0:
             raise ValueError(f"cannot hold {amount}")
-        if account.capacity is not None or at_ms >= account.ends_ms:
+        if account.capacity is not None and amount:
             account.require(amount, at_ms)
         account.held += amount
         return Hold(account, amount)
@@ -98,19 +96,18 @@ class Ledger(Balances):
 
     # -- looking ---------------------------------------------------------------------------------------------------
 
+    def find(self, name: str, at_ms: int) -> Pool:
+        """A pool that can be held from, as it stands now.  To be looked at, not changed.  Raises UnknownPool."""
+        account = self._open.get(name)
+        if account is None:
+            raise UnknownPool(name)
+        if at_ms >= account.ends_ms:
+            account.advance(at_ms)
+        return account
+
     def free(self, pool: str, at_ms: int) -> int | None:
         """What can be promised now; None has no end.  Raises UnknownPool."""
-        account = self._require_open(pool)
-        account.advance(at_ms)
-        return account.free()
-
-    def unit(self, pool: str) -> Unit:
-        """Raises UnknownPool."""
-        return self._require_open(pool).unit
-
-    def on_exhausted(self, pool: str) -> OnExhausted:
-        """Raises UnknownPool."""
-        return self._require_open(pool).on_exhausted
+        return self.find(pool, at_ms).free()
 
     def pool(self, name: str, at_ms: int) -> PoolState:
         """Also of a pool that is closed: something may still run on it.  Raises UnknownPool."""
@@ -135,12 +132,6 @@ class Ledger(Balances):
         for account in (*self._pools.values(), *self._former.values()):
             account.advance(at_ms)
 
-    def _require_open(self, pool: str) -> Pool:
-        account = self._open.get(pool)
-        if account is None:
-            raise UnknownPool(pool)
-        return account
-
     # -- outsiders: decide, apply, and return what must be written -------------------------------------------------
 
     def reserve(self, pool: str, owner: str, amount: int, *, ttl_s: float, at_ms: int, reservation_id: str) -> Reserved:
@@ -148,7 +139,7 @@ class Ledger(Balances):
 
         Raises UnknownPool, BudgetExceeded, MoneySpent; Refused where the owner has too many.  Nothing changed then.
         """
-        account = self._require_open(pool)
+        account = self.find(pool, at_ms)
         if amount < 0 or reservation_id in self._reservations.living:
             raise ValueError(f"cannot reserve {amount} as {reservation_id}")
         account.require(amount, at_ms)
@@ -178,7 +169,7 @@ class Ledger(Balances):
         if actual < 0 or reserved < 0:
             raise ValueError(f"cannot report {actual} of {reserved}")
         if reservation_id is None:
-            account = self._require_open(pool or "")
+            account = self.find(pool or "", at_ms)
         else:
             account = self._find(reservation_id, owner, is_admin).account
         at_ms = _clock(account, at_ms)

@@ -144,10 +144,10 @@ class Pool:
 
     def require(self, amount: int, at_ms: int) -> None:
         """Raises BudgetExceeded, or MoneySpent, unless `amount` is free.  Nothing always is."""
-        self.advance(at_ms)
-        free = self.free()
-        if free is not None and amount > free:
-            raise self.refusal(amount, free, at_ms)
+        if at_ms >= self.ends_ms:
+            self.advance(at_ms)
+        if self.capacity is not None and 0 < amount > self.capacity - self.used - self.held - self.reserved:
+            raise self.refusal(amount, self.free() or 0, at_ms)
 
     def refusal(self, asked: int, free: int, at_ms: int) -> BudgetExceeded:
         kind = MoneySpent if self.unit == "usd" else BudgetExceeded

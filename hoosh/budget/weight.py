@@ -124,7 +124,8 @@ def reply_limit(call: Call, facts: ModelFacts) -> int:
     limit = call.max_tokens
     if limit is None:
         limit = REPLY_TOKENS if facts.max_output_tokens is None else facts.max_output_tokens
-    return min(max(0, limit), REPLY_TOKENS_MAX) * choices(call)
+    limit = min(max(0, limit), REPLY_TOKENS_MAX)
+    return limit * choices(call) if "n" in call.fields or "best_of" in call.fields else limit
 
 
 def choices(call: Call) -> int:

@@ -43,7 +43,10 @@ def is_cacheable(call: Call, settings: Cache) -> bool:
     if kind is not CallKind.CHAT and kind is not CallKind.COMPLETION:
         return False
     fields = call.fields
-    if not (settings.nondeterministic or _is_deterministic(call.language, fields)):
+    if not settings.nondeterministic and (
+        not ("seed" in fields or "temperature" in fields or "options" in fields)  # nearly always
+        or not _is_deterministic(call.language, fields)
+    ):
         return False
     if call.language == "responses":
         # What its provider or we keep for the caller cannot be kept for somebody else.

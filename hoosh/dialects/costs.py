@@ -64,20 +64,17 @@ def tell_cost(document: bytes, micro_usd: int, *, nested: bool = False) -> bytes
     key = document.rfind(b'"usage":')
     at = document.find(b"{", key) + 1
     rest = document[at:]
-    if key >= 0 and at - key < 11 and _is_last_word(rest, 3 if nested else 2):
+    # Nearly every answer has it near its end, and nothing behind it but words: no array that it could be in ends there,
+    # and of objects two or three, itself among them.  Then it is the right one.  (`in` takes twice as long as `find`.)
+    if (
+        key >= 0
+        and at - key < 11
+        and rest.count(b"}") - rest.count(b"{") == (3 if nested else 2)
+        and rest.find(b"]") < 0
+        and rest.find(b'"cost_usd"') < 0
+    ):
         return document[:at] + KEY + dollars(micro_usd) + b"," + rest
     return _with_cost(document, micro_usd, nested=nested)
-
-
-def _is_last_word(rest: bytes, closed: int) -> bool:
-    """What follows the brace of a usage object shows that it is the right one, and not priced yet.
-
-    Nearly every answer has it near its end, and nothing behind it but words: no array that it could be in ends there,
-    and of objects `closed`, itself among them.
-    """
-    if rest.find(b"]") >= 0 or rest.find(b'"cost_usd"') >= 0:  # `in` takes twice as long
-        return False
-    return rest.count(b"}") - rest.count(b"{") == closed
 
 
 def _with_cost(document: bytes, micro_usd: int, *, nested: bool, if_told: bool = False) -> bytes:

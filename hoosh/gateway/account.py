@@ -110,7 +110,7 @@ class Account:
         """The whole request is there."""
         self.body_bytes = len(body)
         if self.witness is not None:
-            self.witness.asked(body)
+            self.witness.asked = body
 
     def sending(self, block: bytes) -> None:
         """Part of the answer is about to go."""

@@ -24,8 +24,8 @@ import trio
 from msgspec import Struct
 
 from hoosh.admission import Pass
-from hoosh.budget import Hold, ModelKey, Unit, choices
-from hoosh.cost import Price, cost_micro_usd, worst_case_micro_usd
+from hoosh.budget import Hold, ModelKey, Pool, Unit, choices
+from hoosh.cost import Price, worst_case_micro_usd
 from hoosh.errors import BudgetExceeded, Forbidden, PriceUnknown
 from hoosh.gateway.admission import ROUGH_BYTES
 from hoosh.gateway.consumption import GENERATING, NOTHING, consumed, text_bytes
@@ -174,18 +174,18 @@ class Bill:
 
     def _place_hold(self, books: Books) -> None:
         at_ms = books.now_ms()
-        free = books.ledger.free(self.pool, at_ms)
+        pool = books.ledger.find(self.pool, at_ms)
+        free = pool.free()
         if free is None:
             self.hold = books.ledger.hold(self.pool, 0, at_ms)
         else:
-            self._hold_what_it_may_take(free, at_ms)
+            self._hold_what_it_may_take(pool, free, at_ms)
 
-    def _hold_what_it_may_take(self, free: int, at_ms: int) -> None:
-        ledger, call = self._books.ledger, self.call
+    def _hold_what_it_may_take(self, pool: Pool, free: int, at_ms: int) -> None:
+        ledger, call, unit = self._books.ledger, self.call, pool.unit
         reply = self._books.reply_limit(call, self.target)
         if call.stream and call.max_tokens is None:
             reply = min(reply, SLICE_TOKENS)
-        unit = ledger.unit(self.pool)
         if unit == "usd":
             if self.terms.price is None:
                 raise PriceUnknown(self.target.model, self.pool)
@@ -198,18 +198,18 @@ class Bill:
         try:
             self.hold = ledger.hold(self.pool, amount, at_ms)
         except BudgetExceeded as refused:
-            self._hold_what_is_left(refused, unit, at_ms)
+            self._hold_what_is_left(pool, refused, at_ms)
         if call.stream:
             self._allow()
             self._books.guard.watch(self)
 
-    def _hold_what_is_left(self, refused: BudgetExceeded, unit: Unit, at_ms: int) -> None:
+    def _hold_what_is_left(self, pool: Pool, refused: BudgetExceeded, at_ms: int) -> None:
         """A stream without a limit of its own begins with what there is; others only where the owner prefers short
         answers to none, and are then asked to be so short."""
         ledger, call = self._books.ledger, self.call
         is_open_ended = call.stream and call.max_tokens is None
-        finishes = ledger.on_exhausted(self.pool) == "finish"
-        affordable = self._reply_tokens_for(unit, refused.free) // choices(call)
+        finishes = pool.on_exhausted == "finish"
+        affordable = self._reply_tokens_for(pool.unit, refused.free) // choices(call)
         if affordable < 1 or not (is_open_ended or finishes) or call.kind not in GENERATING:
             raise refused
         if not is_open_ended:
@@ -341,7 +341,7 @@ class Bill:
         usage, is_estimated = self.usage(is_over=True)
         provider, model = account.provider, account.model
         terms = self.terms if provider is None else self._terms_with(provider, model or "")
-        cost = 0 if usage is NOTHING else None if terms.price is None else cost_micro_usd(terms.price, usage)
+        cost = 0 if usage is NOTHING else None if terms.cost_of is None else terms.cost_of(usage)
         caller = account.caller
         self.settlement = settlement = Settlement(
             account.request_id,

@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterable
-from functools import partial
+from functools import lru_cache, partial
 from typing import TYPE_CHECKING, NoReturn
 
 import trio
@@ -44,7 +44,9 @@ if TYPE_CHECKING:
 
 __all__ = ["Books"]
 
+NO_FACTS = ModelFacts()
 TERMS_KEPT = 4096
+USAGES_KEPT = 64
 SNAPSHOT_ROWS = 10_000
 """Rows from which on a snapshot is due, those included that a start had to read again."""
 SNAPSHOT_AGE_S = 60.0
@@ -100,7 +102,8 @@ class Books:
         if terms is None:
             kind, local = self._type_of(target.provider)
             price = self.prices.of(target.provider, kind, target.model, local=local)
-            cost_of = None if price is None else partial(cost_micro_usd, price)
+            # Asked twice of every reply: for the client, and for the books.
+            cost_of = None if price is None else lru_cache(USAGES_KEPT)(partial(cost_micro_usd, price))
             terms = Terms(ModelKey(kind, target.model), local, price, cost_of)
             if len(self._terms) >= TERMS_KEPT:
                 del self._terms[next(iter(self._terms))]
@@ -113,7 +116,8 @@ class Books:
 
     def reply_limit(self, call: Call, target: Target) -> int:
         """The most tokens that the reply may have."""
-        return reply_limit(call, self._facts_of(call.model, target))
+        facts = NO_FACTS if call.max_tokens is not None else self._facts_of(call.model, target)
+        return reply_limit(call, facts)
 
     def pool_readings(self) -> list[tuple[str, str, str, int]]:
         """For the metrics: (pool, unit, state, amount)."""

@@ -228,7 +228,7 @@ class Gateway:
         """A request begins.  Raises Unavailable while the house is closing, or its books cannot be written."""
         self.in_flight.add(account)
         if self.trail is not None:
-            account.witness = Witness(keeps_words=self.snapshot.config.audit.content)
+            account.witness = Witness(self.snapshot.config.audit.content)
         if self.draining:
             raise Unavailable("The gateway is shutting down.", retry_after_s=1.0)
         self.books.require_room()

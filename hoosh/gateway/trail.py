@@ -39,7 +39,6 @@ from hoosh.audit import (
     Verifier,
     decode_entry,
     encode_checkpoint,
-    encode_entry,
     fact,
     fact_of_record,
     fact_of_tally,
@@ -131,7 +130,7 @@ class AuditTrail:
             self._last_ms = decode_entry(row.body).timestamp
         old = next((key for key in self._keys if key.id == head.key_id), None)
         if head.number and old is not None and old is not self._key:
-            self._append([encode_entry(self._chain.hand_over(old, self._now_ms()))])
+            self._append([self._chain.hand_over(old, self._now_ms())])
         await self._put_checkpoint()  # also of an empty log: entries without one are none of ours
 
     async def _end_behind(self, checkpoint: Checkpoint) -> Head:
@@ -203,8 +202,9 @@ class AuditTrail:
             self._add(fact_of_record(record, counted_as, details, with_content=self._settings.content))
 
     def _add(self, happened: Fact) -> None:
+        if not self._facts:
+            self._has_news.set()
         self._facts.append(happened)
-        self._has_news.set()
 
     def flush(self) -> int:
         """Seal what has happened and append it.  Returns the last entry's number, for `Log.wait_kept`."""
@@ -224,22 +224,23 @@ class AuditTrail:
             at_ms = self._last_ms
         elif back_ms > 0:
             moved = fact(at_ms, "audit.clock_set_back", "warn", "The clock was set back.", {"by_ms": back_ms})
-            lines.append(encode_entry(chain.seal(moved.event, "warn", moved.message, at_ms, metadata=moved.metadata)))
+            lines.append(chain.seal(moved.event, "warn", moved.message, at_ms, metadata=moved.metadata))
         self._last_ms = at_ms
         if (chain.number + 1) % self._settings.checkpoint_every == 0:
-            lines.append(encode_entry(chain.seal_checkpoint(at_ms)))
+            lines.append(chain.seal_checkpoint(at_ms))
             # The process's log goes elsewhere, so this is an anchor for whoever keeps it.
             _logger.info("audit checkpoint %d %s", chain.number, chain.head_hash)
-        entry = chain.seal(
-            happened.event,
-            happened.level,
-            happened.message,
-            at_ms,
-            provider=happened.provider,
-            model=happened.model,
-            metadata=happened.metadata,
+        lines.append(
+            chain.seal(
+                happened.event,
+                happened.level,
+                happened.message,
+                at_ms,
+                provider=happened.provider,
+                model=happened.model,
+                metadata=happened.metadata,
+            )
         )
-        lines.append(encode_entry(entry))
         return lines
 
     def _append(self, lines: list[bytes]) -> None:

@@ -8,12 +8,11 @@ and hashed when the request is written down.
 from __future__ import annotations
 
 import hashlib
-from typing import TYPE_CHECKING
+from typing import Any
 
-from hoosh.audit import Details
+from msgspec import Struct
 
-if TYPE_CHECKING:
-    from hashlib import _Hash
+from hoosh.audit import Details, hash_of
 
 __all__ = ["Witness"]
 
@@ -21,43 +20,35 @@ CONTENT_BYTES = 64 * 1024
 """Of a prompt, and of a reply, that are kept where words are wanted at all."""
 
 
-class Witness:
+class Witness(Struct, eq=False, gc=False):
     """Of one request."""
 
-    __slots__ = ("_asked", "_first", "_hash", "_keeps_words", "_words")
-
-    def __init__(self, *, keeps_words: bool) -> None:
-        self._keeps_words = keeps_words
-        self._asked = b""
-        self._first = b""
-        self._hash: _Hash | None = None
-        """From the second block of the reply on."""
-        self._words = bytearray()
-
-    def asked(self, body: bytes) -> None:
-        self._asked = body
+    keeps_words: bool
+    asked: bytes = b""
+    """The request's body."""
+    first: bytes = b""
+    """Block of the reply."""
+    hash: Any = None
+    """Of the reply, from its second block on."""
+    words: bytes = b""
 
     def told(self, block: bytes) -> None:
         """Part of the reply, in its order."""
-        if self._hash is not None:
-            self._hash.update(block)
-        elif not self._first:
-            self._first = block
+        if self.hash is not None:
+            self.hash.update(block)
+        elif not self.first:
+            self.first = block
         else:
-            self._hash = hashlib.sha256(self._first)
-            self._hash.update(block)
-        if self._keeps_words and len(self._words) < CONTENT_BYTES:
-            self._words += block[: CONTENT_BYTES - len(self._words)]
+            self.hash = hashlib.sha256(self.first)
+            self.hash.update(block)
+        if self.keeps_words and len(self.words) < CONTENT_BYTES:
+            self.words += block[: CONTENT_BYTES - len(self.words)]
 
     def details(self) -> Details:
-        asked, told = self._asked, self._hash
-        if told is None and self._first:
-            told = hashlib.sha256(self._first)
-        digests = (
-            hashlib.sha256(asked).hexdigest() if asked else None,
-            None if told is None else told.hexdigest(),
-        )
-        if not self._keeps_words:
+        asked, told = self.asked, self.first
+        reply_sha256 = None if not told else hash_of(told) if self.hash is None else self.hash.hexdigest()
+        digests = hash_of(asked) if asked else None, reply_sha256
+        if not self.keeps_words:
             return Details(*digests)
-        words = asked[:CONTENT_BYTES].decode("utf-8", "replace"), self._words.decode("utf-8", "replace")
+        words = asked[:CONTENT_BYTES].decode("utf-8", "replace"), self.words.decode("utf-8", "replace")
         return Details(*digests, words[0] or None, words[1] or None)

@@ -89,19 +89,6 @@ def test_a_scope_that_is_named_twice_is_one_request():
     assert counts(gate) == [("ada", 1, 0, 0)]
 
 
-def test_a_further_scope_may_be_taken_later():
-    gate = Gate({ADA: Rates(rpm=9), VLLM: Rates(rpm=1), GPT: Rates(rpm=9)})
-    inside = gate.enter((ADA,), 5, 0.0)
-    inside.add((VLLM,), 1.0)
-    with pytest.raises(RateLimited):
-        inside.add((GPT, VLLM), 1.0)
-    assert counts(gate, 1.0) == [("ada", 1, 5, 1), ("vllm", 1, 5, 1), ("gpt-*", 0, 0, 0)]
-    inside.leave(7, 2.0)
-    assert counts(gate, 2.0) == [("ada", 1, 7, 0), ("vllm", 1, 7, 0), ("gpt-*", 0, 0, 0)]
-    with pytest.raises(RuntimeError):
-        inside.add((GPT,), 2.0)
-
-
 def test_more_than_was_thought_is_counted_and_waited_for():
     gate = Gate({ADA: Rates(tpm=100)})
     gate.enter((ADA,), 50, 0.0).leave(500, 30.0)
@@ -253,15 +240,6 @@ def test_whatever_happens_everything_is_given_back():
                 inside.append((gate.enter(wanted, dice.randrange(200), now_s), set(wanted)))
             except RateLimited:
                 pass
-        elif step < 0.6 and inside:
-            entered, has = dice.choice(inside)
-            further = set(scopes) - has
-            try:
-                entered.add(tuple(further), now_s)
-            except RateLimited:
-                pass
-            else:
-                has |= further
         elif inside:
             entered, _ = inside.pop(dice.randrange(len(inside)))
             entered.leave(dice.choice([None, 0, dice.randrange(400)]), now_s)

@@ -28,9 +28,7 @@ def let_in(arriving: Arrivals, limit: int) -> list[tuple[float, int, bool]]:
     window, now_s, story = Window(), 0.0, []
     for ticks, amount in arriving:
         now_s += ticks * TICK_S
-        fits = window.used(now_s) + amount <= limit
-        if fits:
-            window.take(amount, now_s)
+        fits = window.take(amount, now_s, limit) is not None
         story.append((now_s, amount, fits))
     return story
 

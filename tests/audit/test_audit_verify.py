@@ -31,11 +31,11 @@ def build(word: str = "said") -> tuple[list[bytes], Checkpoint]:
         if number in (4, 8):
             old, new = (a, b) if number == 4 else (b, a)
             chain = Chain(new, chain.head)
-            entry = chain.hand_over(old, number)
+            lines.append(chain.hand_over(old, number))
         else:
             metadata = Raw(json.dumps({"word": word}, separators=(",", ":")).encode())
-            entry = chain.seal(f"event.{number}", "info", word, number, provider="p", model="m", metadata=metadata)
-        lines.append(encode_entry(entry))
+            line = chain.seal(f"event.{number}", "info", word, number, provider="p", model="m", metadata=metadata)
+            lines.append(line)
     return lines, chain.checkpoint(99)
 
 
