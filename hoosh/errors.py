@@ -8,6 +8,8 @@
     ├── Refused                 ours: the request is fine, but not now
     │   ├── Unavailable         nobody healthy to ask, or the house is closing
     │   ├── RateLimited         too many requests or tokens a minute, or too many at once
+    │   ├── QueueFull           too many wait for their turn, or it has not come in time
+    │   ├── Withdrawn           the owner has cancelled the request
     │   ├── NotCached           only a kept answer was wanted, and there is none
     │   └── BudgetExceeded      the pool cannot pay; MoneySpent where it holds money
     ├── UpstreamError           the upstream's fault, or its verdict on the request
@@ -41,6 +43,7 @@ __all__ = [
     "NotCached",
     "PriceUnknown",
     "ProtocolViolation",
+    "QueueFull",
     "RateLimited",
     "Refused",
     "RequestTimeout",
@@ -55,6 +58,7 @@ __all__ = [
     "UpstreamBroke",
     "UpstreamError",
     "UpstreamTimeout",
+    "Withdrawn",
 ]
 
 
@@ -185,6 +189,21 @@ class Unavailable(Refused):
     """Nobody can serve this now: every upstream is down, or the gateway is shutting down."""
 
     code = "service_unavailable"
+
+
+class QueueFull(Refused):
+    """Too many wait already, or this one has waited for too long."""
+
+    code = "queue_full"
+
+
+class Withdrawn(Refused):
+    """The owner has cancelled the request."""
+
+    code = "request_cancelled"
+
+    def __init__(self) -> None:
+        super().__init__("The owner of this gateway has cancelled the request.")
 
 
 class RateLimited(Refused):

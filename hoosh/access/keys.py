@@ -20,7 +20,7 @@ from typing import Annotated, Literal
 from msgspec import Meta, Struct, field
 
 from hoosh.errors import Forbidden, Unauthenticated
-from hoosh.values.caller import ANONYMOUS, SCOPES, Caller
+from hoosh.values.caller import ANONYMOUS, SCOPES, Caller, Priority
 from hoosh.values.secret import Secret
 
 __all__ = ["Key", "KeyRing", "digest_of", "may_use", "require_scope"]
@@ -40,7 +40,8 @@ class Key(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     rpm: Annotated[int, Meta(ge=1)] | None = None
     tpm: Annotated[int, Meta(ge=1)] | None = None
     max_concurrent: Annotated[int, Meta(ge=1)] | None = None
-    priority: Literal["critical", "high", "normal", "low", "background"] = "normal"
+    priority: Priority = "normal"
+    """The best that its requests may ask for."""
     privacy: Literal["any", "local"] = "any"
     """`local`: its requests never leave the owner's own machines."""
     expires_s: float | None = field(default=None, name="expires")

@@ -46,6 +46,7 @@ from hoosh.errors import (
     UnsupportedMedia,
     UpstreamError,
     UpstreamTimeout,
+    Withdrawn,
 )
 from hoosh.http.message import Header
 from hoosh.values import new_request_id
@@ -84,6 +85,7 @@ STATUS: dict[type[BaseException], int] = {
     Refused: 429,
     MoneySpent: 402,
     Unavailable: 503,
+    Withdrawn: 503,
     NotCached: 504,
     UpstreamError: 502,
     UpstreamTimeout: 504,

@@ -22,6 +22,8 @@ from hoosh.config.address import is_loopback_host, is_loopback_url, plain_base_u
 from hoosh.config.kinds import kind_named
 from hoosh.cost import PriceOverride
 from hoosh.errors import ConfigError
+from hoosh.health import Health
+from hoosh.routing import Retry, Routing, Strategy
 from hoosh.storage.settings import Storage
 from hoosh.values import Capability, ModelFacts
 from hoosh.values.secret import Secret
@@ -34,6 +36,7 @@ __all__ = [
     "Cache",
     "Config",
     "Discovery",
+    "Health",
     "Http2",
     "Key",
     "Limits",
@@ -41,6 +44,8 @@ __all__ = [
     "Origin",
     "PriceOverride",
     "Provider",
+    "Retry",
+    "Routing",
     "Seconds",
     "Server",
     "Storage",
@@ -95,6 +100,13 @@ class Server(_Section, frozen=True):
     request_timeout_s: Seconds = 600.0
     max_connections: Count = 10_000
     max_streams: Count = 128
+    max_concurrent: Count | None = None
+    """Requests for inference at once; others wait in the queue."""
+    max_queue: Annotated[int, Meta(ge=0)] = 1_000
+    queue_timeout_s: Seconds = 30.0
+    """The longest that a request waits for its turn."""
+    max_lag_ms: Count | None = None
+    """Of the event loop: above it requests of low priority are turned away, above twice as much normal ones, too."""
     allow_public_without_keys: bool = False
 
 
@@ -107,6 +119,8 @@ class Auth(_Section, frozen=True):
 class Timeouts(_Section, frozen=True):
     connect_s: Seconds = 5.0
     first_byte_s: Seconds = 30.0
+    first_token_s: Seconds = 12.0
+    """From the request to the first content of a stream, while another candidate is left."""
     idle_s: Seconds = 30.0
     total_s: Seconds = 600.0
 
@@ -119,6 +133,10 @@ class Provider(_Section, frozen=True):
     base_url: Text = ""
     """Without a slash at the end, with or without a version such as `/v1`."""
     api_key: Secret | None = None
+    keys: tuple[Secret, ...] = ()
+    """Several accounts: each is a candidate of its own.  `api_key`, where both are given, is the first."""
+    weight: Count = 1
+    """Its share where requests are dealt out in turns."""
     priority: Annotated[int, Meta(ge=0)] = 10
     models: tuple[Text, ...] = ()
     enabled: bool = True
@@ -172,6 +190,8 @@ class Alias(_Section, frozen=True):
 
     name: Text
     targets: tuple[Text, ...]
+    strategy: Strategy | None = None
+    """Among all its targets.  None: in their order, best first."""
     context_length: Count | None = None
     """Tokens; what the owner knows better than provider and catalogue."""
     capabilities: tuple[Capability, ...] | None = None
@@ -211,6 +231,9 @@ class Config(_Section, frozen=True):
     cache: Cache = Cache()
     audit: Audit = Audit()
     storage: Storage = Storage()
+    routing: Routing = Routing()
+    retry: Retry = Retry()
+    health: Health = Health()
     discovery: Discovery = Discovery()
     logging: Logging = Logging()
 

@@ -8,9 +8,10 @@ given error, which the request then tells its client.  That is how a draining ho
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Sequence
-from typing import Protocol
+from typing import Literal, Protocol
 
 import trio
 
@@ -21,12 +22,27 @@ from hoosh.gateway.bill import NO_BILL, Bill, NoBill
 from hoosh.gateway.witness import Witness
 from hoosh.http.exchange import Exchange
 from hoosh.http.message import Header
-from hoosh.values import DEFAULT_POOL, Call, Caller, CallKind, Outcome, Record, Usage, new_request_id
+from hoosh.values import (
+    DEFAULT_POOL,
+    AttemptRecord,
+    Call,
+    Caller,
+    CallKind,
+    Outcome,
+    Priority,
+    Record,
+    Usage,
+    new_request_id,
+)
 
-__all__ = ["Account", "Interruptible"]
+__all__ = ["Account", "Interruptible", "Phase"]
 
 CLIENT_CLOSED_REQUEST = 499
 """nginx's status for a client that left; only in logs and metrics, nobody is there to read it."""
+
+
+Phase = Literal["reading", "queued", "asking", "waiting", "streaming"]
+"""What a request is about: its own body, its turn, an upstream, the time to ask again, the answer."""
 
 
 class Interruptible(Protocol):
@@ -47,7 +63,17 @@ class Account:
     model: str | None = None
     """As the upstream is asked."""
     attempt: Interruptible | None = None
+    """What it waits for now, that others can end."""
     attempts = 0
+    """Begun."""
+    tried: Sequence[AttemptRecord] = ()
+    """Those that did not answer."""
+    phase: Phase = "reading"
+    priority: Priority = "normal"
+    deadline_at = math.inf
+    """Its own, or the house's, on Trio's clock."""
+    stopped: HooshError | None = None
+    """It is to end with this; no further attempt is begun."""
     first_token_at: float | None = None
     pool = DEFAULT_POOL
     """The budget that pays."""
@@ -102,7 +128,8 @@ class Account:
         return self.usage if self.tap is None else self.tap.usage or self.usage
 
     def interrupt(self, error: HooshError) -> None:
-        """Make the running attempt fail with `error`; the client is told.  Without one there is nothing to stop."""
+        """Make it end with `error`, which the client is told: whatever it waits for now, and before anything else."""
+        self.stopped = error
         if self.attempt is not None:
             self.attempt.interrupt(error)
 
@@ -156,6 +183,7 @@ class Account:
             provider=self.provider,
             stream=call is not None and call.stream,
             attempts=self.attempts,
+            tried=tuple(self.tried),
             usage=self._usage(),
             pool=self.pool if settled is not None or self.error_code == "budget_exceeded" else None,
             charge=0 if settled is None else settled.charge,

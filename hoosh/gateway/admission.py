@@ -17,8 +17,7 @@ import trio
 from hoosh.admission import Gate, Pass, Rates, Scope, limits_for, model_scope, sooner
 from hoosh.config import Config
 from hoosh.errors import RateLimited
-from hoosh.routing import Target
-from hoosh.values import ANONYMOUS, Call
+from hoosh.values import ANONYMOUS, Call, Target
 
 if TYPE_CHECKING:
     from hoosh.gateway.account import Account

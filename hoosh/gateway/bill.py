@@ -29,8 +29,7 @@ from hoosh.cost import Price, worst_case_micro_usd
 from hoosh.errors import BudgetExceeded, Forbidden, PriceUnknown
 from hoosh.gateway.admission import ROUGH_BYTES
 from hoosh.gateway.consumption import GENERATING, NOTHING, consumed, text_bytes
-from hoosh.routing import Target
-from hoosh.values import DEFAULT_POOL, Call, Caller, CallKind, Outcome, Settlement, Usage
+from hoosh.values import DEFAULT_POOL, Call, Caller, CallKind, Outcome, Settlement, Target, Usage
 
 if TYPE_CHECKING:
     from hoosh.gateway.account import Account

@@ -35,9 +35,8 @@ from hoosh.errors import StorageError, Unavailable
 from hoosh.gateway.admission import Admission
 from hoosh.gateway.bill import HIT, NO_BILL, Bill, Terms
 from hoosh.gateway.journal import Journal, JournalEntry, Snapshot
-from hoosh.routing import Target
 from hoosh.storage import Store
-from hoosh.values import ANONYMOUS, Call, ModelFacts, Outcome, Settlement, Usage
+from hoosh.values import ANONYMOUS, Call, ModelFacts, Outcome, Settlement, Target, Usage
 
 if TYPE_CHECKING:
     from hoosh.gateway.account import Account

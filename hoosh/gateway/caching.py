@@ -47,8 +47,7 @@ from hoosh.gateway.recording import RecordingExchange
 from hoosh.gateway.way import NONE, OF_A_LANGUAGE
 from hoosh.http.exchange import Exchange
 from hoosh.http.message import Headers
-from hoosh.routing import Target
-from hoosh.values import Call, Outcome
+from hoosh.values import Call, Outcome, Target
 
 __all__ = ["CacheDesk", "Caching", "Proceed"]
 

@@ -20,8 +20,7 @@ from msgspec.structs import replace
 from hoosh.catalogue import merge_facts, model_facts
 from hoosh.dialects.needs import field_of, needs_of
 from hoosh.errors import InvalidRequest
-from hoosh.routing import Target
-from hoosh.values import Call, Capability, ModelFacts
+from hoosh.values import Call, Capability, ModelFacts, Target
 
 if TYPE_CHECKING:
     from hoosh.gateway.fleet import Fleet

@@ -24,8 +24,7 @@ from hoosh.gateway.relay import relay_stream, relay_whole
 from hoosh.gateway.way import Way
 from hoosh.http.exchange import Exchange
 from hoosh.http.message import Header
-from hoosh.routing import Target
-from hoosh.values import ANONYMOUS, Call, Caller
+from hoosh.values import ANONYMOUS, Call, Caller, Target
 
 if TYPE_CHECKING:
     from hoosh.gateway.gateway import Gateway

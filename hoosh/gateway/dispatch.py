@@ -18,7 +18,7 @@ from hoosh.errors import TransportError, TransportTimeout, UpstreamBroke, Upstre
 from hoosh.gateway.account import Account
 from hoosh.gateway.fleet import Attempt, Fleet, Upstream
 from hoosh.http.message import Response
-from hoosh.routing import Target
+from hoosh.values import Target
 
 __all__ = ["Dispatch", "Reply"]
 

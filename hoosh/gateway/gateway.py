@@ -47,9 +47,9 @@ from hoosh.http.message import Headers
 from hoosh.observe.lag import LagWatch
 from hoosh.observe.logs import AccessLog
 from hoosh.observe.metrics import Metrics, Readings
-from hoosh.routing import Route, RouteTable, Target
+from hoosh.routing import Route, RouteTable
 from hoosh.storage import Store, StoreStatistics
-from hoosh.values import Call, Caller, CallKind, ModelCard, ProviderState, Record
+from hoosh.values import Call, Caller, CallKind, ModelCard, ProviderState, Record, Target
 
 if TYPE_CHECKING:
     from hoosh.dialects.responses import ResponseStore

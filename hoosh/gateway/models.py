@@ -13,8 +13,8 @@ from msgspec.structs import replace
 
 from hoosh.errors import HooshError, InvalidRequest
 from hoosh.gateway.fleet import Fleet, Upstream
-from hoosh.routing import RouteTable, Target
-from hoosh.values import ModelCard, ModelFacts
+from hoosh.routing import RouteTable
+from hoosh.values import ModelCard, ModelFacts, Target
 
 __all__ = ["ModelLists"]
 

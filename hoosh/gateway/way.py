@@ -20,8 +20,7 @@ from hoosh.gateway.account import Account
 from hoosh.gateway.capabilities import FactBook
 from hoosh.gateway.fleet import Upstream
 from hoosh.http.message import Header
-from hoosh.routing import Target
-from hoosh.values import Call, CallKind, Capability, ChatRequest
+from hoosh.values import Call, CallKind, Capability, ChatRequest, Target
 
 __all__ = ["FetchMedia", "Way", "relayed_headers"]
 

@@ -1,5 +1,6 @@
 """Who shall answer?"""
 
-from hoosh.routing.table import Route, RouteTable, Target
+from hoosh.routing.settings import Retry, Routing, Strategy
+from hoosh.routing.table import Route, RouteTable
 
-__all__ = ["Route", "RouteTable", "Target"]
+__all__ = ["Retry", "Route", "RouteTable", "Routing", "Strategy"]

@@ -23,9 +23,9 @@ from fnmatch import translate
 from msgspec import Struct
 
 from hoosh.errors import InvalidRequest, NoRoute
-from hoosh.values import CallKind
+from hoosh.values import CallKind, Target
 
-__all__ = ["MAX_MODEL_CHARS", "Route", "RouteTable", "Target"]
+__all__ = ["MAX_MODEL_CHARS", "Route", "RouteTable"]
 
 MAX_MODEL_CHARS = 512
 """Longer model names are nobody's; they are refused before any glob sees them."""
@@ -50,13 +50,6 @@ class Route(Struct, frozen=True):
     """What it can be asked for; None is everything."""
     embedded: bool = False
     """`models` are names that this route alone answers, and it answers no other."""
-
-
-class Target(Struct, frozen=True):
-    """One candidate: ask `provider` for `model`."""
-
-    provider: str
-    model: str
 
 
 class RouteTable:

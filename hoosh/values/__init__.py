@@ -1,8 +1,9 @@
 """The frozen structs the house shares.  Tokens and money are integers; times are seconds, and say so."""
 
+from hoosh.values.attempt import AttemptRecord
 from hoosh.values.audio import FormPart, SpeechRequest, TranscriptionRequest
 from hoosh.values.call import Call, CallKind
-from hoosh.values.caller import ANONYMOUS, Caller
+from hoosh.values.caller import ANONYMOUS, PRIORITIES, Caller, Priority
 from hoosh.values.chat import (
     AUTO,
     AudioPart,
@@ -60,6 +61,7 @@ from hoosh.values.reply import (
 )
 from hoosh.values.secret import Secret
 from hoosh.values.settlement import DEFAULT_POOL, Settlement
+from hoosh.values.target import Target
 from hoosh.values.upstream import Capability, ModelCard, ModelFacts, ProviderState
 from hoosh.values.usage import Usage
 
@@ -67,7 +69,9 @@ __all__ = [
     "ANONYMOUS",
     "AUTO",
     "DEFAULT_POOL",
+    "PRIORITIES",
     "Annotation",
+    "AttemptRecord",
     "AudioPart",
     "CacheMark",
     "Call",
@@ -98,6 +102,7 @@ __all__ = [
     "OpaquePart",
     "Outcome",
     "Part",
+    "Priority",
     "ProviderState",
     "Reasoning",
     "ReasoningDelta",
@@ -118,6 +123,7 @@ __all__ = [
     "Settlement",
     "Source",
     "SpeechRequest",
+    "Target",
     "TextDelta",
     "TextPart",
     "TextSaid",

@@ -37,5 +37,7 @@ class Call(Struct, frozen=True):
     max_tokens: int | None = None
     provider: str | None = None
     pool: str | None = None
+    models: tuple[str, ...] = ()
+    """Whom to ask after `model`, in this order: `models` of the body, where `model` need not be said besides."""
     language: str = "openai"
     """The dialect that `fields` are written in: an upstream that speaks it gets them as they are."""

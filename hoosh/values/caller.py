@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+from typing import Literal, get_args
+
 from msgspec import Struct
 
-__all__ = ["ANONYMOUS", "SCOPES", "Caller"]
+__all__ = ["ANONYMOUS", "PRIORITIES", "SCOPES", "Caller", "Priority"]
 
+Priority = Literal["critical", "high", "normal", "low", "background"]
+PRIORITIES: tuple[Priority, ...] = get_args(Priority)
+"""Who waits least comes first."""
 SCOPES = frozenset({"inference", "admin", "metrics"})
 
 
@@ -18,8 +23,8 @@ class Caller(Struct, frozen=True):
     """Globs of the model names this caller may use; empty means all."""
     pool: str | None = None
     """The only budget pool its requests may name; None leaves the choice to the request."""
-    priority: str = "normal"
-    """One of critical, high, normal, low, background."""
+    priority: Priority = "normal"
+    """The best that its requests may ask for."""
     local_only: bool = False
     """Its requests never leave the owner's own machines."""
 

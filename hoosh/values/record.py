@@ -6,6 +6,7 @@ from enum import StrEnum
 
 from msgspec import Struct
 
+from hoosh.values.attempt import AttemptRecord
 from hoosh.values.usage import Usage
 
 __all__ = ["Outcome", "Record"]
@@ -47,6 +48,8 @@ class Record(Struct, frozen=True, gc=False):
     provider: str | None = None
     stream: bool = False
     attempts: int = 0
+    tried: tuple[AttemptRecord, ...] = ()
+    """The attempts that did not answer, and why, in their order."""
     usage: Usage | None = None
     pool: str | None = None
     charge: int = 0

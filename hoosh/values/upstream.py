@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from enum import StrEnum
 
 from msgspec import Struct
@@ -66,6 +67,8 @@ class ProviderState(Struct, frozen=True):
     local: bool = False
     status: str = "unknown"
     """healthy, unhealthy, unknown (nobody has asked yet) or disabled."""
+    breakers: Mapping[str, str] = {}
+    """By model: `open` or `half_open`; those that are closed are not named.  `*` is the whole account."""
     consecutive_failures: int = 0
     last_error: str | None = None
     models: tuple[str, ...] = ()

@@ -37,11 +37,10 @@ from hoosh.config import Audit, Cache, Provider
 from hoosh.cost import Price, PriceOverride, cost_micro_usd
 from hoosh.gateway.account import Account
 from hoosh.gateway.bill import Bill
-from hoosh.routing import Target
 from hoosh.storage.settings import Storage
 from hoosh.testing.exchange import MemoryExchange
 from hoosh.testing.upstream import Body, Cut, Hang, Head, Pause, error_reply, json_reply, sse_chat
-from hoosh.values import Call, CallKind, Outcome, Usage
+from hoosh.values import Call, CallKind, Outcome, Target, Usage
 
 STREAM: dict[str, Any] = {**CHAT_ASK, "stream": True}
 COUNTING: dict[str, Any] = {**STREAM, "stream_options": {"include_usage": True}}

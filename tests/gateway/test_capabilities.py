@@ -13,9 +13,9 @@ from hoosh.errors import InvalidRequest
 from hoosh.gateway.capabilities import FactBook, able, require
 from hoosh.gateway.fleet import Fleet
 from hoosh.gateway.models import ModelLists
-from hoosh.routing import Route, RouteTable, Target
+from hoosh.routing import Route, RouteTable
 from hoosh.testing.upstream import json_reply
-from hoosh.values import Capability, ModelCard, ModelFacts
+from hoosh.values import Capability, ModelCard, ModelFacts, Target
 
 TOOLS, VISION, REASONING, EMBEDDINGS = (
     Capability.TOOLS,

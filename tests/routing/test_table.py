@@ -7,9 +7,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from hoosh.errors import InvalidRequest, NoRoute
-from hoosh.routing import Route, RouteTable, Target
+from hoosh.routing import Route, RouteTable
 from hoosh.routing.table import MAX_MODEL_CHARS
-from hoosh.values import CallKind
+from hoosh.values import CallKind, Target
 
 ECHO = Route("echo", priority=0, models=("echo",), local=True, embedded=True)
 
