@@ -72,16 +72,18 @@ def _wanted(info: inspect.Type) -> str:
             return "true or false"
         case inspect.IntType(ge=low, le=high):
             return f"a whole number from {low} to {high}" if high is not None else f"a whole number, {low} or more"
-        case inspect.FloatType(ge=None):
-            return "a number above 0"
+        case inspect.FloatType(ge=None, le=high):
+            return "a number above 0" + ("" if high is None else f", {high:g} at most")
         case inspect.FloatType(ge=low, le=high):
             return f"a number from {low:g} to {high:.0f}" if high is not None else f"a number, {low:g} or more"
         case inspect.StrType():
             return "text"
+        case inspect.LiteralType(values=[word]):
+            return f'"{word}"'
         case inspect.LiteralType(values=words):
             return "one of " + ", ".join(f'"{word}"' for word in words)
         case inspect.UnionType(types=kinds):
-            return " or ".join(_wanted(kind) for kind in kinds if not isinstance(kind, inspect.NoneType))
+            return ", or ".join(_wanted(kind) for kind in kinds if not isinstance(kind, inspect.NoneType))
         case inspect.Metadata(type=inner):
             return _wanted(inner)
     return "something else"

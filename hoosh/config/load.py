@@ -21,6 +21,7 @@ from hoosh.config.mistakes import Mistakes
 from hoosh.config.read import Reader
 from hoosh.config.schema import Config, Provider
 from hoosh.config.secrets import SecretMissing, expand
+from hoosh.config.spellings import under_usual_names
 from hoosh.errors import ConfigError
 
 __all__ = ["FILE_NAME", "Overrides", "find_config", "load", "loads", "places"]
@@ -74,7 +75,7 @@ def loads(text: str, filename: str, environ: Mapping[str, str], overrides: Overr
         _put(document, path, value)
     mistakes = Mistakes(filename, Lines(text), (overrides or {}).keys())
     reader = Reader(mistakes, environ, Path(filename).absolute().parent)
-    config = _with_usual_keys(reader.config(document), reader, environ)
+    config = _with_usual_keys(reader.config(under_usual_names(document, mistakes)), reader, environ)
     check_meaning(config, reader.placed, mistakes)
     sentences = mistakes.sentences()
     if sentences:
@@ -117,8 +118,8 @@ def _with_usual_keys(config: Config, reader: Reader, environ: Mapping[str, str])
 
 def _with_usual_key(provider: Provider, path: KeyPath, mistakes: Mistakes, environ: Mapping[str, str]) -> Provider:
     kind = provider.kind
-    usual = provider.api_key is None and provider.is_at_home and not provider.brings_its_own_key
-    if not usual or mistakes.touch((*path, "api_key")):
+    usual = not provider.has_key and provider.is_at_home and not provider.brings_its_own_key
+    if not usual or mistakes.touch((*path, "api_key"), (*path, "keys")):
         return provider
     variable = next((name for name in kind.key_variables if environ.get(name, "").strip()), None)
     if variable is None:

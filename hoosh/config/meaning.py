@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
+from math import inf
 from typing import Any
 
 from msgspec import Struct
@@ -19,7 +20,7 @@ from hoosh.config.books import check_books
 from hoosh.config.locate import KeyPath
 from hoosh.config.mistakes import Mistakes, did_you_mean
 from hoosh.config.naming import IMPOSSIBLE_NAME, Placed, check_names, is_name
-from hoosh.config.schema import Alias, Config, Provider, Server
+from hoosh.config.schema import Alias, Config, Provider, Retry, Server
 
 __all__ = ["EMBEDDED", "check_meaning"]
 
@@ -41,12 +42,15 @@ def check_meaning(config: Config, placed: Mapping[type[Struct], Placed[Any]], mi
     _check_door_is_locked(config, mistakes)
     for path, provider in providers:
         _check_provider(path, provider, mistakes)
+        _check_keys(path, provider, mistakes)
+        _check_first_token(path, provider, mistakes)
     check_names("provider", providers, mistakes)
     check_names("key", keys, mistakes)
     check_names("alias", aliases, mistakes)
     _check_keys_differ(config, keys, mistakes)
     reach = _Reach(config)
     _check_aliases(config, aliases, reach, mistakes)
+    _check_delays(config.retry, mistakes)
     check_books(config, placed, reach.known, mistakes)
 
 
@@ -95,13 +99,45 @@ def _check_provider(path: KeyPath, provider: Provider, mistakes: Mistakes) -> No
         mistakes.add((*path, "base_url"), f"is missing, and type {kind.wire} has no usual one; add base_url = ...")
     if isinstance(provider.verify, str):
         _check_file((*path, "verify"), provider.verify, mistakes)
+
+
+def _check_keys(path: KeyPath, provider: Provider, mistakes: Mistakes) -> None:
+    kind = provider.kind
+    if provider.has_key and "authorization" in provider.headers:
+        other = "there are keys" if provider.keys else "there is an api_key"
+        mistakes.add((*path, "headers", "authorization"), f"{other} too; keep one of the two")
+    if mistakes.touch((*path, "api_key"), (*path, "keys")):
+        return
     wants_key = provider.enabled and kind.needs_key and provider.is_at_home and not provider.brings_its_own_key
-    if wants_key and provider.api_key is None and not mistakes.touch((*path, "api_key")):
+    if wants_key and not provider.has_key:
         variable = kind.key_variables[0]
         advice = f'add api_key = "${variable}" and set that environment variable'
         mistakes.add((*path, "api_key"), f"is missing; {advice}")
-    if provider.api_key is not None and "authorization" in provider.headers:
-        mistakes.add((*path, "headers", "authorization"), "there is an api_key too; keep one of the two")
+    seen = {provider.api_key}
+    for number, key in enumerate(provider.keys):
+        if key in seen:  # two candidates that share one account would share its limits and its failures, too
+            mistakes.add((*path, "keys", number), "is a key that this provider has already; remove it")
+        seen.add(key)
+
+
+def _check_first_token(path: KeyPath, provider: Provider, mistakes: Mistakes) -> None:
+    """Only where somebody has written it: the default is meant for all totals.  Infinity switches it off."""
+    limit_s, total_s = provider.timeouts.first_token_s, provider.timeouts.total_s
+    where = (*path, "timeouts", "first_token_s")
+    if where in mistakes.lines.known and total_s < limit_s < inf:
+        mistakes.add(where, f"is {limit_s:g}, and total_s ends the exchange after {total_s:g} already; write less")
+
+
+def _check_delays(retry: Retry, mistakes: Mistakes) -> None:
+    base, most = ("retry", "base_delay_ms"), ("retry", "max_delay_ms")
+    if retry.base_delay_ms <= retry.max_delay_ms or mistakes.touch(base, most):
+        return
+    if base in mistakes.lines.known:
+        said = f"is {retry.base_delay_ms}, more than max_delay_ms, which is {retry.max_delay_ms}"
+        mistakes.add(base, f"{said}; lower it, or raise that")
+    else:
+        said = f"is {retry.max_delay_ms}, less than base_delay_ms, which is {retry.base_delay_ms}"
+        mistakes.add(most, f"{said}; raise it, or lower that")
 
 
 def _check_file(path: KeyPath, file: str, mistakes: Mistakes) -> None:

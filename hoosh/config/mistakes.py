@@ -23,8 +23,14 @@ class Mistakes:
         self.lines = lines
         self.overridden = frozenset(overridden)
         self._found: list[tuple[int, KeyPath, str]] = []
+        self._written: dict[KeyPath, KeyPath] = {}
+
+    def written_as(self, path: KeyPath, place: KeyPath) -> None:
+        """What is read at `path` stands at `place` in the file: there its mistakes are told."""
+        self._written[path] = place
 
     def add(self, path: KeyPath, text: str) -> None:
+        path = self._written.get(path, path)
         line = 0 if path in self.overridden else self.lines.of(path)
         self._found.append((line, path, text))
 

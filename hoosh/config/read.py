@@ -33,12 +33,14 @@ from hoosh.config.schema import (
     Http2,
     Key,
     Provider,
+    Routing,
     Server,
     Storage,
-    Timeouts,
 )
 from hoosh.config.secrets import SecretMissing, expand, path_from
+from hoosh.config.spellings import spelled
 from hoosh.config.state import store_url
+from hoosh.routing import Strategy
 from hoosh.values import Capability
 from hoosh.values.caller import SCOPES
 from hoosh.values.secret import Secret
@@ -50,18 +52,10 @@ _HIDDEN = frozenset({(Provider, "origin")})
 
 _LATER: Mapping[type[Struct], frozenset[str]] = {
     Config: frozenset(
-        {"routing", "retry", "health", "dlp", "compression", "events", "telemetry", "tools", "mcp", "speech"}
-        | {"context", "hardware", "whisper", "tts"}
+        {"dlp", "compression", "events", "telemetry", "tools", "mcp", "speech", "context", "hardware", "whisper", "tts"}
     ),
-    Server: frozenset(
-        {"workers", "public_url", "cors_origins", "max_concurrent", "max_queue", "strategy"}
-        | {"health_check_interval_secs"}
-    ),
-    Provider: frozenset(
-        {"keys", "weight", "spki_pins", "proxy", "region", "tags", "tls_pinned_certs", "client_cert", "client_key"}
-    ),
-    Timeouts: frozenset({"first_token_s"}),
-    Alias: frozenset({"strategy"}),
+    Server: frozenset({"workers", "public_url", "cors_origins"}),
+    Provider: frozenset({"spki_pins", "proxy", "region", "tags", "tls_pinned_certs", "client_cert", "client_key"}),
     Cache: frozenset({"semantic", "warming", "warming_prompts"}),
     Storage: frozenset({"coordination"}),
 }
@@ -131,8 +125,11 @@ class Reader:
             else:
                 read[field.name] = leaf(field.type, info, value)
         except (Wrong, SecretMissing) as wrong:
-            if not (self._forgiving and isinstance(wrong, SecretMissing)):
-                self.mistakes.add(path, str(wrong))
+            self._refuse(wrong, path)
+
+    def _refuse(self, wrong: Wrong | SecretMissing, path: KeyPath) -> None:
+        if not (self._forgiving and isinstance(wrong, SecretMissing)):
+            self.mistakes.add(path, str(wrong))
 
     def _tables(self, kind: type[Struct], value: object, path: KeyPath) -> tuple[Struct, ...]:
         if not isinstance(value, list):
@@ -175,14 +172,22 @@ class Reader:
         return expand(value, self.environ, self.folder)
 
     def _secrets(self, value: object, path: KeyPath) -> tuple[Secret, ...]:
+        return self._each(self._secret, value, path, example='["$FIRST_KEY", "$SECOND_KEY"]')
+
+    def _own_keys(self, value: object, path: KeyPath) -> tuple[Secret, ...]:
+        return self._each(self._own_key, value, path, example='["$TOKEN"]')
+
+    def _each(
+        self, read: Callable[[object, KeyPath], Secret], value: object, path: KeyPath, *, example: str
+    ) -> tuple[Secret, ...]:
         if not isinstance(value, list):
-            raise Wrong(f'is {what(value)}, must be a list; write {path[-1]} = ["$TOKEN"]')
+            raise Wrong(f"is {what(value)}, must be a list; write {path[-1]} = {example}")
         found = []
         for number, item in enumerate(value):
             try:
-                found.append(self._own_key(item, (*path, number)))
+                found.append(read(item, (*path, number)))
             except (Wrong, SecretMissing) as wrong:
-                self.mistakes.add((*path, number), str(wrong))
+                self._refuse(wrong, (*path, number))
         return tuple(found)
 
     def _own_key(self, value: object, path: KeyPath) -> Secret:
@@ -204,8 +209,7 @@ class Reader:
                 _check_header_name(name, headers)
                 headers[name.lower()] = self._secret(text, (*path, name))
             except (Wrong, SecretMissing) as wrong:
-                if not (self._forgiving and isinstance(wrong, SecretMissing)):
-                    self.mistakes.add((*path, name), str(wrong))
+                self._refuse(wrong, (*path, name))
         return headers
 
     def _bind(self, value: object, path: KeyPath) -> str:
@@ -263,24 +267,22 @@ class Reader:
         raise Wrong(f"{show(value)} is no provider type; {hint}")
 
     def _scopes(self, value: object, path: KeyPath) -> tuple[str, ...]:
-        words = sorted(SCOPES)
-        if not isinstance(value, list):
-            raise Wrong(f"is {what(value)}, must be a list of {', '.join(words)}")
-        for number, word in enumerate(value):
-            if word not in words:
-                shown = show(word) if isinstance(word, str) else what(word)
-                self.mistakes.add((*path, number), f"{shown} is no scope; {did_you_mean(str(word), words)}")
-        return tuple(word for word in value if word in words)
+        return self._words("scope", sorted(SCOPES), value, path)
 
     def _capabilities(self, value: object, path: KeyPath) -> tuple[Capability, ...]:
-        words = [word.value for word in Capability]
+        return tuple(map(Capability, self._words("capability", [word.value for word in Capability], value, path)))
+
+    def _words(self, noun: str, words: list[str], value: object, path: KeyPath) -> tuple[str, ...]:
         if not isinstance(value, list):
             raise Wrong(f"is {what(value)}, must be a list of {', '.join(words)}")
         for number, word in enumerate(value):
             if word not in words:
                 shown = show(word) if isinstance(word, str) else what(word)
-                self.mistakes.add((*path, number), f"{shown} is no capability; {did_you_mean(str(word), words)}")
-        return tuple(Capability(word) for word in value if word in words)
+                self.mistakes.add((*path, number), f"{shown} is no {noun}; {did_you_mean(str(word), words)}")
+        return tuple(word for word in value if word in words)
+
+    def _strategy(self, value: object, path: KeyPath) -> object:
+        return leaf(Strategy, inspect.type_info(Strategy), spelled(value))
 
     def _expires(self, value: object, path: KeyPath) -> float:
         """Unix time of a date and time (UTC where no offset is given) or of the end of a date."""
@@ -304,13 +306,16 @@ _SPECIAL: Mapping[tuple[type[Struct], str], Callable[[Reader, object, KeyPath], 
     (Server, "tls_cert"): Reader._path,
     (Server, "tls_key"): Reader._path,
     (Server, "tls_client_ca"): Reader._path,
-    (Auth, "tokens"): Reader._secrets,
+    (Auth, "tokens"): Reader._own_keys,
     (Key, "key"): Reader._own_key,
     (Key, "scopes"): Reader._scopes,
     (Key, "expires_s"): Reader._expires,
     (Alias, "capabilities"): Reader._capabilities,
+    (Alias, "strategy"): Reader._strategy,
+    (Routing, "strategy"): Reader._strategy,
     (Provider, "type"): Reader._type,
     (Provider, "api_key"): Reader._secret,
+    (Provider, "keys"): Reader._secrets,
     (Provider, "headers"): Reader._headers,
     (Provider, "verify"): Reader._verify,
     (Provider, "http2"): Reader._http2,

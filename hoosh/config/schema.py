@@ -170,6 +170,16 @@ class Provider(_Section, frozen=True):
         return kind
 
     @property
+    def has_key(self) -> bool:
+        return self.api_key is not None or bool(self.keys)
+
+    def accounts(self) -> tuple[tuple[str, Secret | None], ...]:
+        """Each with its name in the fleet (`openai`, `openai#2`, ...) and its key; one without a key where none is."""
+        keys = self.keys if self.api_key is None else (self.api_key, *self.keys)
+        first, *others = keys or (None,)
+        return (self.name, first), *((f"{self.name}#{number}", key) for number, key in enumerate(others, 2))
+
+    @property
     def is_at_home(self) -> bool:
         """At its type's usual address: nowhere else does a key go that nobody has put there."""
         return same_address(self.base_url, self.kind.base_url)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from pathlib import Path
+from typing import get_args
 
 import msgspec
 import pytest
@@ -12,11 +13,13 @@ from hoosh.access import Key
 from hoosh.admission import Limits, ModelLimits
 from hoosh.catalogue import PROVIDER_TYPES, ProviderType
 from hoosh.config import schema
+from hoosh.routing import Strategy
 from hoosh.values import Capability
 
 PAGE = (Path(__file__).parents[2] / "docs" / "configuration.md").read_text()
 SECTIONS = [
     *(schema.Server, Key, schema.Provider, schema.Timeouts, schema.Alias, schema.Discovery, schema.Logging),
+    *(schema.Routing, schema.Retry, schema.Health),
     *(schema.Budget, Limits, ModelLimits, schema.PriceOverride, schema.Cache, schema.Audit, schema.Storage),
 ]
 
@@ -38,6 +41,11 @@ def test_every_provider_type_is_documented(kind: ProviderType):
 def test_every_capability_that_an_alias_may_have_is_documented():
     for capability in set(Capability) - {Capability.CHAT, Capability.STREAMING}:
         assert f"`{capability.value}`" in PAGE
+
+
+@pytest.mark.parametrize("strategy", get_args(Strategy))
+def test_every_strategy_is_documented(strategy: str):
+    assert f'`"{strategy}"`' in PAGE
 
 
 def test_every_section_that_is_documented_exists():

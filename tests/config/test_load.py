@@ -25,7 +25,7 @@ from hoosh.config import (
     loads,
     places,
 )
-from hoosh.config.schema import Audit, Budget, Cache, Limits, PriceOverride, Storage
+from hoosh.config.schema import Audit, Budget, Cache, Health, Limits, PriceOverride, Retry, Routing, Storage
 from hoosh.errors import ConfigError
 from hoosh.values import Capability, ModelFacts, Secret
 
@@ -269,7 +269,7 @@ WRONG = [
     ("[server]\nqqqqqq = 1", "2: server.qqqqqq: unknown key", "known here: bind, port"),
     ("[serve]\nport = 1", "1: serve: unknown section", "did you mean `server`?"),
     ("port = 1", "1: port: unknown key", "it belongs below [server]"),
-    ("[routing]\nmax_attempts = 3", "1: routing: unknown section", "cannot do that yet"),
+    ("[telemetry]\nservice_name = 3", "1: telemetry: unknown section", "cannot do that yet"),
     ("[server]\nworkers = 2", "2: server.workers: unknown key", "cannot do that yet"),
     ('[server]\nport = "80"', "2: server.port: is text", "a whole number from 0 to 65535"),
     ("[server]\nport = 80.5", "2: server.port: is 80.5", "a whole number from 0 to 65535"),
@@ -359,7 +359,7 @@ WRONG = [
     (K + 'key = "x"\nscopes = "admin"', "4: keys[0].scopes: is text", "must be a list of"),
     (K + 'key = "x"\nexpires = "soon"', "4: keys[0].expires: is not a date", "2030-12-31"),
     (K + 'key = "x"\nexpires = 12:00:00', "4: keys[0].expires: is a date or time", "2030-12-31"),
-    (P + "weight = 3", "3: providers[0].weight: unknown key", "cannot do that yet"),
+    (P + 'region = "eu"', "3: providers[0].region: unknown key", "cannot do that yet"),
     (K + 'key = "x"\n' + K + 'key = "y"', "5: keys[1].name: the key name `a` is taken", "line 1"),
     (K + 'key = "x"\n[[keys]]\nname = "b"\nkey = "x"', "6: keys[1].key: is the same key as that of `a`", "its own"),
     ('[[models]]\nname = "a"\ntargets = []', "3: models[0].targets: is empty", "provider/model"),
@@ -506,8 +506,8 @@ anything = st.recursive(
 )
 
 
-def tables(kind: type[Struct]) -> st.SearchStrategy[object]:
-    names = [field.encode_name for field in fields(kind)]
+def tables(kind: type[Struct], *other_names: str) -> st.SearchStrategy[object]:
+    names = [*(field.encode_name for field in fields(kind)), *other_names]
     return st.dictionaries(st.sampled_from(names), anything, max_size=6)
 
 
@@ -520,11 +520,14 @@ documents = st.fixed_dictionaries(
         "cache": tables(Cache),
         "audit": tables(Audit),
         "storage": tables(Storage),
-        "server": tables(Server),
+        "server": tables(Server, "strategy", "health_check_interval_secs"),
         "keys": st.lists(tables(Key), max_size=3),
         "auth": tables(Auth),
         "providers": st.lists(tables(Provider), max_size=3),
         "models": st.lists(tables(Alias), max_size=3),
+        "routing": tables(Routing) | anything,
+        "retry": tables(Retry),
+        "health": tables(Health) | anything,
         "logging": tables(Logging) | anything,
     },
 )
