@@ -36,6 +36,7 @@ from hoosh.values.chat import (
 )
 from hoosh.values.embedding import EmbeddingEncoding, EmbeddingRequest, Embeddings
 from hoosh.values.ids import new_call_id, new_request_id
+from hoosh.values.queue import CallerQueue, QueueState
 from hoosh.values.record import Outcome, Record
 from hoosh.values.reply import (
     Annotation,
@@ -78,6 +79,7 @@ __all__ = [
     "CallKind",
     "CallSaid",
     "Caller",
+    "CallerQueue",
     "Capability",
     "ChatReply",
     "ChatRequest",
@@ -104,6 +106,7 @@ __all__ = [
     "Part",
     "Priority",
     "ProviderState",
+    "QueueState",
     "Reasoning",
     "ReasoningDelta",
     "ReasoningPart",
