@@ -12,19 +12,23 @@ from typing import TypeVar
 import msgspec
 from msgspec import Raw
 
-from hoosh.dialects.mistakes import below_minimum, explain, unreadable, wrong_type
+from hoosh.dialects.mistakes import above_maximum_length, below_minimum, explain, unreadable, wrong_type
 from hoosh.errors import InvalidRequest
 
 __all__ = ["MODEL_CHARS_MAX", "Fields", "decode_fields", "flag_of", "kind_of", "limit_of", "raw_of", "read_fields"]
-__all__ += ["string_of", "take_model", "take_name"]
+__all__ += ["string_of", "take_model", "take_models", "take_name"]
 
 MODEL_CHARS_MAX = 256
+MODELS_MAX = 16
+MODELS_BYTES_MAX = 64 * 1024
+"""More than so many names come to, each sign of them an escaped pair."""
 
 Fields = dict[str, Raw]
 Body = TypeVar("Body")
 
 _decode_fields = msgspec.json.Decoder(Fields).decode
 _decode_value = msgspec.json.Decoder().decode
+_decode_items = msgspec.json.Decoder(list[Raw]).decode
 
 KINDS = {
     b'"': "a string",
@@ -78,12 +82,46 @@ def take_model(fields: Fields) -> str:
     model = "" if raw is None else string_of(raw, "model")
     if not model:
         raise InvalidRequest("you must provide a model parameter", param="model")
-    if len(model) > MODEL_CHARS_MAX:
-        message = f"Invalid 'model': string too long. Expected at most {MODEL_CHARS_MAX} characters."
-        raise InvalidRequest(message, param="model", code="string_above_max_length")
-    if not model.isprintable():  # it goes into headers and logs
-        raise InvalidRequest("Invalid 'model': it contains control characters.", param="model", code="invalid_value")
+    _check_model(model, "model")
     return model
+
+
+def take_models(fields: Fields) -> tuple[str, tuple[str, ...]]:
+    """The model, and whom to ask after it: our own field `models`, out of what the upstream will get.
+
+    Where `model` is not there, the first of them is the model.  A name is there once.
+    """
+    raw = raw_of(fields, "models")
+    fields.pop("models", None)
+    if raw is None:
+        return take_model(fields), ()
+    names = _model_names(raw)
+    if names and raw_of(fields, "model") is None:
+        fields["model"] = Raw(msgspec.json.encode(names[0]))
+    model = take_model(fields)
+    return model, tuple(dict.fromkeys(name for name in names if name != model))
+
+
+def _model_names(raw: bytes) -> list[str]:
+    if raw[:1] != b"[":
+        raise wrong_type("models", "an array of strings", kind_of(raw))
+    # Not even counted where it is long: of a body full of items each would become an object of its own.
+    if len(raw) > MODELS_BYTES_MAX or len(items := _decode_items(raw)) > MODELS_MAX:
+        raise above_maximum_length("models", MODELS_MAX)
+    names = [string_of(bytes(item), "models") for item in items]
+    for name in names:
+        _check_model(name, "models")
+    return names
+
+
+def _check_model(name: str, param: str) -> None:
+    if not name:
+        raise InvalidRequest(f"Invalid '{param}': expected a name.", param=param, code="invalid_value")
+    if len(name) > MODEL_CHARS_MAX:
+        message = f"Invalid '{param}': string too long. Expected at most {MODEL_CHARS_MAX} characters."
+        raise InvalidRequest(message, param=param, code="string_above_max_length")
+    if not name.isprintable():  # it goes into headers and logs
+        raise InvalidRequest(f"Invalid '{param}': it contains control characters.", param=param, code="invalid_value")
 
 
 def take_name(fields: Fields, name: str) -> str | None:

@@ -15,8 +15,8 @@ import msgspec
 
 from hoosh.errors import InvalidRequest
 
-__all__ = ["below_minimum", "empty_array", "explain", "invalid_value", "missing", "only_openai", "unreadable"]
-__all__ += ["wrong_type"]
+__all__ = ["above_maximum_length", "below_minimum", "empty_array", "explain", "invalid_value", "missing"]
+__all__ += ["only_openai", "unreadable", "wrong_type"]
 
 SHOWN_CHARS_MAX = 64
 
@@ -56,6 +56,11 @@ def invalid_value(path: str, value: str, supported: Iterable[str] = ()) -> Inval
 def empty_array(path: str) -> InvalidRequest:
     wanted = "Expected an array with minimum length 1, but got an empty array instead."
     return InvalidRequest(f"Invalid '{path}': empty array. {wanted}", param=path, code="empty_array")
+
+
+def above_maximum_length(path: str, most: int) -> InvalidRequest:
+    wanted = f"Expected an array with maximum length {most}, but got a longer one instead."
+    return InvalidRequest(f"Invalid '{path}': array too long. {wanted}", param=path, code="array_above_max_length")
 
 
 def below_minimum(path: str, value: int, least: int) -> InvalidRequest:

@@ -4,7 +4,8 @@ The body is scanned once into its top-level fields; every value stays as the cli
 the few that hoosh acts upon are decoded.  What is decided on is read from the same fields that are sent upstream, so
 a key given twice (the last one wins) cannot mean one thing here and another there.
 
-Our own fields are taken out: `pool`, and `provider` when it is a name (an object of that name is OpenRouter's).
+Our own fields are taken out: `pool`, `models`, and `provider` when it is a name (an object of that name is
+OpenRouter's).
 Unknown fields are kept.  `read` counts messages without looking into them; only a translation does
 (`request.py`), and it writes the answer too (`encoder.py`, `replies.py`, `vectors.py`).
 
@@ -27,7 +28,7 @@ from hoosh.dialects.bodies import (
     limit_of,
     raw_of,
     read_fields,
-    take_model,
+    take_models,
     take_name,
 )
 from hoosh.dialects.contract import ErrorFacts, Stamp, StreamEncoder
@@ -62,29 +63,29 @@ def read_chat(body: bytes) -> Call:
     plain = _read_plainly(body, fields)
     if plain is not None:
         return plain
-    model = take_model(fields)
+    model, others = take_models(fields)
     _require_list(fields, "messages")
     # Reasoning models want the newer name; whoever sends both means the newer.
     max_tokens = limit_of(fields, "max_completion_tokens", 1)
     older = limit_of(fields, "max_tokens", 1)
-    return _streamed(CallKind.CHAT, model, fields, older if max_tokens is None else max_tokens)
+    return _streamed(CallKind.CHAT, model, others, fields, older if max_tokens is None else max_tokens)
 
 
 def read_completion(body: bytes) -> Call:
     """The body of `POST /v1/completions`, where `max_tokens: 0` asks for the echo of the prompt."""
     fields = read_fields(body)
-    model = take_model(fields)
-    return _streamed(CallKind.COMPLETION, model, fields, limit_of(fields, "max_tokens", 0))
+    model, others = take_models(fields)
+    return _streamed(CallKind.COMPLETION, model, others, fields, limit_of(fields, "max_tokens", 0))
 
 
 def read_embedding(body: bytes) -> Call:
     """The body of `POST /v1/embeddings`."""
     fields = read_fields(body)
-    model = take_model(fields)
+    model, others = take_models(fields)
     if raw_of(fields, "input") is None:
         raise missing("input")
     provider, pool = take_name(fields, "provider"), take_name(fields, "pool")
-    return Call(CallKind.EMBEDDING, model, fields, provider=provider, pool=pool)
+    return Call(CallKind.EMBEDDING, model, fields, provider=provider, pool=pool, models=others)
 
 
 READERS = {CallKind.CHAT: read_chat, CallKind.COMPLETION: read_completion, CallKind.EMBEDDING: read_embedding}
@@ -171,7 +172,7 @@ _decode_lean_chat = msgspec.json.Decoder(LeanChat).decode
 
 def _read_plainly(body: bytes, fields: Fields) -> Call | None:
     """The call, where nothing about it is out of the ordinary; None sends it to the reading that can explain."""
-    if "provider" in fields or "pool" in fields:
+    if "provider" in fields or "pool" in fields or "models" in fields:
         return None
     try:
         lean = _decode_lean_chat(body)
@@ -186,7 +187,7 @@ def _read_plainly(body: bytes, fields: Fields) -> Call | None:
     return Call(CallKind.CHAT, model, fields, lean.stream is True, asks_usage, limit)
 
 
-def _streamed(kind: CallKind, model: str, fields: Fields, max_tokens: int | None) -> Call:
+def _streamed(kind: CallKind, model: str, others: tuple[str, ...], fields: Fields, max_tokens: int | None) -> Call:
     return Call(
         kind,
         model,
@@ -196,6 +197,7 @@ def _streamed(kind: CallKind, model: str, fields: Fields, max_tokens: int | None
         max_tokens=max_tokens,
         provider=take_name(fields, "provider"),
         pool=take_name(fields, "pool"),
+        models=others,
     )
 
 

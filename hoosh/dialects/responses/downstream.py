@@ -23,7 +23,7 @@ from hoosh.dialects.bodies import (
     raw_of,
     read_fields,
     string_of,
-    take_model,
+    take_models,
     take_name,
 )
 from hoosh.dialects.contract import ErrorFacts, Stamp
@@ -74,7 +74,7 @@ class ResponsesDownstream:
         if kind not in (CallKind.CHAT, CallKind.TOKEN_COUNT):
             raise InvalidRequest("The Responses API has no such operation.")
         fields = read_fields(body)
-        model = take_model(fields)
+        model, others = take_models(fields)
         _require_input(fields)
         return ExpandedCall(
             kind,
@@ -84,6 +84,7 @@ class ResponsesDownstream:
             max_tokens=limit_of(fields, "max_output_tokens", 1),
             provider=take_name(fields, "provider"),
             pool=take_name(fields, "pool"),
+            models=others,
             language="responses",
             previous=self._expand(fields),
         )
