@@ -190,3 +190,79 @@ def test_only_whose_model_it_is_can_say_that_it_does_something_else():
     with pytest.raises(InvalidRequest) as caught:  # where nobody chats at all, that is the news
         RouteTable([*routes, ECHO]).candidates("gpt-4o")
     assert caught.value.code == "unsupported_operation"
+
+
+# -- accounts, steps and further names -----------------------------------------------------------------------------
+
+ACCOUNTS = [Route("openai", group="openai"), Route("openai#2", group="openai", weight=3), Route("groq")]
+
+
+def steps(table: RouteTable, model: str, *models: str) -> list[list[str]]:
+    """The candidates step by step; a step's strategy, where it has one, comes first."""
+    plan = table.plan(model, models=models)
+    found: dict[int, list[str]] = {}
+    for target in plan.targets:
+        step = plan.step_of[target]
+        begin = [step.strategy] if step.strategy else []
+        found.setdefault(id(step), begin).append(f"{target.provider}/{target.model}")
+    assert plan.is_plain == (not any(step.strategy for step in plan.step_of.values()))
+    return list(found.values())
+
+
+def test_a_providers_name_means_all_of_its_accounts_and_an_accounts_name_that_one():
+    table = RouteTable(ACCOUNTS, aliases={"a": ["openai/m", "groq/m"], "one": ["openai#2/m"]})
+    both = ["openai/m", "openai#2/m"]
+    assert ask(table, "openai/m") == both
+    assert ask(table, "m", "openai") == both
+    assert ask(table, "a") == [*both, "groq/m"]
+    assert ask(table, "a", "openai") == both
+    assert ask(table, "openai#2/m") == ask(table, "m", "openai#2") == ask(table, "one") == ["openai#2/m"]
+    assert ask(table, "a", "openai#2") == ["openai#2/m"]
+    assert [table.weight_of(name) for name in ("openai", "openai#2", "gone")] == [1, 3, 1]
+
+
+def test_a_name_that_one_account_lists_is_asked_of_its_provider():
+    known = {"openai": frozenset({"a"}), "openai#2": frozenset({"a", "b"}), "groq": frozenset({"openai/b", "openai/c"})}
+    table = RouteTable(ACCOUNTS, known=known)
+    assert ask(table, "openai/b") == ["openai/b", "openai#2/b"]
+    assert ask(table, "openai/c") == ["groq/openai/c"]
+
+
+def test_equals_in_priority_are_a_step_and_local_ones_one_of_their_own():
+    routes = [Route("a"), Route("b"), Route("home", local=True), Route("late", priority=20)]
+    assert steps(RouteTable(routes), "m") == [["home/m"], ["a/m", "b/m"], ["late/m"]]
+    assert steps(RouteTable(routes, local_first=False), "m") == [["a/m", "b/m", "home/m"], ["late/m"]]
+    assert RouteTable(routes).tier_of("home") < RouteTable(routes).tier_of("a") < RouteTable(routes).tier_of("late")
+
+
+def test_the_targets_of_an_alias_keep_their_order_unless_it_has_a_strategy():
+    routes = [*ACCOUNTS, Route("home", local=True, models=("q",))]
+    aliases = dict.fromkeys(["plain", "mixed", "fixed"], ("groq/g", "openai/m", "q"))
+    table = RouteTable(routes, aliases=aliases, strategies={"mixed": "cheapest", "fixed": "priority"})
+    wide = [["groq/g"], ["openai/m", "openai#2/m"], ["home/q"], ["openai/q", "openai#2/q", "groq/q"]]
+    assert steps(table, "plain") == wide
+    everywhere = [name for step in (wide[0], wide[1], wide[3]) for name in step]
+    assert steps(table, "mixed") == [["cheapest", "home/q"], ["cheapest", *everywhere]]
+    assert steps(table, "fixed") == [["priority", *(name for step in wide for name in step)]]
+    assert [table.strategy_of(name) for name in ("mixed", "plain")] == ["cheapest", None]
+
+
+def test_further_names_are_asked_after_the_model_and_never_in_one_step_with_it():
+    table = RouteTable(ACCOUNTS, aliases={"fast": ["groq/g"]}, strategies={"fast": "sticky"})
+    names = ("fast", "openai/m", "openai#2/n", "m")
+    assert steps(table, "m", *names) == [
+        ["openai/m", "openai#2/m", "groq/m"],
+        ["sticky", "groq/g"],
+        ["openai#2/n"],
+    ]
+    assert table.candidates("m", models=names) is table.candidates("m", models=names)
+
+
+def test_names_that_nobody_serves_are_skipped_while_one_is_served():
+    table = RouteTable([Route("p", models=("a",)), Route("ears", models=("w",), kinds=frozenset())])
+    assert table.candidates("x", models=("w", "a", "y")) == (Target("p", "a"),)
+    with pytest.raises(NoRoute, match="`x`"):  # the first one's error is the news
+        table.candidates("x", models=("w", "y"))
+    with pytest.raises(InvalidRequest) as caught:
+        table.candidates("w", models=("x",))
+    assert caught.value.code == "unsupported_operation"
