@@ -40,7 +40,19 @@ from hoosh.testing.upstream import (
 )
 from hoosh.testing.voices import VOICES, Refusal, Voice
 
-__all__ = ["FAULTS", "OTHER_WORDS", "WORDS", "Asked", "FaultyUpstream"]
+__all__ = [
+    "DIES_AFTER",
+    "DOWN_S",
+    "FAULTS",
+    "OTHER_WORDS",
+    "RETRY_AFTER_S",
+    "WORDS",
+    "Asked",
+    "Fault",
+    "FaultyUpstream",
+    "breaks_at",
+    "refuses",
+]
 
 WORDS = ("word00", *[f" word{number:02}" for number in range(1, 60)])
 """An answer, a token each."""
@@ -85,6 +97,8 @@ class FaultyUpstream(FakeUpstream):
         self.scale = scale
         self.words = words
         self.asked: list[Asked] = []
+        self.faults: dict[str, Fault] = dict(FAULTS)
+        """By model; tests may add their own."""
 
     def asked_for(self, model: str) -> list[Asked]:
         return [asked for asked in self.asked if asked.model == model]
@@ -98,7 +112,7 @@ class FaultyUpstream(FakeUpstream):
         self.asked.append(asked)
         if asked.said and asked.model.endswith("no-prefill"):
             return self.refuse("prefill")
-        return FAULTS.get(asked.model, FaultyUpstream.answer)(self, asked)
+        return self.faults.get(asked.model, FaultyUpstream.answer)(self, asked)
 
     def _take_in(self, body: Mapping[str, Any]) -> Asked:
         model = body["model"]
@@ -203,6 +217,28 @@ def dies(*last: Step) -> Fault:
     return script
 
 
+def says_so(tokens: int) -> Fault:
+    """S08, told in the stream: so many tokens, then an error."""
+
+    def script(upstream: FaultyUpstream, asked: Asked) -> Script:
+        error = upstream.voice.refusal("overloaded")[1]
+        if not asked.is_stream:
+            return json_reply(error)
+        return upstream.stream([*upstream.begun(asked, tokens), upstream.voice.event(error)], End())
+
+    return script
+
+
+def breaks_at(share: float) -> Fault:
+    """S08 at any byte: so much of the stream comes, and not a byte more."""
+
+    def script(upstream: FaultyUpstream, asked: Asked) -> Script:
+        whole = b"".join(upstream.events(asked))
+        return upstream.stream([whole[: int(len(whole) * share)]], Cut())
+
+    return script
+
+
 def falls_silent(upstream: FaultyUpstream, asked: Asked) -> Script:
     """S09."""
     return (
@@ -249,6 +285,8 @@ FAULTS: Mapping[str, Fault] = {
     "s08": dies(Cut()),
     "s08-reset": dies(Pause(SETTLES_S), Reset()),
     "s08-end": dies(End()),
+    "s08-error": says_so(DIES_AFTER),
+    "s08-early": says_so(0),
     "s09": falls_silent,
     "s10": babbles,
     "s11": forgets_to_end(End()),

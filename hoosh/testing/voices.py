@@ -51,6 +51,8 @@ class Voice(Struct, frozen=True):
     words: Mapping[Refusal, str]
     """What it says when it refuses."""
     error: Callable[[Refusal, str], object]
+    event: Callable[[object], bytes]
+    """An error inside a stream."""
     streams_unasked: bool = False
 
     def refusal(self, kind: Refusal) -> tuple[int, object]:
@@ -111,6 +113,7 @@ OPENAI = Voice(
     garbage=b'data: {"id":"chatcmpl-1","choices":[{"index":0,"delta":{"con\n\n',
     words=WORDS,
     error=lambda kind, words: {"error": {"message": words, "type": "error", "code": OPENAI_CODES.get(kind)}},
+    event=_sse,
 )
 
 
@@ -162,6 +165,7 @@ ANTHROPIC = Voice(
         "type": "error",
         "error": {"type": ANTHROPIC_KINDS.get(kind, "invalid_request_error"), "message": words},
     },
+    event=lambda error: _sse(error, "error"),
 )
 
 
@@ -194,6 +198,7 @@ OLLAMA = Voice(
     garbage=b'{"model":"m","message":{"role":"assi\n',
     words={**WORDS, "too long": "the input length exceeds the context length"},
     error=lambda kind, words: {"error": words},
+    event=_ndjson,
     streams_unasked=True,
 )
 

@@ -21,8 +21,10 @@ import trio
 from msgspec import Struct
 
 from hoosh.api.serve import build_server
+from hoosh.budget import PoolState
 from hoosh.config import Alias, Budget, Config, Discovery, Health, Http2, Logging, Provider, Retry, Timeouts
 from hoosh.errors import TransportError
+from hoosh.gateway.account import Account
 from hoosh.gateway.assembly import open_gateway
 from hoosh.gateway.gateway import Gateway
 from hoosh.http import deadlines
@@ -31,6 +33,7 @@ from hoosh.http.dial import SocketDialer
 from hoosh.http.message import Header, Headers, HttpRequest, Origin, RequestHead
 from hoosh.http.server import listen_tcp
 from hoosh.testing.faults import FAULTS, WORDS, FaultyUpstream
+from hoosh.values import Record
 from hoosh.values.secret import Secret
 
 SCALE = 1 / 30
@@ -112,7 +115,7 @@ class Heard(Struct):
     def must_be_whole(self, text: str = TEXT) -> None:
         """Word for word, ended once, and counted."""
         assert self.status == 200, (self.status, self.body)
-        assert self.error is None, self.body[-500:]
+        assert self.error is None, self.error
         assert self.broke is None, self.broke
         assert self.text == text, f"not word for word:\n{self.text}"
         assert self.finish == "stop", self.body[-500:]
@@ -191,8 +194,7 @@ class FaultyHouse:
 
     def remains(self) -> dict[str, object]:
         gateway = self.gateway
-        [pool] = [pool for pool in gateway.books.ledger.pools(gateway.books.now_ms()) if pool.name == "default"]
-        found: dict[str, object] = {"in_flight": len(gateway.in_flight), "held": pool.held}
+        found: dict[str, object] = {"in_flight": len(gateway.in_flight), "held": self.pool.held}
         for upstream in gateway.fleet:
             if (connections := upstream.statistics()) is not None:
                 found[f"{upstream.name} active"] = connections.active
@@ -202,12 +204,28 @@ class FaultyHouse:
             found[f"{name} unfinished"] = unfinished
         return {what: left for what, left in found.items() if left}
 
+    def records(self) -> list[Record]:
+        """Every Record from now on, as soon as its request is over."""
+        kept: list[Record] = []
+        put = self.gateway.recorder.put
+
+        def keep(account: Account) -> None:
+            put(account)
+            kept.append(account.record())
+
+        self.gateway.recorder.put = keep  # type: ignore[method-assign]
+        return kept
+
     @property
     def used(self) -> int:
         """What the budget has paid, in tokens."""
-        self.gateway.flush()
-        [pool] = [p for p in self.gateway.books.ledger.pools(self.gateway.books.now_ms()) if p.name == "default"]
-        return pool.used
+        return self.pool.used
+
+    @property
+    def pool(self) -> PoolState:
+        books = self.gateway.books
+        [pool] = [pool for pool in books.ledger.pools(books.now_ms()) if pool.name == "default"]
+        return pool
 
 
 @asynccontextmanager

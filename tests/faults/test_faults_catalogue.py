@@ -11,7 +11,7 @@ import trio
 from faults_house import PAIRS, SCALE, faulty_house
 
 from hoosh.config import Alias
-from hoosh.testing.faults import DOWN_S, RETRY_AFTER_S
+from hoosh.testing.faults import DOWN_S, RETRY_AFTER_S, refuses
 from hoosh.testing.voices import PROMPT_TOKENS
 
 pairs = pytest.mark.parametrize(("primary", "fallback"), PAIRS, ids=["-".join(pair) for pair in PAIRS])
@@ -224,6 +224,40 @@ async def test_s12_a_prompt_that_is_too_long_is_told_once_and_as_it_is(primary: 
         assert heard.error["code"] == "context_length_exceeded"
         assert house.asked == [("primary", "s12")]
         assert house.used == 0
+        await house.must_live()
+
+
+LARGER = {
+    "openai": ("gpt-4", "gpt-4.1"),
+    "anthropic": ("claude-haiku-4-5", "claude-opus-4-8"),
+    "ollama": ("llama3:8b", "llama3.1:8b"),
+}
+"""Two models of the catalogue, the second with the larger context."""
+
+
+@pairs
+@streaming
+async def test_s12_a_candidate_with_a_larger_context_is_asked_instead(primary: str, fallback: str, stream: bool):
+    small, large = LARGER[primary][0], LARGER[fallback][1]
+    aliases = [Alias(name="long", targets=(f"primary/{small}", f"fallback/{large}"))]
+    async with faulty_house(primary, fallback, aliases=aliases) as house:
+        house.primary.faults[small] = refuses("too long")
+        heard = await house.ask("long", stream=stream)
+        heard.must_be_whole()
+        assert house.asked == [("primary", small), ("fallback", large)]
+        await house.must_live()
+
+
+@pairs
+async def test_s12_one_with_a_smaller_context_is_not(primary: str, fallback: str):
+    large, small = LARGER[primary][1], LARGER[fallback][0]
+    aliases = [Alias(name="long", targets=(f"primary/{large}", f"fallback/{small}"))]
+    async with faulty_house(primary, fallback, aliases=aliases) as house:
+        house.primary.faults[large] = refuses("too long")
+        heard = await house.ask("long", stream=True)
+        heard.must_be_an_error(status=400)
+        assert heard.error["code"] == "context_length_exceeded"
+        assert house.asked == [("primary", large)]
         await house.must_live()
 
 
