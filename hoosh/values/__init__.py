@@ -36,6 +36,7 @@ from hoosh.values.chat import (
 )
 from hoosh.values.embedding import EmbeddingEncoding, EmbeddingRequest, Embeddings
 from hoosh.values.ids import new_call_id, new_request_id
+from hoosh.values.live import LIVE_PHASES, LivePhase, RunningPage, RunningRequest, Selection
 from hoosh.values.queue import CallerQueue, QueueState
 from hoosh.values.record import Outcome, Record
 from hoosh.values.reply import (
@@ -70,6 +71,7 @@ __all__ = [
     "ANONYMOUS",
     "AUTO",
     "DEFAULT_POOL",
+    "LIVE_PHASES",
     "PRIORITIES",
     "Annotation",
     "AttemptRecord",
@@ -96,6 +98,7 @@ __all__ = [
     "FormPart",
     "ImagePart",
     "JsonFormat",
+    "LivePhase",
     "MediaOutput",
     "Message",
     "ModelCard",
@@ -120,9 +123,12 @@ __all__ = [
     "ReplyPart",
     "ReplyStarted",
     "Role",
+    "RunningPage",
+    "RunningRequest",
     "Sampling",
     "SchemaFormat",
     "Secret",
+    "Selection",
     "Settlement",
     "Source",
     "SpeechRequest",
