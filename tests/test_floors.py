@@ -46,6 +46,7 @@ QUICK_TO_START = {
         "api/operations.py",
     ),
     *("api/passage.py", "api/cache.py", "api/responses.py", "api/tokens.py"),
+    "api/requests.py",
 }
 """The only modules that may import Quart: it is slow to import, and the hot door must not wait for it."""
 
