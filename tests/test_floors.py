@@ -32,7 +32,10 @@ FLOORS: dict[str, int] = {
 }
 ROOM_FLOOR = 3
 A_ROOM_MAY_IMPORT = ("errors", "values", "catalogue", "dialects.contract", "storage.contract")
-WAITING_IN_ROOMS = {"observe/logs.py", "observe/lag.py", "budget/guard.py", "cache/flight.py"}
+WAITING_IN_ROOMS = {
+    *("observe/logs.py", "observe/lag.py", "budget/guard.py", "cache/flight.py", "admission/turnstile.py"),
+    "health/supervisor.py",
+}
 """Modules of rooms that are shells: they wait."""
 QUICK_TO_START = {
     *(
@@ -46,6 +49,7 @@ QUICK_TO_START = {
         "api/operations.py",
     ),
     *("api/passage.py", "api/cache.py", "api/responses.py", "api/tokens.py"),
+    "api/queue.py",
     "api/requests.py",
 }
 """The only modules that may import Quart: it is slow to import, and the hot door must not wait for it."""

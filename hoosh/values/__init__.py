@@ -64,7 +64,7 @@ from hoosh.values.reply import (
 from hoosh.values.secret import Secret
 from hoosh.values.settlement import DEFAULT_POOL, Settlement
 from hoosh.values.target import Target
-from hoosh.values.upstream import Capability, ModelCard, ModelFacts, ProviderState
+from hoosh.values.upstream import Capability, ModelCard, ModelFacts, Node, ProviderState
 from hoosh.values.usage import Usage
 
 __all__ = [
@@ -103,6 +103,7 @@ __all__ = [
     "Message",
     "ModelCard",
     "ModelFacts",
+    "Node",
     "OpaqueOutput",
     "OpaquePart",
     "Outcome",

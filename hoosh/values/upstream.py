@@ -7,7 +7,7 @@ from enum import StrEnum
 
 from msgspec import Struct
 
-__all__ = ["Capability", "ModelCard", "ModelFacts", "ProviderState"]
+__all__ = ["Capability", "ModelCard", "ModelFacts", "Node", "ProviderState"]
 
 
 class Capability(StrEnum):
@@ -71,7 +71,21 @@ class ProviderState(Struct, frozen=True):
     """By model: `open` or `half_open`; those that are closed are not named.  `*` is the whole account."""
     consecutive_failures: int = 0
     last_error: str | None = None
+    last_check_age_s: float | None = None
+    """Since it was last probed; None where nobody has."""
     models: tuple[str, ...] = ()
     """Names or patterns it serves."""
     capabilities: tuple[Capability, ...] = ()
     """What its dialect can carry; a model may be able to do less."""
+
+
+class Node(Struct, frozen=True):
+    """One account, as the heartbeat sees it."""
+
+    id: str
+    """The account's name in the fleet."""
+    provider: str
+    status: str
+    """online, suspect, offline; unknown where nobody has asked."""
+    age_s: float | None = None
+    """Since the last sign of life; None where there was none."""
