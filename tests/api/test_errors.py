@@ -38,6 +38,7 @@ from hoosh.errors import (
     UpstreamBroke,
     UpstreamError,
     UpstreamTimeout,
+    Withdrawn,
 )
 
 
@@ -159,8 +160,9 @@ def test_retry_after_is_whole_seconds_rounded_up(wait_s: float, header: bytes) -
     assert (b"retry-after", header) in error_headers(UpstreamError("x", provider="p", status=429, retry_after_s=wait_s))
 
 
-def test_sdks_do_not_ask_again_for_what_is_not_kept() -> None:
-    assert error_headers(NotCached()) == [(b"x-should-retry", b"false")]
+@pytest.mark.parametrize("error", [NotCached(), Withdrawn()], ids=["not kept", "cancelled by the owner"])
+def test_sdks_do_not_ask_again_in_vain(error: HooshError) -> None:
+    assert error_headers(error) == [(b"x-should-retry", b"false")]
 
 
 def test_405_names_the_methods_and_401_the_scheme() -> None:
