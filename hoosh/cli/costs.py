@@ -11,7 +11,7 @@ from urllib.parse import urlencode
 from hoosh.cli.failure import WRONG_USAGE, Failure
 from hoosh.cli.talk import NO_GATEWAY, add_talk_flags, talk_to
 
-__all__ = ["add_to", "run", "table"]
+__all__ = ["add_to", "plain", "run", "table"]
 
 GROUPS = ("day", "key", "pool", "provider", "model")
 RECORD_SUMS = ("request_count", "total_input_tokens", "total_output_tokens")
@@ -62,7 +62,7 @@ def _lines(answer: Any, groups: Sequence[str]) -> Iterable[str]:
         yield "nothing has been spent" + (f" since {answer['since']}" if answer["since"] else " yet")
         return
     heads = [*groups, "requests", "input", "output", "USD"]
-    rows = [[*(_plain(record[group]) for group in groups), *_numbers(record, RECORD_SUMS)] for record in records]
+    rows = [[*(plain(record[group]) for group in groups), *_numbers(record, RECORD_SUMS)] for record in records]
     total = ["total", *[""] * (len(groups) - 1), *_numbers(answer, TOTAL_SUMS)]
     yield from table(heads, [*rows, total], left=len(groups))
     yield from _remarks(answer)
@@ -99,7 +99,7 @@ def table(heads: Sequence[str], rows: Sequence[Sequence[str]], *, left: int) -> 
         yield "  ".join(cells).rstrip()
 
 
-def _plain(name: object) -> str:
+def plain(name: object) -> str:
     """A name as one line that no terminal takes for a command; model names come from anywhere."""
     text = "".join(sign if sign.isprintable() else "?" for sign in str(name))
     return text if len(text) <= 60 else text[:59] + "…"

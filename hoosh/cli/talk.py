@@ -18,7 +18,7 @@ from hoosh.cli.failure import WRONG_USAGE, Failure
 if TYPE_CHECKING:
     import httpx
 
-__all__ = ["NO_GATEWAY", "Talk", "add_talk_flags", "message_of", "talk_to"]
+__all__ = ["NO_GATEWAY", "RefusedByGateway", "Talk", "add_talk_flags", "message_of", "talk_to"]
 
 DEFAULT_SERVER = "http://127.0.0.1:8088"
 CONNECT_S = 10.0
@@ -34,6 +34,14 @@ def add_talk_flags(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--json", action="store_true", help="print the gateway's answer as JSON")
 
 
+class RefusedByGateway(Failure):
+    """It has answered with an error; `code` is that error's word, "" where it has none."""
+
+    def __init__(self, text: str, code: str) -> None:
+        super().__init__(text)
+        self.code = code
+
+
 class Talk:
     """An open client to one gateway.  Every method raises Failure, and nothing else, when the gateway fails."""
 
@@ -44,6 +52,11 @@ class Talk:
     def get(self, path: str) -> Any:
         """The JSON at `path`."""
         with self.open("GET", path) as response:
+            return _json(response.read(), self.server)
+
+    def delete(self, path: str) -> Any:
+        """The JSON that is answered to a DELETE of `path`."""
+        with self.open("DELETE", path) as response:
             return _json(response.read(), self.server)
 
     @contextmanager
@@ -112,7 +125,7 @@ def _unreachable(server: str, error: Exception | None = None) -> str:
     return f"no gateway answers at {server}; is the gateway running? start it with `hoosh-trio serve`"
 
 
-def _refused(response: httpx.Response) -> Failure:
+def _refused(response: httpx.Response) -> RefusedByGateway:
     """An answer with a bad status as a Failure that says what to do."""
     body = b""
     for chunk in response.iter_bytes():
@@ -120,9 +133,10 @@ def _refused(response: httpx.Response) -> Failure:
         if len(body) > MAX_ERROR_BYTES:
             break
     try:
-        said = message_of(_json(body, ""))
+        answer = _json(body, "")
     except Failure:
-        said = ""
+        answer = None
+    said = message_of(answer)
     status = response.status_code
     advice = {
         401: "; pass --key or set HOOSH_API_KEY",
@@ -130,7 +144,8 @@ def _refused(response: httpx.Response) -> Failure:
         404: "; `hoosh-trio models` lists what there is" if "model" in said else "; is this a hoosh gateway?",
     }.get(status, "")
     said = said or response.reason_phrase
-    return Failure(f"the gateway answered {status}: {said.rstrip('.') if advice else said}{advice}")
+    text = f"the gateway answered {status}: {said.rstrip('.') if advice else said}{advice}"
+    return RefusedByGateway(text, _code_of(answer))
 
 
 def message_of(answer: Any) -> str:
@@ -138,6 +153,11 @@ def message_of(answer: Any) -> str:
     error = answer.get("error") if isinstance(answer, dict) else None
     message = error.get("message") if isinstance(error, dict) else error
     return " ".join(str(message).split())[:500] if message else ""
+
+
+def _code_of(answer: Any) -> str:
+    error = answer.get("error") if isinstance(answer, dict) else None
+    return str(error.get("code") or "") if isinstance(error, dict) else ""
 
 
 def _json(body: bytes, server: str) -> Any:

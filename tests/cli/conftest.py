@@ -48,7 +48,7 @@ class FakeGateway:
                 else:
                     self.wfile.write(b"0\r\n\r\n")
 
-            do_GET = do_POST = answer
+            do_GET = do_POST = do_DELETE = answer
 
             def log_message(self, format: str, *args: object) -> None:
                 pass
