@@ -13,6 +13,7 @@ The catalogue's baseline: two retries, 30 s for the first byte and for silence, 
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import AsyncIterator, Iterator, Sequence
 from contextlib import asynccontextmanager, contextmanager
 from typing import Any
@@ -41,6 +42,7 @@ PATIENCE_S = 20.0
 CHAT = "/v1/chat/completions"
 TEXT = "".join(WORDS)
 CAPACITY = 1_000_000
+LINE_END = re.compile(r"\r\n|\n|\r")
 TYPES = {"openai": "openai-compatible", "anthropic": "anthropic", "ollama": "ollama"}
 
 SAME = [("openai", "openai"), ("anthropic", "anthropic"), ("ollama", "ollama")]
@@ -68,9 +70,16 @@ class Heard(Struct):
 
     @property
     def data(self) -> list[str]:
-        """Of each event of a stream."""
-        lines = self.body.decode().splitlines()
-        return [line.removeprefix("data:").strip() for line in lines if line.startswith("data:")]
+        """Of each event of a stream: WHATWG HTML, section 9.2.6, as far as it matters here."""
+        found: list[str] = []
+        pieces: list[str] = []
+        for line in [*LINE_END.split(self.body.decode(errors="replace")), ""]:
+            if line.startswith("data:"):
+                pieces.append(line.removeprefix("data:").strip())
+            elif not line and pieces:
+                found.append("\n".join(pieces))
+                pieces.clear()
+        return found
 
     @property
     def values(self) -> list[dict[str, Any]]:
@@ -193,39 +202,47 @@ class FaultyHouse:
         assert not self.remains()
 
     def remains(self) -> dict[str, object]:
-        gateway = self.gateway
-        found: dict[str, object] = {"in_flight": len(gateway.in_flight), "held": self.pool.held}
-        for upstream in gateway.fleet:
-            if (connections := upstream.statistics()) is not None:
-                found[f"{upstream.name} active"] = connections.active
-                found[f"{upstream.name} waiting"] = connections.waiting
-        for name, upstream in (("primary", self.primary), ("fallback", self.fallback)):
-            unfinished = [one for one in upstream.requests if not one.answered and one.cancelled_at is None]
-            found[f"{name} unfinished"] = unfinished
-        return {what: left for what, left in found.items() if left}
+        return remains_of(self.gateway, self.primary, self.fallback)
 
     def records(self) -> list[Record]:
         """Every Record from now on, as soon as its request is over."""
-        kept: list[Record] = []
-        put = self.gateway.recorder.put
-
-        def keep(account: Account) -> None:
-            put(account)
-            kept.append(account.record())
-
-        self.gateway.recorder.put = keep  # type: ignore[method-assign]
-        return kept
+        return records_of(self.gateway)
 
     @property
     def used(self) -> int:
         """What the budget has paid, in tokens."""
-        return self.pool.used
+        return pool_of(self.gateway).used
 
-    @property
-    def pool(self) -> PoolState:
-        books = self.gateway.books
-        [pool] = [pool for pool in books.ledger.pools(books.now_ms()) if pool.name == "default"]
-        return pool
+
+def pool_of(gateway: Gateway) -> PoolState:
+    [pool] = [pool for pool in gateway.books.ledger.pools(gateway.books.now_ms()) if pool.name == "default"]
+    return pool
+
+
+def remains_of(gateway: Gateway, *upstreams: FaultyUpstream) -> dict[str, object]:
+    """What there is left of requests: nothing, once all are over."""
+    found: dict[str, object] = {"in flight": len(gateway.in_flight), "held": pool_of(gateway).held}
+    for member in gateway.fleet:
+        if (connections := member.statistics()) is not None:
+            found[f"{member.name}: active"] = connections.active
+            found[f"{member.name}: waiting"] = connections.waiting
+    for upstream in upstreams:
+        unfinished = [one for one in upstream.requests if not one.answered and one.cancelled_at is None]
+        found[f"{upstream.voice.name}: unfinished"] = unfinished
+    return {what: left for what, left in found.items() if left}
+
+
+def records_of(gateway: Gateway) -> list[Record]:
+    """Every Record from now on, as soon as its request is over."""
+    kept: list[Record] = []
+    put = gateway.recorder.put
+
+    def keep(account: Account) -> None:
+        put(account)
+        kept.append(account.record())
+
+    gateway.recorder.put = keep  # type: ignore[method-assign]
+    return kept
 
 
 @asynccontextmanager
@@ -250,10 +267,10 @@ async def faulty_house(
         async with trio.open_nursery() as nursery:
             ports = [await nursery.start(upstream.serve_tcp) for upstream in (first, second)]
             providers = (
-                provider("primary", primary, ports[0], limit_s),
-                provider("fallback", fallback, ports[1], limit_s),
+                provider("primary", primary, f"127.0.0.1:{ports[0]}", limit_s),
+                provider("fallback", fallback, f"127.0.0.1:{ports[1]}", limit_s),
             )
-            async with open_gateway(config(providers, aliases, **changes), environ={}) as gateway:
+            async with open_gateway(config_of(providers, aliases, **changes), environ={}) as gateway:
                 client = await open_door(gateway, nursery)
                 yield FaultyHouse(gateway, first, second, client)
             nursery.cancel_scope.cancel(reason="the test is over")
@@ -281,18 +298,18 @@ def plain_failures() -> Iterator[None]:
         raise error from None
 
 
-def provider(name: str, language: str, port: int, timeouts: Timeouts) -> Provider:
+def provider(name: str, language: str, address: str, timeouts: Timeouts) -> Provider:
     return Provider(
         type=TYPES[language],
         name=name,
-        base_url=f"http://127.0.0.1:{port}",
+        base_url=f"http://{address}",
         api_key=Secret("sk-of-a-fake"),
         timeouts=timeouts,
         http2=Http2.OFF,
     )
 
 
-def config(providers: tuple[Provider, ...], aliases: Sequence[Alias], **changes: Any) -> Config:
+def config_of(providers: tuple[Provider, ...], aliases: Sequence[Alias], **changes: Any) -> Config:
     named = {alias.name: alias for alias in (*standing_aliases(), *aliases)}
     settings: dict[str, Any] = {
         "retry": Retry(max_retries=2, base_delay_ms=int(500 * SCALE), max_delay_ms=1000, wait_out_s=3 * SCALE),
