@@ -1,7 +1,15 @@
-"""Who shall answer?"""
+"""Who shall answer, and who instead of him?"""
 
+from hoosh.routing.eligible import larger, within
+from hoosh.routing.judge import Verdict, judge
+from hoosh.routing.load import Load, Loads, LoadStatistics
 from hoosh.routing.plan import Plan, Step
+from hoosh.routing.retry import RetryBudget, backoff_s, wait_for
 from hoosh.routing.settings import Retry, Routing, Strategy
+from hoosh.routing.sticky import prefix_digest
+from hoosh.routing.strategies import Chooser
 from hoosh.routing.table import Route, RouteTable
 
-__all__ = ["Plan", "Retry", "Route", "RouteTable", "Routing", "Step", "Strategy"]
+__all__ = ["Chooser", "Load", "LoadStatistics", "Loads", "Plan", "Retry", "RetryBudget", "Route", "RouteTable"]
+__all__ += ["Routing", "Step", "Strategy", "Verdict", "backoff_s", "judge", "larger", "prefix_digest", "wait_for"]
+__all__ += ["within"]
