@@ -8,6 +8,7 @@ It is also the one place where a request's errors become an answer.  Each reques
 
 from __future__ import annotations
 
+import math
 from collections.abc import Awaitable, Callable, Mapping
 
 import trio
@@ -16,9 +17,11 @@ from msgspec import Struct
 from hoosh.api.errors import error_event, error_response, log_words, status_of, unwrap
 from hoosh.errors import HooshError
 from hoosh.gateway.account import Account
+from hoosh.gateway.answer import attempts_header_of
 from hoosh.gateway.audio import speak, transcribe
 from hoosh.gateway.chat import infer
 from hoosh.gateway.count import count_tokens
+from hoosh.gateway.deadline import in_time
 from hoosh.gateway.gateway import Gateway
 from hoosh.http.exchange import Exchange, Handler
 from hoosh.values import CallKind
@@ -80,7 +83,10 @@ class InferenceDoor:
         account = Account(exchange, route.kind, self._gateway.downstream(route.language))
         try:
             self._gateway.admit(account)
-            await route.answer(self._gateway, exchange, account)
+            if account.deadline_at == math.inf:
+                await route.answer(self._gateway, exchange, account)
+            else:
+                await in_time(account, route.answer(self._gateway, exchange, account))
         except (HooshError, ExceptionGroup) as error:
             await self._fail(exchange, account, unwrap(error))
         except Exception as bug:
@@ -97,4 +103,6 @@ class InferenceDoor:
                 await exchange.end(error_event(error, account.request_id, account.downstream), broken=True)
             else:
                 status, headers, body = error_response(error, account.request_id, account.downstream)
+                if account.wishes.wants_attempts:
+                    headers.append(attempts_header_of(account))
                 await exchange.respond(status, [*headers, *account.rate_headers], body)

@@ -19,6 +19,7 @@ from hoosh.admission import Pass
 from hoosh.dialects.contract import DownstreamDialect, Stamp, StreamTap
 from hoosh.errors import HooshError
 from hoosh.gateway.bill import NO_BILL, Bill, NoBill
+from hoosh.gateway.wishes import NO_WISHES
 from hoosh.gateway.witness import Witness
 from hoosh.http.exchange import Exchange
 from hoosh.http.message import Header
@@ -31,6 +32,7 @@ from hoosh.values import (
     Outcome,
     Priority,
     Record,
+    Target,
     Usage,
     new_request_id,
 )
@@ -68,6 +70,7 @@ class Account:
     """Begun."""
     tried: Sequence[AttemptRecord] = ()
     """Those that did not answer."""
+    wishes = NO_WISHES
     phase: Phase = "reading"
     priority: Priority = "normal"
     deadline_at = math.inf
@@ -75,6 +78,8 @@ class Account:
     stopped: HooshError | None = None
     """It is to end with this; no further attempt is begun."""
     first_token_at: float | None = None
+    has_told = False
+    """Part of an answer has gone out: from here on another cannot take its place."""
     pool = DEFAULT_POOL
     """The budget that pays."""
     body_bytes = 0
@@ -132,6 +137,13 @@ class Account:
         self.stopped = error
         if self.attempt is not None:
             self.attempt.interrupt(error)
+
+    def turn_to(self, target: Target) -> None:
+        """That one is asked now; what another has said counts no more."""
+        self.provider, self.model = target.provider, target.model
+        self.phase = "asking"
+        if self.attempts:
+            self.usage, self.tap, self.is_estimated = None, None, False
 
     def received(self, body: bytes) -> None:
         """The whole request is there."""

@@ -1,7 +1,7 @@
 """May this request start now?  The limits of its key and its model, and of each provider that could answer it.
 
     read ──enter──▶ its place among the requests of key and model     RateLimited: 429, and it has cost nothing
-    bill ──with_room──▶ the candidates from the first that takes one more
+    journey ──place_at──▶ its place among those of a provider    RateLimited: another provider is asked
     over ──leave──▶ the place is free, and its tokens are those it came to
 
 Tokens are guessed roughly as long as the rough guess fits: it is corrected in the end, as any is.
@@ -9,12 +9,12 @@ Tokens are guessed roughly as long as the rough guess fits: it is corrected in t
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING
 
 import trio
 
-from hoosh.admission import Gate, Pass, Rates, Scope, limits_for, model_scope, sooner
+from hoosh.admission import Gate, Pass, Rates, Scope, limits_for, model_scope
 from hoosh.config import Config
 from hoosh.errors import RateLimited
 from hoosh.values import ANONYMOUS, Call, Target
@@ -65,26 +65,12 @@ class Admission:
             settled = account.bill.settlement
             account.entry.leave(0 if settled is None else settled.usage.total_tokens, trio.current_time())
 
-    def with_room(
-        self, account: Account, candidates: Sequence[Target], call: Call
-    ) -> tuple[Sequence[Target], Pass | None]:
-        """The candidates from the first on whose provider takes one more request, which is counted against it.
-
-        Raises RateLimited where none does.
-        """
-        refused: RateLimited | None = None
-        for number, target in enumerate(candidates):
-            scope = ("provider", target.provider)
-            if not self.gate.is_limited(scope):
-                return candidates[number:] if number else candidates, None
-            try:
-                entered = self._pass(account, call, target, (scope,), trio.current_time())
-            except RateLimited as full:
-                refused = full if refused is None else sooner(refused, full)
-            else:
-                return candidates[number:], entered
-        assert refused is not None, "there is a candidate"
-        raise refused
+    def place_at(self, account: Account, call: Call, target: Target, now_s: float) -> Pass | None:
+        """Count an attempt against its provider; None where that has no limits.  Raises RateLimited."""
+        scope = ("provider", target.provider)
+        if not self.gate.is_limited(scope):
+            return None
+        return self._pass(account, call, target, (scope,), now_s)
 
     def _pass(self, account: Account, call: Call, target: Target, scopes: tuple[Scope, ...], now_s: float) -> Pass:
         asked = call.max_tokens or 0
@@ -114,5 +100,9 @@ def _rates(config: Config) -> Mapping[Scope, Rates]:
     return limits_for(
         {key.name: Rates(key.rpm, key.tpm, key.max_concurrent) for key in config.all_keys()},
         config.limits,
-        {each.name: Rates(each.rate_limit_rpm, each.tpm, each.max_concurrent) for each in config.providers},
+        {
+            account: Rates(each.rate_limit_rpm, each.tpm, each.max_concurrent)
+            for each in config.providers
+            for account, _ in each.accounts()
+        },
     )

@@ -12,6 +12,7 @@ import time
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 from functools import partial
+from random import Random
 from types import TracebackType
 from urllib.parse import urlsplit
 
@@ -38,6 +39,7 @@ from hoosh.observe.logs import AccessLog
 from hoosh.observe.metrics import Metrics
 from hoosh.routing import Route
 from hoosh.storage.opening import open_store
+from hoosh.values import Secret
 
 __all__ = ["OpenGateway", "build_gateway", "build_upstream", "open_gateway"]
 
@@ -55,22 +57,31 @@ def open_gateway(
     dialer: Dialer | None = None,
     environ: Mapping[str, str] | None = None,
     wall_s: Callable[[], float] = time.time,
+    chance: Random | None = None,
 ) -> OpenGateway:
     """A gateway inside your own Trio program: `async with open_gateway(config) as gateway`.
 
     Its services run in a nursery of its own until the block is left.  Its books are in memory unless
     `config.storage.url` names a file.  Entering raises StorageError where that cannot be used.  `dialer` replaces the
-    network, `wall_s` the clock of the books (tests), `environ` the environment in which provider keys are looked for.
+    network, `wall_s` the clock of the books and `chance` the dice of routing and retries (tests), `environ` the
+    environment in which provider keys are looked for.
     """
     environ = os.environ if environ is None else environ
-    return OpenGateway(config or Config(), dialer or SocketDialer(), environ, wall_s)
+    return OpenGateway(config or Config(), dialer or SocketDialer(), environ, wall_s, chance or Random())
 
 
 class OpenGateway:
     """The context manager behind `open_gateway`.  Leaving it cancels what still runs."""
 
-    def __init__(self, config: Config, dialer: Dialer, environ: Mapping[str, str], wall_s: Callable[[], float]) -> None:
-        self.gateway = build_gateway(config, environ=environ, dialer=dialer, wall_s=wall_s)
+    def __init__(
+        self,
+        config: Config,
+        dialer: Dialer,
+        environ: Mapping[str, str],
+        wall_s: Callable[[], float],
+        chance: Random,
+    ) -> None:
+        self.gateway = build_gateway(config, environ=environ, dialer=dialer, wall_s=wall_s, chance=chance)
         self._dialer = dialer
         self._running = self._run()
 
@@ -134,6 +145,7 @@ class OpenGateway:
         await services.start(gateway.books.run)
         await services.start(gateway.lag.run)
         await services.start(gateway.silence.run)
+        await services.start(gateway.supervisor.run)
         for upstream in gateway.fleet:
             if isinstance(upstream, HttpUpstream):
                 await services.start(upstream.pool.run)
@@ -147,7 +159,12 @@ class OpenGateway:
 
 
 def build_gateway(
-    config: Config, *, environ: Mapping[str, str], dialer: Dialer, wall_s: Callable[[], float] = time.time
+    config: Config,
+    *,
+    environ: Mapping[str, str],
+    dialer: Dialer,
+    wall_s: Callable[[], float] = time.time,
+    chance: Random | None = None,
 ) -> Gateway:
     """Everything, wired, with nothing running yet.  Raises ConfigError for what only shows when it is built."""
     load_models()
@@ -156,8 +173,9 @@ def build_gateway(
     providers = [p for p in config.providers if p.enabled]
     total_s = config.server.request_timeout_s
     for provider in (*providers, *environment_providers(config, environ)):
-        fleet.join(build_upstream(provider, dialer, total_s=total_s))
-        routes[provider.name] = route_of(provider)
+        for account, key in provider.accounts():
+            fleet.join(build_upstream(provider, dialer, total_s=total_s, account=account, key=key))
+            routes[account] = route_of(provider, account)
     if config.discovery.echo:
         fleet.join(EchoUpstream(upstream_dialect("openai-compatible")))
         routes["echo"] = Route("echo", priority=LAST, models=("echo",), local=True, embedded=True)
@@ -172,6 +190,7 @@ def build_gateway(
         fetch_media=partial(fetch_media, fetcher=_media_fetcher(dialer)),
         store=open_store(config.storage, now=wall_s),
         wall_s=wall_s,
+        chance=chance or Random(),
     )
     gateway.metrics.read = gateway.readings
     return gateway
@@ -182,9 +201,12 @@ def _media_fetcher(dialer: Dialer) -> MediaFetcher:
     return MediaFetcher() if isinstance(dialer, SocketDialer) else MediaFetcher(dialer=dialer)
 
 
-def route_of(provider: Provider) -> Route:
+def route_of(provider: Provider, account: str = "") -> Route:
+    """Of its first account, unless another is named."""
     return Route(
-        provider.name,
+        account or provider.name,
+        group=provider.name,
+        weight=provider.weight,
         priority=provider.priority,
         models=provider.models,
         enabled=provider.enabled,
@@ -195,8 +217,15 @@ def route_of(provider: Provider) -> Route:
     )
 
 
-def build_upstream(provider: Provider, dialer: Dialer, *, total_s: float) -> HttpUpstream:
-    """A provider's living counterpart.  Its pool does not run yet.  `total_s` bounds every exchange of the house."""
+def build_upstream(
+    provider: Provider, dialer: Dialer, *, total_s: float, account: str = "", key: Secret | None = None
+) -> HttpUpstream:
+    """The living counterpart of one of a provider's accounts, the first unless another is named.
+
+    Its pool does not run yet.  `total_s` bounds every exchange of the house.
+    """
+    if not account:
+        account, key = provider.accounts()[0]
     url = urlsplit(provider.base_url)
     scheme = url.scheme or "http"
     origin = Origin(scheme, url.hostname or "localhost", url.port or (443 if scheme == "https" else 80))
@@ -210,18 +239,19 @@ def build_upstream(provider: Provider, dialer: Dialer, *, total_s: float) -> Htt
     limits = provider.timeouts
     dialect = upstream_dialect(provider.type)
     return HttpUpstream(
-        provider.name,
+        account,
         provider.kind,
         origin=origin,
         base_path=url.path.rstrip("/"),
         base_url=provider.base_url,
-        headers=_headers(provider, dialect),
+        headers=_headers(provider, dialect, key),
         pool=pool,
         dialect=dialect,
         timeouts=Timeouts(limits.connect_s, limits.first_byte_s, limits.idle_s, min(limits.total_s, total_s)),
         local=provider.is_local,
         patterns=provider.models,
         max_tokens_limit=provider.max_tokens_limit,
+        first_token_s=limits.first_token_s,
     )
 
 
@@ -231,13 +261,13 @@ def _tls(provider: Provider, scheme: str) -> ssl.SSLContext | None:
     return client_context(verify=provider.verify, alpn=ALPN[provider.http2])
 
 
-def _headers(provider: Provider, dialect: UpstreamDialect) -> list[Header]:
+def _headers(provider: Provider, dialect: UpstreamDialect, key: Secret | None) -> list[Header]:
     headers: list[Header] = [
         (b"user-agent", USER_AGENT),
         (b"accept-encoding", b"identity"),
     ]
-    if provider.api_key is not None:
-        headers += dialect.auth(provider.api_key.reveal())
+    if key is not None:
+        headers += dialect.auth(key.reveal())
     for name, value in provider.headers.items():
         lowered = name.lower().encode("latin-1")
         headers = [header for header in headers if header[0] != lowered]

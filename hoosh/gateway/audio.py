@@ -10,7 +10,8 @@ An upstream may have to be asked in more than one way (`AudioDialect`): the next
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import trio
@@ -31,14 +32,15 @@ from hoosh.dialects.contract import ErrorFacts, Outgoing, Stamp, StreamTap, Whol
 from hoosh.dialects.openai import OpenAIDownstream
 from hoosh.errors import Forbidden, InvalidRequest, UpstreamBroke, UpstreamError
 from hoosh.gateway.account import Account
-from hoosh.gateway.chat import answer_headers, authenticate, check_media_type, find_candidates
-from hoosh.gateway.dispatch import Dispatch, Reply
+from hoosh.gateway.answer import answer_headers
+from hoosh.gateway.attempt import Reply
+from hoosh.gateway.chat import authenticate, check_media_type, find_candidates, in_turn
+from hoosh.gateway.dispatch import Relay
 from hoosh.gateway.fleet import HttpUpstream, Upstream
-from hoosh.gateway.relay import REPLY_BYTES, relay_stream
+from hoosh.gateway.relay import REPLY_BYTES, StreamRelay
 from hoosh.gateway.way import relayed_headers
 from hoosh.http.exchange import Exchange
-from hoosh.http.message import Header
-from hoosh.values import Call, SpeechRequest, TranscriptionRequest
+from hoosh.values import Call, SpeechRequest, Target, TranscriptionRequest
 
 if TYPE_CHECKING:
     from hoosh.gateway.gateway import Gateway
@@ -70,16 +72,15 @@ async def transcribe(gateway: Gateway, exchange: Exchange, account: Account) -> 
     may_use(caller, call.model)
     candidates = await find_candidates(gateway, exchange, account, call)
     ways = _Ways(account, lambda dialect, model: dialect.encode_transcription(request, model=model), request)
-    with gateway.bill(account, call, candidates) as bill:
-        async with Dispatch(bill.candidates, ways, gateway.fleet, account) as reply:
-            headers = answer_headers(account)
-            if request.stream:
-                await relay_stream(exchange, reply, call, account, headers, gateway.silence)
-                return
-            whole = await reply.response.read(REPLY_BYTES)
-            media_type = _media_type(reply)
-            told = ways.dialect.decode_transcription(request, media_type, whole, provider=reply.provider)
-            await _answer(exchange, account, headers, told)
+
+    async def relay(reply: Reply) -> None:
+        whole = await reply.response.read(REPLY_BYTES)
+        media_type = _media_type(reply)
+        told = ways.dialect.decode_transcription(request, media_type, whole, provider=reply.provider)
+        await _answer(exchange, account, told)
+
+    stream = StreamRelay(exchange, call, account, gateway.silence) if request.stream else None
+    await in_turn(gateway, account, partial(_ask, gateway, account, call, candidates, stream or relay, ways))
 
 
 async def speak(gateway: Gateway, exchange: Exchange, account: Account) -> None:
@@ -96,15 +97,25 @@ async def speak(gateway: Gateway, exchange: Exchange, account: Account) -> None:
     may_use(caller, call.model)
     candidates = await find_candidates(gateway, exchange, account, call)
     ways = _Ways(account, lambda dialect, model: dialect.encode_speech(request, model=model))
-    with gateway.bill(account, call, candidates) as bill:
-        async with Dispatch(bill.candidates, ways, gateway.fleet, account) as reply:
-            headers, media_type = answer_headers(account), _media_type(reply)
-            if ways.dialect.wraps_speech(request, media_type):
-                whole = await reply.response.read(REPLY_BYTES)
-                told = ways.dialect.decode_speech(request, media_type, whole, provider=reply.provider)
-                await _answer(exchange, account, headers, told)
-            else:
-                await _relay_sound(exchange, reply, request, account, headers)
+
+    async def relay(reply: Reply) -> None:
+        media_type = _media_type(reply)
+        if ways.dialect.wraps_speech(request, media_type):
+            whole = await reply.response.read(REPLY_BYTES)
+            told = ways.dialect.decode_speech(request, media_type, whole, provider=reply.provider)
+            await _answer(exchange, account, told)
+        else:
+            await _relay_sound(exchange, reply, request, account)
+
+    await in_turn(gateway, account, partial(_ask, gateway, account, call, candidates, relay, ways))
+
+
+async def _ask(
+    gateway: Gateway, account: Account, call: Call, candidates: Sequence[Target], relay: Relay, ways: _Ways
+) -> None:
+    journey = gateway.dispatcher.journey(account, call, gateway.ordered(call, candidates, account))
+    with gateway.bill(account, call, journey) as bill:
+        await journey.run(relay, ways, bill)
 
 
 # -- before ------------------------------------------------------------------------------------------------------
@@ -182,10 +193,11 @@ class _TranscriptPassage:
         return WholeReply(told_as_stream(told.body, provider=provider), told.usage)
 
 
-async def _answer(exchange: Exchange, account: Account, headers: list[Header], told: AudioReply) -> None:
+async def _answer(exchange: Exchange, account: Account, told: AudioReply) -> None:
     account.usage = told.usage
-    account.first_token_at = trio.current_time()
+    account.first_token_at, account.has_told = trio.current_time(), True
     account.sending(told.body)
+    headers = answer_headers(account)
     headers.append((b"content-type", told.media_type.encode("latin-1", "replace")))
     if told.usage is None:
         account.usage, account.is_estimated = account.bill.guess(len(told.body)), True
@@ -194,9 +206,7 @@ async def _answer(exchange: Exchange, account: Account, headers: list[Header], t
     account.answered(200)
 
 
-async def _relay_sound(
-    exchange: Exchange, reply: Reply, request: SpeechRequest, account: Account, headers: list[Header]
-) -> None:
+async def _relay_sound(exchange: Exchange, reply: Reply, request: SpeechRequest, account: Account) -> None:
     """Pass on sound as it comes.  Raises UpstreamBroke where it is none, before anything has gone out."""
     response = reply.response
     piece = await response.receive()
@@ -205,8 +215,9 @@ async def _relay_sound(
     media_type = speech_type(request.response_format, _media_type(reply), piece)
     if media_type is None:
         raise UpstreamBroke(f"Provider `{reply.provider}` gave an answer without sound.", provider=reply.provider)
+    headers = answer_headers(account)
     headers.append((b"content-type", media_type.encode("latin-1", "replace")))
-    account.first_token_at = trio.current_time()
+    account.first_token_at, account.has_told = trio.current_time(), True
     await exchange.start(200, headers)
     if not media_type.startswith("text/event-stream"):
         account.downstream = _SoundDownstream()

@@ -1,9 +1,12 @@
 """One request's dealings with the books: opened before anybody is asked, settled once, however it ends.
 
-    with Bill(books, account, call, candidates) as bill:  # what the request may cost is held: BudgetExceeded if not
-        async with Dispatch(...) as reply: ...            # the relay asks the bill at every block of a stream
-                                                          # the last byte, or leaving before it:
-                                                          # usage → charge → Settlement, in one step
+    with Bill(books, account, call, journey) as bill:  # what the request may cost is held: BudgetExceeded if not
+        await journey.run(relay, way, bill)            # the relay asks the bill at every block of a stream
+                                                       # the last byte, or leaving before it:
+                                                       # usage → charge → Settlement, in one step
+
+One request has one bill, however many attempts it takes.  Those that failed before anything had gone out cost nothing;
+what has been used by others than the one who answered in the end is added to it (`add`).
 
 What is charged: the upstream's count of a whole reply; of a reply that broke off, or whose upstream does not count,
 our count of what has gone by; nothing where no reply has begun.
@@ -16,14 +19,13 @@ stops at the piece: no stream passes its pool by more than one.  A pool without 
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from types import TracebackType
 from typing import TYPE_CHECKING
 
 import trio
 from msgspec import Struct
 
-from hoosh.admission import Pass
 from hoosh.budget import Hold, ModelKey, Pool, Unit, choices
 from hoosh.cost import Price, worst_case_micro_usd
 from hoosh.errors import BudgetExceeded, Forbidden, PriceUnknown
@@ -34,6 +36,7 @@ from hoosh.values import DEFAULT_POOL, Call, Caller, CallKind, Outcome, Settleme
 if TYPE_CHECKING:
     from hoosh.gateway.account import Account
     from hoosh.gateway.books import Books
+    from hoosh.gateway.dispatch import Journey
 
 __all__ = ["HIT", "NO_BILL", "Bill", "NoBill", "Terms", "paying_pool"]
 
@@ -81,6 +84,15 @@ class NoBill:
     def settle(self, outcome: Outcome) -> None:
         return None
 
+    def turn_to(self, target: Target) -> None:
+        return None
+
+    def add(self, usage: Usage, *, is_estimated: bool, target: Target | None = None) -> None:
+        return None
+
+    def tokens(self) -> int:
+        return 0
+
 
 NO_BILL = NoBill()
 HIT = NoBill()
@@ -103,11 +115,12 @@ class Bill:
         "_books",
         "_is_of_sound",
         "_is_whole",
-        "_place",
+        "_journey",
+        "_others",
         "_prompt",
+        "_spent",
         "account",
         "call",
-        "candidates",
         "chunks_allowed",
         "hold",
         "pool",
@@ -122,14 +135,13 @@ class Bill:
         books: Books,
         account: Account,
         call: Call,
-        candidates: Sequence[Target],
+        journey: Journey,
     ) -> None:
         self._books = books
+        self._journey = journey
         self.account = account
         self.call = call
         """May come out of entering with a lower limit of tokens than it went in."""
-        self.candidates = candidates
-        """May come out of entering without those that take no more requests now."""
         self.pool = account.pool
         self.chunks_allowed = UNBOUNDED
         self.settlement: Settlement | None = None
@@ -140,9 +152,12 @@ class Bill:
         """The tokens of the prompt, as they are held."""
         self._is_of_sound = False
         """Among its tokens may be some of sound; only known where its pool is one of money."""
-        self._place: Pass | None = None
-        """Among the requests of its provider, where these are limited."""
+        self._others: list[tuple[Terms, Usage, bool]] = []
+        """Used by those whose answer was not, or not to the end, the one that the client has."""
+        self._spent = 0
+        """Of the hold, by these."""
         self.target: Target
+        """Who is asked now, and on what terms."""
         self.terms: Terms
         self.hold: Hold
 
@@ -151,11 +166,10 @@ class Bill:
     def __enter__(self) -> Bill:
         """Hold what the request may cost.
 
-        Raises RateLimited, UnknownPool, BudgetExceeded, MoneySpent, PriceUnknown; then nothing is held.
+        Raises UnknownPool, BudgetExceeded, MoneySpent, PriceUnknown; then nothing is held.
         """
         books = self._books
-        self.candidates, self._place = books.admission.with_room(self.account, self.candidates, self.call)
-        self.target = target = self.candidates[0]
+        self.target = target = self._journey.target
         self.terms = books.terms(target)
         try:
             self._place_hold(books)
@@ -167,9 +181,9 @@ class Bill:
 
     def _undo_places(self) -> None:
         """Nobody will be asked: that must not use up the limits of others."""
-        for place in (self._place, self.account.entry):
-            if place is not None:
-                place.undo(trio.current_time())
+        self._journey.cancel()
+        if self.account.entry is not None:
+            self.account.entry.undo(trio.current_time())
 
     def _place_hold(self, books: Books) -> None:
         at_ms = books.now_ms()
@@ -264,9 +278,47 @@ class Bill:
         if self.chunks > self.chunks_allowed:
             self.account.interrupt(self.exhausted())
 
+    def turn_to(self, target: Target) -> None:
+        """Another is asked from here on.
+
+        Where that may be dearer more is held.  Raises PriceUnknown, BudgetExceeded where the pool cannot pay for it.
+        """
+        if target == self.target:
+            return
+        self.target, self.terms = target, self._books.terms(target)
+        if self.hold.unit == "usd" and self.hold.amount:
+            self._hold_as_dear()
+        if self.chunks_allowed != UNBOUNDED:
+            self._allow()
+
+    def _hold_as_dear(self) -> None:
+        if self.terms.price is None:
+            raise PriceUnknown(self.target.model, self.pool)
+        books, call = self._books, self.call
+        reply = books.reply_limit(call, self.target)
+        if call.stream and call.max_tokens is None:
+            reply = min(reply, SLICE_TOKENS)
+        lacking = self._amount("usd", self._prompt, reply) + self._spent - self.hold.amount
+        if lacking > 0 and books.ledger.extend(self.hold, lacking, books.now_ms()) < lacking:
+            raise self.exhausted()
+
+    def add(self, usage: Usage, *, is_estimated: bool, target: Target | None = None) -> None:
+        """What one attempt has used whose answer is not the one that counts, or only the beginning of it."""
+        terms = self.terms if target is None else self._books.terms(target)
+        self._others.append((terms, usage, is_estimated))
+        self._spent += self._charge(terms, usage)
+        if self.chunks_allowed != UNBOUNDED:
+            self._allow()
+
+    def _charge(self, terms: Terms, usage: Usage) -> int:
+        """What so much takes of the pool."""
+        if self.hold.unit == "tokens":
+            return usage.total_tokens
+        return 0 if terms.cost_of is None else terms.cost_of(usage)
+
     def _allow(self) -> None:
         """Work out how many pieces may go by, from what is held."""
-        tokens = self._reply_tokens_for(self.hold.unit, self.hold.amount)
+        tokens = self._reply_tokens_for(self.hold.unit, self.hold.amount - self._spent)
         self.chunks_allowed = self._books.estimator.chunks_within(self.terms.key, tokens)
 
     @property
@@ -326,7 +378,7 @@ class Bill:
     ) -> None:
         if error is None:
             outcome = Outcome.OK
-        elif not isinstance(error, Exception):
+        elif not isinstance(error, Exception) and trio.current_time() < self.account.deadline_at:
             outcome = Outcome.CLIENT_LEFT
         else:
             outcome = Outcome.CUT if self.account.exchange.started else Outcome.ERROR
@@ -341,6 +393,8 @@ class Bill:
         provider, model = account.provider, account.model
         terms = self.terms if provider is None else self._terms_with(provider, model or "")
         cost = 0 if usage is NOTHING else None if terms.cost_of is None else terms.cost_of(usage)
+        if self._others:
+            usage, cost, is_estimated = self._with_others(usage, cost, is_estimated)
         caller = account.caller
         self.settlement = settlement = Settlement(
             account.request_id,
@@ -359,10 +413,21 @@ class Bill:
         )
         if self.chunks_allowed != UNBOUNDED:
             books.guard.unwatch(self)
-        if self._place is not None:
-            self._place.leave(usage.total_tokens, trio.current_time())
         entry = books.ledger.settle(self.hold, settlement)
         self.position = books.put(entry, None if is_estimated or usage is NOTHING else self)
+
+    def _with_others(self, usage: Usage, cost: int | None, is_estimated: bool) -> tuple[Usage, int | None, bool]:
+        for terms, others, estimated in self._others:
+            usage = usage + others
+            of_others = None if terms.cost_of is None else terms.cost_of(others)
+            cost = None if cost is None or of_others is None else cost + of_others
+            is_estimated = is_estimated or estimated
+        return usage, cost, is_estimated
+
+    def tokens(self) -> int:
+        """Used by the attempt that is over."""
+        settled = self.settlement
+        return (self.usage(is_over=True)[0] if settled is None or self._others else settled.usage).total_tokens
 
     def usage(self, *, is_over: bool = False) -> tuple[Usage, bool]:
         """What has been used up to now, and whether that is our own count.  `is_over`: nothing more will come."""

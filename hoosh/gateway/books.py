@@ -109,6 +109,11 @@ class Books:
             self._terms[target] = terms
         return terms
 
+    def reply_price(self, target: Target) -> int | None:
+        """Of a million tokens of reply, in micro-USD; None where nobody knows it."""
+        price = self.terms(target).price
+        return None if price is None else 0 if price.free else price.output
+
     def prompt_tokens(self, call: Call, target: Target) -> int:
         """A guess at what the prompt has."""
         return self.estimator.prompt_tokens(self.terms(target).key, weigh(call))

@@ -19,6 +19,7 @@ Source: RFC 9111, sections 3 and 5.2.1; product sections 3 and 4; what is cached
 
 from __future__ import annotations
 
+import math
 from collections.abc import Awaitable, Callable, Sequence
 from copy import copy
 
@@ -42,7 +43,7 @@ from hoosh.cache import (
 )
 from hoosh.errors import NotCached
 from hoosh.gateway.account import Account
-from hoosh.gateway.chat import answer_headers
+from hoosh.gateway.answer import answer_headers
 from hoosh.gateway.recording import RecordingExchange
 from hoosh.gateway.way import NONE, OF_A_LANGUAGE
 from hoosh.http.exchange import Exchange
@@ -136,6 +137,7 @@ class Caching:
         account.cache = "miss"
         account.payer = payer = copy(account)
         payer.payer = payer.witness = None
+        payer.deadline_at = math.inf  # of one who may leave before the others
         payer.exchange = recording = RecordingExchange(exchange, account.downstream.keep_alive(call))
 
         async def work(flight: Flight[Account]) -> None:

@@ -2,15 +2,15 @@
 language.
 
     who is asking → what is asked → who may answer → may it start now → was it answered before
-                                                  → can it be paid → one open reply → the relay → what it has come to
+                                              → can it be paid → one attempt after another → what it has come to
 
 Each step either hands on or raises a HooshError; `api/inference.py` turns that into an answer.  Cancellation (the
-client left) unwinds the same blocks: leaving `Dispatch` is what stops the upstream.
+client left) unwinds the same blocks: leaving the attempt is what stops the upstream.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from functools import partial
 from typing import TYPE_CHECKING
 
@@ -18,18 +18,19 @@ from hoosh.access import may_use, require_scope
 from hoosh.dialects.contract import DownstreamDialect
 from hoosh.errors import UnsupportedMedia
 from hoosh.gateway.account import Account
+from hoosh.gateway.answer import answer_headers
 from hoosh.gateway.bill import paying_pool
-from hoosh.gateway.dispatch import Dispatch
-from hoosh.gateway.relay import relay_stream, relay_whole
+from hoosh.gateway.dispatch import Relay
+from hoosh.gateway.relay import StreamRelay, relay_whole
 from hoosh.gateway.way import Way
+from hoosh.gateway.wishes import NO_WISHES, priority_for
 from hoosh.http.exchange import Exchange
-from hoosh.http.message import Header
 from hoosh.values import ANONYMOUS, Call, Caller, Target
 
 if TYPE_CHECKING:
     from hoosh.gateway.gateway import Gateway
 
-__all__ = ["answer_headers", "ask", "authenticate", "check_media_type", "find_candidates", "infer", "take_call"]
+__all__ = ["ask", "authenticate", "check_media_type", "find_candidates", "in_turn", "infer", "take_call"]
 
 
 async def infer(gateway: Gateway, exchange: Exchange, account: Account) -> None:
@@ -51,15 +52,43 @@ async def infer(gateway: Gateway, exchange: Exchange, account: Account) -> None:
 
 
 async def ask(gateway: Gateway, call: Call, candidates: Sequence[Target], exchange: Exchange, account: Account) -> None:
-    """Have the call answered by an upstream, and paid for.  Raises HooshError."""
-    with gateway.bill(account, call, candidates) as bill:
-        way = Way(bill.call, account, gateway.facts, gateway.fetch_media)
-        async with Dispatch(bill.candidates, way, gateway.fleet, account) as reply:
-            headers = answer_headers(account)
-            if call.stream:
-                await relay_stream(exchange, reply, bill.call, account, headers, gateway.silence)
-            else:
-                await relay_whole(exchange, reply, bill.call, account, headers)
+    """Have the call answered by an upstream, in its turn, and paid for.  Raises HooshError."""
+    if gateway.has_room:
+        await _ask(gateway, call, candidates, exchange, account)
+    else:
+        await in_turn(gateway, account, partial(_ask, gateway, call, candidates, exchange, account))
+
+
+async def in_turn(gateway: Gateway, account: Account, work: Callable[[], Awaitable[None]]) -> None:
+    """Do `work` when there is room for it.  Raises QueueFull, Unavailable."""
+    gateway.require_breath(account.priority)
+    if gateway.turnstile.is_open:
+        await work()
+        return
+    ticket = gateway.turnstile.ticket((account.caller or ANONYMOUS).name, account.priority)
+    account.attempt, account.phase = ticket, "queued"
+    try:
+        await ticket.enter()
+        account.attempt = None
+        await work()
+    finally:
+        account.attempt = None
+        ticket.leave()
+
+
+async def _ask(
+    gateway: Gateway, call: Call, candidates: Sequence[Target], exchange: Exchange, account: Account
+) -> None:
+    journey = gateway.dispatcher.journey(account, call, candidates)
+    with gateway.bill(account, call, journey) as bill:
+        call = bill.call
+        way = Way(call, account, gateway.facts, gateway.fetch_media)
+        relay: Relay
+        if call.stream:
+            relay = StreamRelay(exchange, call, account, gateway.silence)
+        else:
+            relay = partial(relay_whole, exchange, call, account)
+        await journey.run(relay, way, bill)
 
 
 async def take_call(gateway: Gateway, exchange: Exchange, account: Account) -> tuple[Call, Sequence[Target]]:
@@ -71,13 +100,19 @@ async def take_call(gateway: Gateway, exchange: Exchange, account: Account) -> t
     downstream = account.downstream = account.downstream.for_caller(caller.name)
     call = account.call = downstream.read(account.kind, body)
     may_use(caller, call.model)
-    return call, gateway.facts.able(call, await find_candidates(gateway, exchange, account, call))
+    for model in call.models:
+        may_use(caller, model)
+    candidates = gateway.facts.able(call, await find_candidates(gateway, exchange, account, call))
+    if len(candidates) == 1 and account.wishes is NO_WISHES:
+        return call, candidates
+    return call, gateway.ordered(call, candidates, account)
 
 
 def authenticate(gateway: Gateway, exchange: Exchange, account: Account) -> Caller:
     """Who is asking for inference.  Raises Unauthenticated, Forbidden."""
     caller = account.caller = gateway.authenticate(exchange.headers)
     require_scope(caller, "inference")
+    account.priority = priority_for(caller, account.wishes.priority)
     return caller
 
 
@@ -108,24 +143,3 @@ def check_media_type(exchange: Exchange, dialect: DownstreamDialect) -> None:
     if dialect.name == "ollama" and is_of_curl:
         return
     raise UnsupportedMedia("The request body must be JSON, with `content-type: application/json`.")
-
-
-def answer_headers(account: Account) -> list[Header]:
-    request_id = account.request_id.encode()
-    headers = [
-        (b"x-request-id", request_id),
-        (b"x-hoosh-provider", (account.provider or "").encode()),
-        (b"x-hoosh-model", _header_text(account.model or "")),
-        (b"x-hoosh-cache", account.cache.encode()),
-        (b"x-hoosh-attempts", b"%d" % account.attempts),
-    ]
-    if account.rate_headers:
-        headers += account.rate_headers
-    if account.downstream.id_headers:
-        headers += [(name, request_id) for name in account.downstream.id_headers]
-    return headers
-
-
-def _header_text(text: str) -> bytes:
-    """`text` as a header value: visible ASCII, the rest as `?` (RFC 9110, section 5.5)."""
-    return text.encode("ascii", "replace") if text.isprintable() else b"?"

@@ -7,12 +7,14 @@ Source: Anthropic's `POST /v1/messages/count_tokens`, OpenAI's `POST /v1/respons
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING
 
 from hoosh.budget import weigh
 from hoosh.gateway.account import Account
-from hoosh.gateway.chat import answer_headers, take_call
-from hoosh.gateway.dispatch import Dispatch
+from hoosh.gateway.answer import answer_headers
+from hoosh.gateway.bill import NO_BILL
+from hoosh.gateway.chat import take_call
 from hoosh.gateway.relay import relay_whole
 from hoosh.gateway.way import Way
 from hoosh.http.exchange import Exchange
@@ -44,7 +46,6 @@ async def count_tokens(gateway: Gateway, exchange: Exchange, account: Account) -
             await exchange.respond(200, headers, body)
             account.answered(200)
             return
-    async with Dispatch(
-        candidates, Way(call, account, gateway.facts, gateway.fetch_media), gateway.fleet, account
-    ) as reply:
-        await relay_whole(exchange, reply, call, account, answer_headers(account))
+    way = Way(call, account, gateway.facts, gateway.fetch_media)
+    journey = gateway.dispatcher.journey(account, call, candidates)
+    await journey.run(partial(relay_whole, exchange, call, account), way, NO_BILL)

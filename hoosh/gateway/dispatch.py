@@ -1,133 +1,333 @@
-"""Candidates → one open reply.
+"""Whom to ask, and whom after that: one request's way through its candidates, one attempt after another.
 
-    async with Dispatch(candidates, way, fleet, account) as reply: ...
+    journey = dispatcher.journey(account, call, candidates)       somebody may be asked: else RateLimited, Unavailable
+    await journey.run(relay, way, bill)
+        ┌──▶ attempt ──▶ relay ──▶ the answer has gone out
+        │       └─ UpstreamError ─▶ judge ─┬─ the request is at fault, or part of the answer has gone out ─▶ raised
+        └── wait, and the same again ◀─────┤
+        └── the next candidate       ◀─────┘
 
-One attempt, at the first candidate; failing over to the next before the first content byte is a loop around
-`_open` (routing and health come with their own rooms).  What went wrong with a connection becomes the upstream's
-error here, with its name, so that no one above has to know sockets.
+Before the first content has gone out a failover is invisible; what is done after it says `rescue.py`.  Every attempt
+beyond the first takes from a budget that all requests share, so that retries cannot add to an outage.  With nobody left
+the first error is told: it is about whom the request was for.
+
+What an attempt came to is told to the board of health, which says who may be asked.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from types import TracebackType
-from typing import Protocol
+import math
+from collections.abc import Awaitable, Callable, Iterable, Sequence
+from random import Random
 
-from hoosh.dialects.contract import Outgoing, Passage
-from hoosh.errors import TransportError, TransportTimeout, UpstreamBroke, UpstreamError, UpstreamTimeout
+import trio
+
+from hoosh.admission import Pass, sooner
+from hoosh.errors import (
+    HooshError,
+    InvalidRequest,
+    RateLimited,
+    Unavailable,
+    UpstreamBroke,
+    UpstreamError,
+    UpstreamTimeout,
+)
 from hoosh.gateway.account import Account
-from hoosh.gateway.fleet import Attempt, Fleet, Upstream
-from hoosh.http.message import Response
-from hoosh.values import Target
+from hoosh.gateway.admission import Admission
+from hoosh.gateway.attempt import CONNECT_FAILED, OpenReply, Reply, Travels
+from hoosh.gateway.bill import Bill, NoBill
+from hoosh.gateway.fleet import Fleet
+from hoosh.gateway.shim import Board, Loads, RetryBudget, Verdict, judge, wait_for
+from hoosh.routing import Retry, Routing
+from hoosh.values import AttemptRecord, Call, ModelFacts, Target
 
-__all__ = ["Dispatch", "Reply"]
-
-
-class Travels(Protocol):
-    """How what is asked gets to an upstream and back; see `way.py`."""
-
-    async def to(self, upstream: Upstream, model: str) -> tuple[Passage, Outgoing]: ...
-
-    def has_another(self, upstream: Upstream, passage: Passage, error: UpstreamError) -> bool:
-        """Can the same upstream be asked again, in other words, after it answered `error`?"""
-        ...
+__all__ = ["Dispatcher", "Journey", "Relay", "reason_of"]
 
 
-ERROR_BODY_BYTES = 256 * 1024
-ABOUT_THE_REQUEST = frozenset({400, 404, 405, 408, 409, 410, 411, 413, 414, 415, 422, 424, 429})
-"""Upstream statuses that say nothing about the upstream's health."""
+Relay = Callable[[Reply], Awaitable[None]]
+"""Passes one reply on.  Called again, with another, where that has failed before anything of it has gone out."""
+NOBODY: frozenset[Target] = frozenset()
+MEASURED = frozenset({"lowest_latency", "least_loaded"})
 
 
-class Reply:
-    """An open reply: whose it is, how to read it, and its bytes."""
+class Dispatcher:
+    """What the journeys of all requests share.  Nothing here waits."""
 
-    __slots__ = ("passage", "provider", "response")
+    def __init__(
+        self,
+        fleet: Fleet,
+        board: Board,
+        loads: Loads,
+        admission: Admission,
+        *,
+        routing: Routing,
+        retry: Retry,
+        facts_of: Callable[[str, Target], ModelFacts],
+        total_s: float,
+        chance: Random,
+    ) -> None:
+        """`total_s` is what any request may take."""
+        self.fleet = fleet
+        self.board = board
+        self.loads = loads
+        self.admission = admission
+        self.routing = routing
+        self.retry = retry
+        self.facts_of = facts_of
+        self.total_s = total_s
+        self.chance = chance
+        self.budget = RetryBudget(retry.budget_ratio)
+        self.measures = routing.strategy in MEASURED or routing.hedge_after_ms is not None
+        """Somebody wants to know how fast upstreams are."""
 
-    def __init__(self, provider: str, passage: Passage, response: Response) -> None:
-        self.provider = provider
-        self.passage = passage
-        self.response = response
+    def journey(self, account: Account, call: Call, candidates: Sequence[Target]) -> Journey:
+        """Raises RateLimited or Unavailable where nobody may be asked now."""
+        self.budget.request()
+        return Journey(self, account, call, candidates)
 
+    def begin(self, target: Target, now_s: float) -> None:
+        """An attempt there begins; `end` follows."""
+        self.board.begin(target, now_s)
+        if self.measures:
+            self.loads.of(target).begin()
 
-class Dispatch:
-    """Opens a reply, and ends the exchange behind it when the block is left.
-
-    `way` says how the call travels to an upstream.
-    """
-
-    __slots__ = ("_account", "_attempt", "_candidates", "_fleet", "_upstream", "_way")
-
-    def __init__(self, candidates: Sequence[Target], way: Travels, fleet: Fleet, account: Account) -> None:
-        self._candidates = candidates
-        self._way = way
-        self._fleet = fleet
-        self._account = account
-        self._upstream: Upstream
-        self._attempt: Attempt
-
-    async def __aenter__(self) -> Reply:
-        """Raises UpstreamError when no candidate gave a reply, whatever the reason."""
-        target = self._candidates[0]
-        return await self._open(target, self._fleet[target.provider])
-
-    async def _open(self, target: Target, upstream: Upstream) -> Reply:
-        account = self._account
-        self._upstream = upstream
-        account.provider, account.model = target.provider, target.model
-        account.attempts += 1
-        passage, outgoing = await self._way.to(upstream, target.model)
-        account.attempt = self._attempt = attempt = upstream.attempt(outgoing)
-        try:
-            response = await attempt.__aenter__()
-        except TransportError as error:
-            raise self._blame(error) from error
-        if response.status < 400:
-            return Reply(target.provider, passage, response)
-        refusal = await self._refusal(response)
-        if not self._way.has_another(upstream, passage, refusal):
-            raise refusal
-        return await self._open(target, upstream)  # which may have left the fleet by now
-
-    async def _refusal(self, response: Response) -> UpstreamError:
-        """The upstream answered with an error: what it says.  The exchange is over then."""
-        upstream = self._upstream
-        retry_after = response.headers.text(b"retry-after")
-        try:
-            body = await response.read(ERROR_BODY_BYTES)
-            error = upstream.dialect.decode_error(response.status, retry_after, body, provider=upstream.name)
-        except BaseException as broken:
-            await self.__aexit__(type(broken), broken, broken.__traceback__)
-            raise
-        await self.__aexit__(type(error), error, None)
-        return error
-
-    async def __aexit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
-    ) -> bool | None:
-        self._account.attempt = None
-        try:
-            await self._attempt.__aexit__(kind, error, traceback)
-        except TransportError as broken:
-            raise self._blame(broken) from broken
-        if isinstance(error, TransportError):
-            raise self._blame(error) from error
-        if error is None:
-            self._upstream.pulse.well()
-        elif isinstance(error, UpstreamError):
-            self._note(error)
-        return None
-
-    def _note(self, error: UpstreamError) -> None:
-        if error.status in ABOUT_THE_REQUEST:
-            self._upstream.pulse.well()
+    def end(
+        self,
+        target: Target,
+        failure: BaseException | None,
+        begun_s: float,
+        now_s: float,
+        content_at_s: float | None,
+    ) -> None:
+        if failure is None:
+            self.board.well(target, now_s)
+        elif isinstance(failure, UpstreamError):
+            self.board.ill(target, failure, now_s)
         else:
-            self._upstream.pulse.ill(str(error))
+            self.board.left(target, now_s)
+        if self.measures:
+            content_after_s = None if content_at_s is None else content_at_s - begun_s
+            self.loads.of(target).end(now_s, content_after_s, failed=isinstance(failure, UpstreamError))
 
-    def _blame(self, error: TransportError) -> UpstreamError:
-        """The upstream's name on what happened to its connection."""
-        name = self._upstream.name
-        self._upstream.pulse.ill(str(error))
-        if isinstance(error, TransportTimeout):
-            message = f"Provider `{name}` was too slow: {error}."
-            return UpstreamTimeout(message, provider=name, phase=error.phase)
-        return UpstreamBroke(f"Provider `{name}` failed: {error}.", provider=name)
+
+class Journey:
+    """One request's.  `target` is whom it asks now, or next."""
+
+    __slots__ = (
+        "_account",
+        "_call",
+        "_candidates",
+        "_dispatcher",
+        "_failures",
+        "_first_error",
+        "_given_up",
+        "place",
+        "target",
+    )
+
+    def __init__(self, dispatcher: Dispatcher, account: Account, call: Call, candidates: Sequence[Target]) -> None:
+        self._dispatcher = dispatcher
+        self._account = account
+        self._call = call
+        self._candidates = candidates
+        self._given_up = NOBODY
+        self._failures: dict[Target, int] = {}
+        self._first_error: HooshError | None = None
+        self.place: Pass | None = None
+        """Among the requests of the provider to be asked, where these are limited."""
+        self.target = self._first()
+
+    # -- whom to ask -----------------------------------------------------------------------------------------------
+
+    def _first(self) -> Target:
+        dispatcher, target = self._dispatcher, self._candidates[0]
+        if dispatcher.board.is_quiet and not dispatcher.admission.gate.is_limited(("provider", target.provider)):
+            return target
+        return self._next(self._candidates)
+
+    def _next(self, candidates: Iterable[Target]) -> Target:
+        """The first that may be asked now; its place is taken.  Raises RateLimited, Unavailable."""
+        dispatcher, now_s = self._dispatcher, trio.current_time()
+        refused: RateLimited | None = None
+        wait_s = math.inf
+        for target in candidates:
+            if target in self._given_up:
+                continue
+            ill_s = dispatcher.board.wait_s(target, now_s)
+            if ill_s > 0:
+                wait_s = min(wait_s, ill_s)
+                continue
+            try:
+                self.place = dispatcher.admission.place_at(self._account, self._call, target, now_s)
+            except RateLimited as full:
+                refused = full if refused is None else sooner(refused, full)
+            else:
+                return target
+        if refused is not None:
+            raise refused
+        raise Unavailable(
+            f"No upstream of the model `{self._call.model[:200]}` is healthy now.",
+            retry_after_s=None if wait_s == math.inf else wait_s,
+        )
+
+    def _has_another(self) -> bool:
+        """Could somebody else be asked than the one that is?"""
+        if len(self._candidates) == 1:
+            return False
+        board, now_s = self._dispatcher.board, trio.current_time()
+        return any(
+            each != self.target and each not in self._given_up and (board.is_quiet or board.wait_s(each, now_s) == 0)
+            for each in self._candidates
+        )
+
+    def cancel(self) -> None:
+        """Nobody will be asked: that must not use up the limits of others."""
+        place, self.place = self.place, None
+        if place is not None:
+            place.undo(trio.current_time())
+
+    # -- asking ----------------------------------------------------------------------------------------------------
+
+    async def run(self, relay: Relay, way: Travels, bill: Bill | NoBill) -> None:
+        """Have the request answered.  Raises the HooshError that its client is to be told."""
+        while True:
+            try:
+                await self._attempt(relay, way, bill)
+                return
+            except (UpstreamError, InvalidRequest) as error:
+                wait_s = self._after(error)
+            candidates = self._candidates
+            if wait_s is not None:
+                await self._pause(wait_s)
+                candidates = (self.target, *candidates)
+            try:
+                self.target = self._next(candidates)
+            except (RateLimited, Unavailable):
+                raise self._first_error or Unavailable("Nobody is left to ask.") from None
+            bill.turn_to(self.target)
+
+    async def _attempt(self, relay: Relay, way: Travels, bill: Bill | NoBill) -> None:
+        dispatcher, account, target = self._dispatcher, self._account, self.target
+        account.turn_to(target)
+        begun_s = trio.current_time()
+        dispatcher.begin(target, begun_s)
+        failure: BaseException | None = None
+        try:
+            upstream = dispatcher.fleet.members.get(target.provider)
+            if upstream is None:  # it has left since
+                raise UpstreamBroke(f"Provider `{target.provider}` is gone.", provider=target.provider)
+            opening = account.attempt = OpenReply(target, upstream, way, account, self._left_s(begun_s))
+            async with opening as reply:
+                if self._call.stream and self._has_another():
+                    reply.content_by = begun_s + upstream.first_token_s
+                await relay(reply)
+        except BaseException as error:
+            failure = error
+            raise
+        finally:
+            account.attempt = None
+            self._ended(failure, begun_s, bill)
+
+    def _ended(self, failure: BaseException | None, begun_s: float, bill: Bill | NoBill) -> None:
+        account, now_s = self._account, trio.current_time()
+        self._dispatcher.end(self.target, failure, begun_s, now_s, account.first_token_at)
+        if isinstance(failure, UpstreamError | InvalidRequest):
+            tried = AttemptRecord(self.target.provider, self.target.model, now_s - begun_s, reason_of(failure))
+            account.tried = (*account.tried, tried)
+        place, self.place = self.place, None
+        if place is not None:
+            place.leave(bill.tokens(), now_s)
+
+    async def _pause(self, seconds: float) -> None:
+        account = self._account
+        account.phase = "waiting"
+        pause = account.attempt = Pause()
+        try:
+            await pause.sleep(seconds)
+        finally:
+            account.attempt = None
+        if account.stopped is not None:
+            raise account.stopped
+
+    def _left_s(self, now_s: float) -> float | None:
+        """Of the time that the request has; None where that is all of it."""
+        account = self._account
+        if account.attempts == 0 and account.deadline_at == math.inf:
+            return None
+        return min(account.started_at + self._dispatcher.total_s, account.deadline_at) - now_s
+
+    # -- after a failure -------------------------------------------------------------------------------------------
+
+    def _after(self, error: UpstreamError | InvalidRequest) -> float | None:
+        """How long to wait before the same upstream is asked again; None: somebody else is.
+
+        Raises what the client is to be told where nobody is.
+        """
+        account, dispatcher = self._account, self._dispatcher
+        told = self._first_error = self._first_error or error
+        if account.stopped is not None:
+            raise account.stopped
+        verdict = judge(error) if isinstance(error, UpstreamError) else Verdict.ELSEWHERE
+        if account.has_told or verdict is Verdict.NOBODY:
+            raise error
+        left_s = self._left_s(trio.current_time())
+        if account.attempts >= dispatcher.routing.max_attempts or (left_s is not None and left_s <= 0):
+            raise told
+        wait_s = self._wait_s(verdict, error, math.inf if left_s is None else left_s)
+        if wait_s is None:
+            self._give_up(verdict)
+        if not dispatcher.budget.try_spend():
+            raise told
+        return wait_s
+
+    def _wait_s(self, verdict: Verdict, error: UpstreamError | InvalidRequest, left_s: float) -> float | None:
+        if not isinstance(error, UpstreamError):
+            return None
+        dispatcher, failures = self._dispatcher, self._failures.get(self.target, 0) + 1
+        self._failures[self.target] = failures
+        return wait_for(
+            dispatcher.retry,
+            verdict,
+            error,
+            failures,
+            dispatcher.chance,
+            another=self._has_another(),
+            left_s=left_s,
+        )
+
+    def _give_up(self, verdict: Verdict) -> None:
+        """This one is not asked again, nor are those that would say the same."""
+        self._given_up = self._given_up | {self.target}
+        if verdict is Verdict.LARGER:
+            facts_of, asked = self._dispatcher.facts_of, self._call.model
+            least = facts_of(asked, self.target).context_tokens or 0
+            smaller = [each for each in self._candidates if (facts_of(asked, each).context_tokens or 0) <= least]
+            self._given_up = self._given_up.union(smaller)
+
+
+class Pause:
+    """A wait that others can end."""
+
+    __slots__ = ("_scope",)
+
+    def __init__(self) -> None:
+        self._scope = trio.CancelScope()
+
+    async def sleep(self, seconds: float) -> None:
+        self._scope.deadline = trio.current_time() + seconds
+        with self._scope:
+            await trio.sleep_forever()
+
+    def interrupt(self, error: HooshError) -> None:
+        self._scope.cancel(reason=str(error))
+
+
+def reason_of(error: HooshError) -> str:
+    """One word for the record: why an attempt was not the last."""
+    if isinstance(error, UpstreamTimeout):
+        return error.phase
+    if isinstance(error, UpstreamError):
+        if error.status is not None:
+            return str(error.status)
+        return "connect" if error.code == CONNECT_FAILED else "broke"
+    return "unsupported"

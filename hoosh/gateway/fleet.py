@@ -6,6 +6,7 @@ A request sees an upstream through two things only: `attempt(outgoing)`, a conte
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Iterator
 from types import TracebackType
@@ -87,13 +88,21 @@ class Upstream(Protocol):
     pulse: Pulse
 
     max_tokens_limit: int | None
+    first_token_s: float
+    """From an attempt's beginning to the first content of a stream, while somebody else could be asked."""
     lacks: set[str]
     """Languages that its dialect has and that it turned out not to answer in."""
 
-    def attempt(self, outgoing: Outgoing) -> Attempt: ...
+    def attempt(self, outgoing: Outgoing, left_s: float | None = None) -> Attempt:
+        """`left_s` is what the whole request may still take, where that is less than usual."""
+        ...
 
     async def list_models(self) -> list[ModelCard]:
         """What it serves, as it says itself.  Waits; raises TransportError or UpstreamError."""
+        ...
+
+    async def probe(self) -> None:
+        """Is it there?  Waits a few seconds at most; raises TransportError or UpstreamError where it is not."""
         ...
 
     def state(self) -> ProviderState: ...
@@ -119,6 +128,7 @@ class HttpUpstream:
         local: bool,
         patterns: tuple[str, ...] = (),
         max_tokens_limit: int | None = None,
+        first_token_s: float = math.inf,
     ) -> None:
         self.name = name
         self.kind = kind
@@ -132,14 +142,18 @@ class HttpUpstream:
         self.local = local
         self.patterns = patterns
         self.max_tokens_limit = max_tokens_limit
+        self.first_token_s = first_token_s
         self.pulse = Pulse()
         self.lacks: set[str] = set()
         self._facts: dict[str, ModelFacts] = {}
         self._headers = tuple(headers)
         self._heads: dict[tuple[str, str, bool], RequestHead] = {}
 
-    def attempt(self, outgoing: Outgoing) -> UpstreamExchange:
-        return self.pool.exchange(self._request(outgoing), self.timeouts)
+    def attempt(self, outgoing: Outgoing, left_s: float | None = None) -> UpstreamExchange:
+        timeouts = self.timeouts
+        if left_s is not None and (timeouts.total_s is None or left_s < timeouts.total_s):
+            timeouts = replace(timeouts, total_s=left_s)
+        return self.pool.exchange(self._request(outgoing), timeouts)
 
     def _request(self, outgoing: Outgoing) -> HttpRequest:
         is_json = outgoing.method == "POST"
@@ -191,6 +205,22 @@ class HttpUpstream:
         if status == 200:
             self._facts[model] = self.dialect.read_facts(body)
 
+    async def probe(self) -> None:
+        """Ask for the model list, with the account's key: nobody bills for that.  Where there is none any page will
+        do, and any answer: a server without a list is as well as one that has one.
+        """
+        outgoing = self.dialect.models_request()
+        timeouts = Timeouts(min(self.timeouts.connect_s, PROBE_S), PROBE_S, PROBE_S, PROBE_S)
+        async with self.pool.exchange(self._request(outgoing or ANY_PAGE), timeouts) as response:
+            if outgoing is None and response.status < 500:
+                return
+            if response.status >= 400:
+                retry_after, body = response.headers.text(b"retry-after"), await response.read(PROBE_BYTES)
+                raise self.dialect.decode_error(response.status, retry_after, body, provider=self.name)
+            received = 0  # read to its end, a connection can be kept; but a long list is not worth that
+            while received < PROBE_BYTES and (data := await response.receive()):
+                received += len(data)
+
     def state(self) -> ProviderState:
         return ProviderState(
             name=self.name,
@@ -214,6 +244,9 @@ FACTS_ASKED = 64
 FACTS_AT_ONCE = 4
 FACTS_S = 3.0
 """How many models of a list are asked about, and how long that may take together."""
+ANY_PAGE = Outgoing("/", method="GET")
+PROBE_S = 4.0
+PROBE_BYTES = 64 * 1024
 HEADS_KEPT = 256
 """Prepared request heads of one upstream, by path."""
 
@@ -231,6 +264,7 @@ class EchoUpstream:
     type_name = "echo"
     local = True
     max_tokens_limit: int | None = None
+    first_token_s = math.inf
 
     def __init__(self, dialect: UpstreamDialect) -> None:
         self.dialect = dialect
@@ -238,11 +272,15 @@ class EchoUpstream:
         self.pulse = Pulse()
         self.pulse.well()
 
-    def attempt(self, outgoing: Outgoing) -> EchoAttempt:
+    def attempt(self, outgoing: Outgoing, left_s: float | None = None) -> EchoAttempt:
         return EchoAttempt(LISTENERS[outgoing.path](outgoing.body))
 
     async def list_models(self) -> list[ModelCard]:
         return [ModelCard("echo", "hoosh")]
+
+    async def probe(self) -> None:
+        """It is always there."""
+        await trio.lowlevel.checkpoint()
 
     def state(self) -> ProviderState:
         return ProviderState("echo", "echo", "", local=True, status="healthy", models=("echo",))

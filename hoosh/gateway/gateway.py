@@ -11,8 +11,9 @@ survives a change of it.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from functools import cached_property
-from typing import TYPE_CHECKING
+from functools import cached_property, partial
+from random import Random
+from typing import TYPE_CHECKING, Any
 
 import trio
 from msgspec import Raw
@@ -20,6 +21,7 @@ from msgspec.structs import replace
 
 import hoosh
 from hoosh.access import KeyRing
+from hoosh.admission import Shedder, Turnstile
 from hoosh.audit import Level
 from hoosh.budget import PoolState
 from hoosh.config import Config
@@ -33,15 +35,19 @@ from hoosh.gateway.books import Books
 from hoosh.gateway.caching import CacheDesk, Caching
 from hoosh.gateway.capabilities import FactBook
 from hoosh.gateway.costs import Candidate, CostDesk
+from hoosh.gateway.dispatch import Dispatcher, Journey
 from hoosh.gateway.fleet import Fleet
+from hoosh.gateway.live import LiveDesk
 from hoosh.gateway.models import ModelLists
 from hoosh.gateway.recorder import Recorder
 from hoosh.gateway.relay import SilenceWatch
+from hoosh.gateway.shim import Board, Change, Chooser, Loads, Supervisor, prefix_digest, within
 from hoosh.gateway.snapshot import Snapshot
 from hoosh.gateway.tokens import TokenDesk
 from hoosh.gateway.trail import AuditTrail
 from hoosh.gateway.trail_pages import AuditPages
 from hoosh.gateway.way import FetchMedia
+from hoosh.gateway.wishes import read_wishes
 from hoosh.gateway.witness import Witness
 from hoosh.http.message import Headers
 from hoosh.observe.lag import LagWatch
@@ -49,7 +55,7 @@ from hoosh.observe.logs import AccessLog
 from hoosh.observe.metrics import Metrics, Readings
 from hoosh.routing import Route, RouteTable
 from hoosh.storage import Store, StoreStatistics
-from hoosh.values import Call, Caller, CallKind, ModelCard, ProviderState, Record, Target
+from hoosh.values import Call, Caller, CallKind, ModelCard, Priority, ProviderState, QueueState, Record, Target
 
 if TYPE_CHECKING:
     from hoosh.dialects.responses import ResponseStore
@@ -58,6 +64,7 @@ if TYPE_CHECKING:
 __all__ = ["Gateway"]
 
 UNAUTHENTICATED = 401
+MICRO = 1_000_000
 
 
 class Gateway:
@@ -76,6 +83,7 @@ class Gateway:
         fetch_media: FetchMedia,
         store: Store,
         wall_s: Callable[[], float],
+        chance: Random,
     ) -> None:
         self.version = hoosh.__version__
         self.fleet = fleet
@@ -91,12 +99,14 @@ class Gateway:
         books = self.books = Books(
             config, store, type_of=self._type_of, facts_of=self.facts.of, wall_s=wall_s, on_low=self._warn
         )
+        self._open_ways(config, chance)
         self.caching = Caching(config.cache, books.admission.leave, books.keep_hit if books.waits_for_disk else None)
         self.trail = _trail(config, store, books.now_ms)
         """None where the owner keeps none."""
         self.recorder = Recorder(metrics, log, books, self.trail)
         self._open_desks()
         self.in_flight: set[Account] = set()
+        self.live = LiveDesk(self.in_flight, self.note)
         self.draining = False
         self.ready = False
         self.services: trio.Nursery | None = None
@@ -109,6 +119,31 @@ class Gateway:
         """Our own listener, where one serves this gateway."""
         self._routes = dict(routes)
         self.snapshot = Snapshot(config, KeyRing(config.all_keys()), self._route_table(config))
+
+    def _open_ways(self, config: Config, chance: Random) -> None:
+        """To upstreams: who is well, who is quick, who is asked, and how many at once."""
+        self.board = Board(config.health, on_change=self._note_health, chance=chance)
+        self.supervisor = Supervisor(self.board, lambda: self.fleet, config.health, chance)
+        self.loads = Loads()
+        self.chooser = Chooser(
+            config.routing, self.loads, chance, weight_of=self._weight_of, price_of=self.books.reply_price
+        )
+        self.dispatcher = Dispatcher(
+            self.fleet,
+            self.board,
+            self.loads,
+            self.books.admission,
+            routing=config.routing,
+            retry=config.retry,
+            facts_of=self.facts.of,
+            total_s=config.server.request_timeout_s,
+            chance=chance,
+        )
+        server = config.server
+        self.turnstile = Turnstile(server.max_concurrent, server.max_queue, server.queue_timeout_s)
+        self.shedder = Shedder(server.max_lag_ms)
+        self.has_room = self.turnstile.is_open and server.max_lag_ms is None
+        """However many ask: nobody waits for a turn, nobody is turned away."""
 
     def _open_desks(self) -> None:
         """Where owners and outsiders ask."""
@@ -145,7 +180,15 @@ class Gateway:
         return self.lists.merged(self.snapshot.routes, self.facts.of)
 
     def providers(self) -> list[ProviderState]:
-        return [upstream.state() for upstream in self.fleet]
+        now_s = trio.current_time()
+        return [self.board.state(upstream.state(), now_s) for upstream in self.fleet]
+
+    def heartbeats(self) -> Any:
+        return self.board.heartbeats(trio.current_time())
+
+    def queue_state(self) -> QueueState:
+        """Who waits for a turn."""
+        return replace(self.turnstile.statistics(), shedding=self.shedder.turned_away(self.lag.last_s))
 
     def readiness(self) -> str | None:
         """None when requests are welcome, else why they are not."""
@@ -206,9 +249,41 @@ class Gateway:
 
     # -- requests -------------------------------------------------------------------------------------------------
 
-    def bill(self, account: Account, call: Call, candidates: Sequence[Target]) -> Bill:
+    def bill(self, account: Account, call: Call, journey: Journey) -> Bill:
         """What `account` asks for, to be paid.  A context manager; see `bill.py`."""
-        return Bill(self.books, account, call, candidates)
+        return Bill(self.books, account, call, journey)
+
+    def ordered(self, call: Call, candidates: Sequence[Target], account: Account) -> Sequence[Target]:
+        """The candidates as they are to be asked, best first.  Raises InvalidRequest where all are too dear."""
+        routing, routes = self.snapshot.config.routing, self.snapshot.routes
+        wish = account.wishes.max_price_usd
+        max_price = routing.max_price_usd if wish is None else min(wish, routing.max_price_usd or wish)
+        candidates = within(
+            candidates,
+            prompt_tokens=partial(self.books.prompt_tokens, call),
+            reply_tokens=call.max_tokens or 0,
+            body_bytes=account.body_bytes,
+            context_of=lambda target: self.facts.of(call.model, target).context_tokens,
+            price_of=self.books.reply_price,
+            max_price=None if max_price is None else int(max_price * MICRO),
+        )
+        is_alias = call.model in routes.aliases
+        strategy = routes.strategy_of(call.model) if is_alias else routing.strategy
+        if strategy is None or call.models:  # in the order that somebody has written down
+            strategy = "priority"
+        return self.chooser.order(
+            candidates,
+            model=call.model,
+            strategy=strategy,
+            tier_of=None if is_alias else routes.tier_of,
+            sticky_key=partial(prefix_digest, call),
+            now_s=trio.current_time(),
+        )
+
+    def require_breath(self, priority: Priority) -> None:
+        """Raises Unavailable while the event loop is too far behind for requests of this priority."""
+        if self.shedder.refuses(priority, self.lag.last_s):
+            raise Unavailable("The gateway is overloaded; requests of this priority have to wait.", retry_after_s=1.0)
 
     def local_only(self, candidates: Sequence[Target], wish: str | None, caller: Caller) -> Sequence[Target]:
         """Those on the owner's own machines, where the key or the client's `wish` asks for that.
@@ -227,6 +302,9 @@ class Gateway:
     def admit(self, account: Account) -> None:
         """A request begins.  Raises Unavailable while the house is closing, or its books cannot be written."""
         self.in_flight.add(account)
+        wishes = account.wishes = read_wishes(account.exchange.headers)
+        if wishes.timeout_s is not None:
+            account.deadline_at = account.started_at + wishes.timeout_s
         if self.trail is not None:
             account.witness = Witness(self.snapshot.config.audit.content)
         if self.draining:
@@ -250,7 +328,10 @@ class Gateway:
         self.draining = True
 
     def interrupt_all(self, error: HooshError) -> int:
-        """Make every running upstream exchange fail with `error`; each client is told.  Returns how many."""
+        """Make everything that waits for an upstream or its turn fail with `error`; each client is told.
+
+        Returns how many.
+        """
         running = [account for account in self.in_flight if account.attempt is not None]
         for account in running:
             account.interrupt(error)
@@ -265,6 +346,17 @@ class Gateway:
         """Something has happened that the owner may want proven."""
         if self.trail is not None:
             self.trail.note(event, level, message, provider=None, model=None, **facts)
+
+    def _weight_of(self, provider: str) -> int:
+        route = self._routes.get(provider)
+        return 1 if route is None else route.weight
+
+    def _note_health(self, change: Change) -> None:
+        """An upstream is no longer asked, or is again."""
+        facts = {"provider": change.provider, "model": change.model or "*", "state": change.to, "reason": change.reason}
+        is_well = change.to == "closed"
+        (self.log.info if is_well else self.log.warning)("an upstream's breaker has moved", **facts)
+        self.note("provider.health", "info" if is_well else "warn", "An upstream's breaker has moved.", **facts)
 
     def _warn(self, pool: PoolState) -> None:
         """A pool has passed 80 or 100 per cent of what it has."""
@@ -311,7 +403,8 @@ class Gateway:
 
     def _route_table(self, config: Config) -> RouteTable:
         known = {name: models for name in self._routes if (models := self.lists.known(name)) is not None}
-        return RouteTable(self._routes.values(), aliases=config.aliases(), known=known)
+        strategies = {alias.name: alias.strategy for alias in config.models if alias.strategy is not None}
+        return RouteTable(self._routes.values(), aliases=config.aliases(), strategies=strategies, known=known)
 
     async def candidates(self, call: Call, provider: str | None) -> tuple[Target, ...]:
         """Who may answer.  Waits only in the first moments of the house, for a local engine that may turn up.
@@ -319,12 +412,12 @@ class Gateway:
         Raises NoRoute, and InvalidRequest where nobody does what is asked for.
         """
         try:
-            return self.snapshot.routes.candidates(call.model, call.kind, provider=provider)
+            return self.snapshot.routes.candidates(call.model, call.kind, provider=provider, models=call.models)
         except NoRoute:
             if self.discovered.is_set():
                 raise
         await self.discovered.wait()
-        return self.snapshot.routes.candidates(call.model, call.kind, provider=provider)
+        return self.snapshot.routes.candidates(call.model, call.kind, provider=provider, models=call.models)
 
 
 def _trail(config: Config, store: Store, now_ms: Callable[[], int]) -> AuditTrail | None:

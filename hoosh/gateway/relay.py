@@ -4,6 +4,9 @@ One `await` chain from the client's socket to the upstream's: a slow client stop
 Same language on both sides: event bytes go through as they came, a tap looks at them in passing.  Else the tap is a
 decoder and an encoder; nothing here knows the difference.
 
+What comes before the first content (a role, an empty block) is held back for it: until then another upstream may take
+over, and nobody has seen the first.
+
 While the upstream is silent the client gets a comment now and then (WHATWG HTML, section 9.2.7), so that nothing on
 the way takes the connection for dead.  A timer a chunk would cost as much as the chunk: `Silence` is watched by one
 task for all streams.
@@ -16,19 +19,22 @@ import math
 import trio
 from msgspec.structs import replace
 
-from hoosh.dialects.contract import DownstreamDialect, Ending, StreamTap, WholeReply
-from hoosh.errors import BudgetExceeded, HooshError, UpstreamBroke, UpstreamError
+from hoosh.dialects.contract import Ending, StreamTap
+from hoosh.errors import BudgetExceeded, HooshError, UpstreamBroke, UpstreamError, UpstreamTimeout
 from hoosh.gateway.account import Account
+from hoosh.gateway.answer import answer_headers, stream_headers
+from hoosh.gateway.attempt import Reply
 from hoosh.gateway.bill import PIECE_BYTES, Bill
-from hoosh.gateway.dispatch import Reply
 from hoosh.http.exchange import Exchange
-from hoosh.http.message import Header, Response
+from hoosh.http.message import Response
 from hoosh.values import Call
 
-__all__ = ["Silence", "SilenceWatch", "relay_stream", "relay_whole"]
+__all__ = ["Silence", "SilenceWatch", "StreamRelay", "relay_whole"]
 
 REPLY_BYTES = 64 * 1024 * 1024
 """A reply that is not streamed is held whole; this is the most."""
+HOLD_S = 5.0
+"""With nobody else to ask, what comes before the first content is held back no longer than this."""
 LEFTOVER_S = 0.25
 """After the terminator: how long to wait for the upstream's last bytes, so that its connection can be kept."""
 
@@ -82,15 +88,16 @@ class SilenceWatch:
                     silence.call()
 
 
-async def relay_whole(exchange: Exchange, reply: Reply, call: Call, account: Account, headers: list[Header]) -> None:
+async def relay_whole(exchange: Exchange, call: Call, account: Account, reply: Reply) -> None:
     """Pass on a reply that is one body.  Raises UpstreamBroke when it is not a reply."""
     received = await reply.response.read(REPLY_BYTES)
     whole = reply.passage.read_reply(call, received, account.stamp(), provider=reply.provider)
     body, account.usage = whole.body, whole.usage
     if whole.usage is None:
         body = _counted(body, call, account)
-    account.first_token_at = trio.current_time()
+    account.first_token_at, account.has_told = trio.current_time(), True
     account.sending(body)
+    headers = answer_headers(account)
     headers.append((b"content-type", b"application/json"))
     await account.bill.keep()
     await exchange.respond(200, headers, body)
@@ -107,68 +114,93 @@ def _counted(body: bytes, call: Call, account: Account) -> bytes:
     return account.downstream.add_usage(call, body, guess, None if cost_of is None else cost_of(guess))
 
 
-async def relay_stream(
-    exchange: Exchange, reply: Reply, call: Call, account: Account, headers: list[Header], watch: SilenceWatch
-) -> None:
-    """Pass on a stream of events, to its end or to its failure.
+class StreamRelay:
+    """Passes a stream of events on, to its end or to its failure.
 
-    Raises UpstreamError when the stream failed.  Nothing of an in-band error has been passed on then, and nothing at
-    all while `exchange.started` is False: the client can still get a proper status.
+    Called once for each attempt.  Raises UpstreamError when the stream failed: nothing of an in-band error has been
+    passed on then, and nothing at all while `account.has_told` is False.
     """
-    content_type = reply.response.headers.get(b"content-type") or b""
-    if content_type.startswith(b"application/json"):  # it was asked for a stream and did not care
+
+    __slots__ = (
+        "_account",
+        "_call",
+        "_exchange",
+        "_has_begun",
+        "_held",
+        "_hold_until",
+        "_limit",
+        "_reply",
+        "_tap",
+        "_watch",
+    )
+
+    def __init__(self, exchange: Exchange, call: Call, account: Account, watch: SilenceWatch) -> None:
+        self._exchange = exchange
+        self._call = call
+        self._account = account
+        self._watch = watch
+        self._held = b""
+        """Comes before the first content."""
+        self._hold_until = math.inf
+        self._has_begun = False
+        """This attempt's first content is here."""
+        self._limit: trio.CancelScope | None = None
+        """Around the wait for the first content, where that is limited."""
+        self._reply: Reply
+        self._tap: StreamTap
+
+    async def __call__(self, reply: Reply) -> None:
+        self._reply, self._held = reply, b""
+        content_type = reply.response.headers.get(b"content-type") or b""
+        if content_type.startswith(b"application/json"):  # it was asked for a stream and did not care
+            await self._tell_whole(reply)
+            return
+        account = self._account
+        self._has_begun = False
+        self._tap = account.tap = reply.passage.tap(self._call, account.stamp(), provider=reply.provider)
+        self._hold_until = math.inf
+        if reply.content_by is None:
+            self._hold_until = trio.current_time() + HOLD_S
+        watch, silence = self._watch, Silence()
+        try:
+            watch.waiting.add(silence)
+            while await self._until_silent(silence, reply.content_by):
+                await self.comment()
+        except BudgetExceeded as dry:
+            await self.run_dry(dry)
+        finally:
+            watch.waiting.discard(silence)
+
+    async def _until_silent(self, silence: Silence, content_by: float | None) -> bool:
+        """Raises UpstreamTimeout where the first content does not come in time."""
+        if content_by is None or self._has_begun:
+            return await self.until_silent(silence)
+        with trio.CancelScope(deadline=content_by) as limit:
+            self._limit = limit
+            return await self.until_silent(silence)
+        raise self._too_late()
+
+    async def _tell_whole(self, reply: Reply) -> None:
+        """A stream that is there at once."""
+        account = self._account
         body = await reply.response.read(REPLY_BYTES)
-        whole = reply.passage.as_stream(call, body, account.stamp(), provider=reply.provider)
+        whole = reply.passage.as_stream(self._call, body, account.stamp(), provider=reply.provider)
         if whole.usage is None:
             whole = replace(whole, usage=account.bill.guess(len(body)))
             account.is_estimated = whole.usage is not None
-        await _send_whole(exchange, whole, account, headers)
-        return
-    tap = account.tap = reply.passage.tap(call, account.stamp(), provider=reply.provider)
-    relay = _StreamRelay(exchange, reply, call, tap, account, headers)
-    silence = Silence()
-    try:
-        watch.waiting.add(silence)
-        while await relay.until_silent(silence):
-            await relay.comment()
-    except BudgetExceeded as dry:
-        await relay.run_dry(dry)
-    finally:
-        watch.waiting.discard(silence)
+        account.usage = whole.usage
+        account.first_token_at, account.has_told = trio.current_time(), True
+        last = whole.body + account.downstream.terminator
+        account.sending(last)
+        await account.bill.keep()
+        await self._start()
+        await self._exchange.end(last)
+        account.answered(200)
 
-
-async def _send_whole(exchange: Exchange, whole: WholeReply, account: Account, headers: list[Header]) -> None:
-    """A stream that is there at once."""
-    account.usage = whole.usage
-    account.first_token_at = trio.current_time()
-    last = whole.body + account.downstream.terminator
-    account.sending(last)
-    await account.bill.keep()
-    await exchange.start(200, headers + stream_headers(account.downstream))
-    await exchange.end(last)
-    account.answered(200)
-
-
-class _StreamRelay:
-    """The loop's few pieces of state, and what is done with each."""
-
-    __slots__ = ("_account", "_call", "_exchange", "_headers", "_reply", "_tap")
-
-    def __init__(
-        self,
-        exchange: Exchange,
-        reply: Reply,
-        call: Call,
-        tap: StreamTap,
-        account: Account,
-        headers: list[Header],
-    ) -> None:
-        self._exchange = exchange
-        self._reply = reply
-        self._call = call
-        self._tap = tap
-        self._account = account
-        self._headers = headers
+    def _too_late(self) -> UpstreamTimeout:
+        provider = self._reply.provider
+        message = f"Provider `{provider}` was too slow: nothing of its answer came in time."
+        return UpstreamTimeout(message, provider=provider, phase="first_token")
 
     async def until_silent(self, silence: Silence) -> bool:
         """Relay until the end (False) or until the watch says that it has been silent for long (True)."""
@@ -228,69 +260,86 @@ class _StreamRelay:
 
     async def run_dry(self, dry: BudgetExceeded) -> None:
         """The budget has nothing left: a proper end of the client's stream where the owner wants one.  Raises `dry`."""
-        bill, tap, exchange = self._account.bill, self._tap, self._exchange
+        bill, tap = self._account.bill, self._tap
         rest = None
         if isinstance(bill, Bill) and bill.hold.on_exhausted == "finish":
             rest = tap.finish_early(bill.usage()[0])
         if rest is None:
             raise dry
-        if not exchange.started:
-            await self._start()
-        last = rest + self._account.downstream.terminator
-        self._account.sending(last)
         self._account.is_keepable = False
-        await bill.keep(is_whole=False)
-        await exchange.end(last)
-        self._account.answered(200)
+        await self._end(rest, is_whole=False)
 
     async def _send(self, events: bytes) -> None:
-        account, exchange = self._account, self._exchange
-        if not exchange.started:
-            await self._start()
-        if account.first_token_at is None and self._tap.has_content:
-            account.first_token_at = trio.current_time()
-        account.sending(events)
-        await exchange.send(events)
-
-    async def _start(self) -> None:
-        await self._exchange.start(200, self._headers + stream_headers(self._account.downstream))
-
-    async def comment(self) -> None:
+        account = self._account
+        if not self._has_begun:
+            if self._tap.has_content:
+                self._begin()
+            elif trio.current_time() < self._hold_until:
+                self._held += events
+                return
+            events, self._held = self._held + events, b""
+            account.has_told = True
         if not self._exchange.started:
             await self._start()
-        comment = self._account.downstream.keep_alive(self._call)
-        self._account.sending(comment)
-        await self._exchange.send(comment)
+        account.sending(events)
+        await self._exchange.send(events)
+
+    def _begin(self) -> None:
+        """The first content is here.  Raises UpstreamTimeout where it is too late: nothing of it has gone out."""
+        account, limit = self._account, self._limit
+        if limit is not None:
+            if limit.cancel_called:
+                raise self._too_late()
+            limit.deadline, self._limit = math.inf, None
+        self._has_begun = True
+        if account.first_token_at is None:
+            account.first_token_at, account.phase = trio.current_time(), "streaming"
+
+    async def _start(self) -> None:
+        account = self._account
+        await self._exchange.start(200, answer_headers(account) + stream_headers(account.downstream))
+
+    async def comment(self) -> None:
+        """Break the silence.  What was held back goes out with it, unless another may still take over."""
+        account = self._account
+        if not self._exchange.started:
+            await self._start()
+        words = account.downstream.keep_alive(self._call)
+        if self._hold_until < math.inf and self._held:
+            words, self._held = self._held + words, b""
+            account.has_told = True
+        account.sending(words)
+        await self._exchange.send(words)
 
     async def finish(self, events: bytes) -> None:
         """The upstream's body is over, or has said that it is."""
-        tap, account, exchange = self._tap, self._account, self._exchange
+        tap, account = self._tap, self._account
         rest, ending = tap.close()
         events += rest
         if ending is not Ending.COMPLETE:
-            if events and exchange.started:
+            if events and account.has_told:
                 await self._send(events)
             raise self._failure(ending)
-        if account.first_token_at is None:
-            account.first_token_at = trio.current_time()
-        if not exchange.started:
-            await self._start()
-        last = events + account.downstream.terminator
-        account.sending(last)
-        await account.bill.keep()
-        await exchange.end(last)
-        account.answered(200)
+        self._begin()
+        await self._end(events)
         await _leftover(self._reply.response)
+
+    async def _end(self, events: bytes, *, is_whole: bool = True) -> None:
+        account = self._account
+        if not self._exchange.started:
+            await self._start()
+        last, self._held = self._held + events + account.downstream.terminator, b""
+        account.has_told = True
+        account.sending(last)
+        await account.bill.keep(is_whole=is_whole)
+        await self._exchange.end(last)
+        account.answered(200)
 
     def _failure(self, ending: Ending) -> UpstreamError:
         if ending is Ending.FAILED and self._tap.error is not None:
             return self._tap.error
         provider = self._reply.provider
         return UpstreamBroke(f"Provider `{provider}` ended the stream before the reply was whole.", provider=provider)
-
-
-def stream_headers(dialect: DownstreamDialect) -> list[Header]:
-    return [(b"content-type", dialect.stream_type), (b"cache-control", b"no-cache"), (b"x-accel-buffering", b"no")]
 
 
 async def _leftover(response: Response) -> None:

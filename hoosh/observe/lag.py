@@ -69,5 +69,9 @@ class LagWatch:
             self._last_s = max(0.0, now_s - due_s)
             self._window.add(self._last_s, now_s=now_s)
 
+    @property
+    def last_s(self) -> float:
+        return self._last_s
+
     def statistics(self) -> LagStatistics:
         return LagStatistics(self._last_s, self._window.greatest(now_s=trio.current_time()))

@@ -24,6 +24,9 @@ class Usage(Struct, frozen=True, omit_defaults=True, gc=False):
     audio_prompt_tokens: int = 0
     audio_completion_tokens: int = 0
 
+    def __add__(self, other: Usage) -> Usage:
+        return Usage(*(getattr(self, name) + getattr(other, name) for name in self.__struct_fields__))
+
     @property
     def total_tokens(self) -> int:
         return self.prompt_tokens + self.completion_tokens

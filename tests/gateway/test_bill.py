@@ -487,7 +487,7 @@ async def bill_of(house, account=None) -> Bill:
     account = account or Account(MemoryExchange("POST", CHAT), CallKind.CHAT, gateway.downstream("openai"))
     call = gateway.downstream("openai").read(CallKind.CHAT, json.dumps(CHAT_ASK).encode())
     assert isinstance(call, Call)
-    return gateway.bill(account, call, (Target("mock", "m"),))
+    return gateway.bill(account, call, gateway.dispatcher.journey(account, call, (Target("mock", "m"),)))
 
 
 async def for_ever(position: int) -> None:

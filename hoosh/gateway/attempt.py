@@ -1,0 +1,139 @@
+"""One attempt at one upstream: an open reply, and the end of the exchange behind it when the block is left.
+
+    async with OpenReply(target, upstream, way, account) as reply: ...
+
+What went wrong with a connection becomes the upstream's error here, with its name, so that no one above has to know
+sockets.  Whom to ask, and whether to ask again, is `dispatch.py`'s business.
+"""
+
+from __future__ import annotations
+
+from types import TracebackType
+from typing import Protocol
+
+from hoosh.dialects.contract import Outgoing, Passage, UpstreamDialect
+from hoosh.errors import (
+    ConnectFailed,
+    HooshError,
+    TransportError,
+    TransportTimeout,
+    UpstreamBroke,
+    UpstreamError,
+    UpstreamTimeout,
+)
+from hoosh.gateway.account import Account
+from hoosh.gateway.fleet import Attempt, Upstream
+from hoosh.http.message import Response
+from hoosh.values import Target
+
+__all__ = ["CONNECT_FAILED", "OpenReply", "Reply", "Travels"]
+
+ERROR_BODY_BYTES = 256 * 1024
+CONNECT_FAILED = "connect_failed"
+"""The `code` of an upstream that could not be reached at all."""
+
+
+class Travels(Protocol):
+    """How what is asked gets to an upstream and back; see `way.py`."""
+
+    async def to(self, upstream: Upstream, model: str) -> tuple[Passage, Outgoing]:
+        """Raises InvalidRequest for what cannot be asked there."""
+        ...
+
+    def has_another(self, upstream: Upstream, passage: Passage, error: UpstreamError) -> bool:
+        """Can the same upstream be asked again, in other words, after it answered `error`?"""
+        ...
+
+
+class Reply:
+    """An open reply: whose it is, how to read it, and its bytes."""
+
+    __slots__ = ("content_by", "dialect", "is_spare", "passage", "provider", "response")
+
+    def __init__(self, provider: str, dialect: UpstreamDialect, passage: Passage, response: Response) -> None:
+        self.provider = provider
+        self.dialect = dialect
+        self.passage = passage
+        self.response = response
+        self.content_by: float | None = None
+        """When the first content must be there, on Trio's clock.  Set where somebody else could be asked."""
+        self.is_spare = False
+        """Where it breaks off, somebody may be asked to go on with it."""
+
+
+class OpenReply:
+    """A context manager, and a handle by which others end the attempt."""
+
+    __slots__ = ("_account", "_attempt", "_left_s", "_stopped", "_target", "_upstream", "_way")
+
+    def __init__(
+        self, target: Target, upstream: Upstream, way: Travels, account: Account, left_s: float | None = None
+    ) -> None:
+        """`left_s`: of the request's time; None where it has all of it."""
+        self._target = target
+        self._upstream = upstream
+        self._way = way
+        self._account = account
+        self._left_s = left_s
+        self._attempt: Attempt | None = None
+        self._stopped: HooshError | None = None
+
+    async def __aenter__(self) -> Reply:
+        """Raises UpstreamError when there is no reply, and InvalidRequest where it cannot be asked at all."""
+        upstream, account = self._upstream, self._account
+        account.attempts += 1
+        passage, outgoing = await self._way.to(upstream, self._target.model)
+        if self._stopped is not None:
+            raise self._stopped
+        attempt = self._attempt = upstream.attempt(outgoing, self._left_s)
+        try:
+            response = await attempt.__aenter__()
+        except TransportError as error:
+            raise self._blame(error) from error
+        if response.status < 400:
+            return Reply(upstream.name, upstream.dialect, passage, response)
+        refusal = await self._refusal(response)
+        if not self._way.has_another(upstream, passage, refusal):
+            raise refusal
+        return await self.__aenter__()
+
+    def interrupt(self, error: HooshError) -> None:
+        """Make the attempt fail with `error`."""
+        self._stopped = error
+        if self._attempt is not None:
+            self._attempt.interrupt(error)
+
+    async def _refusal(self, response: Response) -> UpstreamError:
+        """The upstream answered with an error: what it says.  The exchange is over then."""
+        upstream = self._upstream
+        retry_after = response.headers.text(b"retry-after")
+        try:
+            body = await response.read(ERROR_BODY_BYTES)
+            error = upstream.dialect.decode_error(response.status, retry_after, body, provider=upstream.name)
+        except BaseException as broken:
+            await self.__aexit__(type(broken), broken, broken.__traceback__)
+            raise
+        await self.__aexit__(type(error), error, None)
+        return error
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> bool | None:
+        attempt, self._attempt = self._attempt, None
+        try:
+            if attempt is not None:
+                await attempt.__aexit__(kind, error, traceback)
+        except TransportError as broken:
+            raise self._blame(broken) from broken
+        if isinstance(error, TransportError):
+            raise self._blame(error) from error
+        return None
+
+    def _blame(self, error: TransportError) -> UpstreamError:
+        """The upstream's name on what happened to its connection."""
+        name = self._upstream.name
+        if isinstance(error, TransportTimeout):
+            message = f"Provider `{name}` was too slow: {error}."
+            return UpstreamTimeout(message, provider=name, phase=error.phase)
+        code = CONNECT_FAILED if isinstance(error, ConnectFailed) else None
+        return UpstreamBroke(f"Provider `{name}` failed: {error}.", provider=name, code=code)
