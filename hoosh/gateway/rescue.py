@@ -75,17 +75,21 @@ ASKING: Mapping[str, Asking] = {
 }
 """Fields by which a request asks for more than one text, and their values by which it does not."""
 
+_CHATTING = CallKind.CHAT
 _NAMES = {language: frozenset(asking) for language, asking in ASKING.items()}
 _NO_TOOLS = frozenset({b'"none"', b'{"type":"none"}'})
 
 
 def can_be_rescued(call: Call) -> bool:
     """The answer will be one streamed text, as far as the request says.  False costs a rescue, never an answer."""
-    names = _NAMES.get(call.language)
-    if names is None or not call.stream or call.kind is not CallKind.CHAT:
+    if not call.stream or call.kind is not _CHATTING:
         return False
-    fields = call.fields
-    return names.isdisjoint(fields) or all(_asks_for_text(call.language, name, fields) for name in names & set(fields))
+    names, fields = _NAMES.get(call.language), call.fields
+    if names is None:
+        return False
+    if names.isdisjoint(fields):
+        return True
+    return all(_asks_for_text(call.language, name, fields) for name in names.intersection(fields))
 
 
 def _asks_for_text(language: str, name: str, fields: Mapping[str, Raw]) -> bool:

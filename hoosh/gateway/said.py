@@ -1,11 +1,12 @@
 """What a client has been told so far, kept in case the upstream breaks off.
 
-    keep(sent) ──a list, ≤ 16 KiB──▶ condensed: read as the client reads it ──▶ its text, ≤ 32 KiB
-                                                                           └─▶ anything but text: given up
+    keep(sent) ──a list──▶ condensed, when both are 48 KiB: read as the client reads it ──▶ its text, ≤ 32 KiB
+                                                                                     └─▶ anything but text: given up
 
 Kept is what goes out to the client, in its language: the same bytes in the same order, whoever made them, so that
 `text` is what the client has, to the sign, also where a second upstream has gone on already.  Comments need not be
-kept.  A chunk costs a list's append; reading is put off until it is needed, or there is too much of it.
+kept.  A chunk costs a list's append; reading is put off until it is needed, or there is too much of it: most answers
+are over before.
 """
 
 from __future__ import annotations
@@ -15,9 +16,11 @@ from hoosh.dialects.sent import sent_stream
 from hoosh.errors import ProtocolViolation
 from hoosh.values import Call, ReplyEvent, ReplyStarted, TextDelta, UsageReported
 
-__all__ = ["RAW_BYTES_MAX", "TEXT_BYTES_MAX", "Said"]
+__all__ = ["KEPT_BYTES_MAX", "TEXT_BYTES_MAX", "Said"]
 
-RAW_BYTES_MAX = 16 * 1024
+KEPT_BYTES_MAX = 48 * 1024
+PIECE_BYTES = 41
+"""What a piece takes besides its bytes: an object's head, and its place in the list."""
 TEXT_BYTES_MAX = 32 * 1024
 """Of UTF-8.  A longer answer is not continued: to be told again it would cost as much as it is worth."""
 
@@ -27,20 +30,20 @@ PLAIN = (TextDelta, ReplyStarted, UsageReported)
 class Said:
     """One stream in `language`, one of `dialects.sent.LANGUAGES`."""
 
-    __slots__ = ("_is_given_up", "_raw", "_raw_bytes", "_stream", "_text")
+    __slots__ = ("_is_given_up", "_raw", "_room", "_stream", "_text")
 
     def __init__(self, language: str) -> None:
         self._stream = sent_stream(language)
         self._raw: list[bytes] = []
-        self._raw_bytes = 0
+        self._room = KEPT_BYTES_MAX
         self._text = bytearray()  # UTF-8: one sign beyond Latin makes a str four times as large
         self._is_given_up = False
 
     def keep(self, sent: bytes) -> None:
         """Whole events, as a tap gives them, in their order."""
         self._raw.append(sent)
-        self._raw_bytes += len(sent)
-        if self._raw_bytes > RAW_BYTES_MAX:
+        self._room -= len(sent) + PIECE_BYTES
+        if self._room < 0:
             self._condense()
 
     def text(self) -> str | None:
@@ -57,15 +60,12 @@ class Said:
     def _condense(self) -> None:
         raw = b"".join(self._raw)
         self._raw.clear()
-        self._raw_bytes = 0
-        if self._is_given_up or not raw:
-            return
-        try:
-            events = self._stream.read(raw)
-        except ProtocolViolation:  # one event is too large for whoever reads it
-            self._give_up()
-            return
-        self._take(events)
+        if raw and not self._is_given_up:
+            try:
+                self._take(self._stream.read(raw))
+            except ProtocolViolation:  # one event is too large for whoever reads it
+                self._give_up()
+        self._room = KEPT_BYTES_MAX - len(self._text)
 
     def _take(self, events: list[ReplyEvent]) -> None:
         try:

@@ -11,6 +11,7 @@ import pytest
 from client_forms import CLIENTS, Seen, Wish
 from upstream_forms import CALLS, THOUGHT, UPSTREAMS, Answer
 
+from hoosh.codec.sse_blocks import events_in
 from hoosh.dialects.anthropic import AnthropicDownstream
 from hoosh.dialects.contract import DownstreamDialect, Stamp, StreamTap
 from hoosh.dialects.ollama import OllamaDownstream
@@ -19,7 +20,7 @@ from hoosh.dialects.registry import upstream_dialect
 from hoosh.dialects.responses import ResponsesDownstream
 from hoosh.dialects.sent import LANGUAGES, sent_stream
 from hoosh.dialects.translation import Translation
-from hoosh.gateway.said import RAW_BYTES_MAX, TEXT_BYTES_MAX, Said
+from hoosh.gateway.said import KEPT_BYTES_MAX, PIECE_BYTES, Said
 from hoosh.values import CallKind
 
 STAMP = Stamp("r1", "m", 1_700_000_000)
@@ -117,14 +118,14 @@ def lines(texts: list[str]) -> list[bytes]:
 
 
 def bytes_held(said: Said) -> int:
-    return sum(map(len, said._raw)) + len(said._text)
+    return sum(len(sent) + PIECE_BYTES for sent in said._raw) + len(said._text)
 
 
 def test_a_long_stream_is_condensed_on_the_way():
     said, texts = Said("ollama"), [f"{at} سلام " for at in range(1_500)]
     for line in lines(texts):
         said.keep(line)
-        assert bytes_held(said) <= RAW_BYTES_MAX + TEXT_BYTES_MAX
+        assert bytes_held(said) <= KEPT_BYTES_MAX
     assert said.text() == "".join(texts)
 
 
@@ -132,7 +133,7 @@ def test_a_text_that_is_too_long_is_given_up_for_good():
     said = Said("ollama")
     for line in lines(["x" * 1_000] * 40):
         said.keep(line)
-        assert bytes_held(said) <= RAW_BYTES_MAX + TEXT_BYTES_MAX
+        assert bytes_held(said) <= KEPT_BYTES_MAX
     assert said.text() is None
     said.keep(lines(["more"])[0])
     assert said.text() is None
@@ -206,3 +207,23 @@ def test_only_a_text_in_the_making_is_gone_on_with(name: str, sent: bytes, text:
     said = Said(name)
     said.keep(sent)
     assert said.text() == text
+
+
+def test_what_is_read_leanly_says_the_same_as_what_is_read_closely():
+    texts = ["a", "", "\n\ndata: {}", '"]}', "سلام", "🦉", "b"]
+    whole = b"".join([chunk(role="assistant", content=""), *(chunk(content=text) for text in texts)])
+    odd = {"index": 1, "delta": {"content": "x"}, "finish_reason": None}
+    more = [
+        chunk(content="c"),
+        chunk(content="d", name="n"),
+        event(choices=[odd]),
+        b": comment\n\n",
+        chunk(content=None),
+    ]
+    for sent in (whole, whole + b"".join(more)):
+        closely, leanly = Said("openai"), Said("openai")
+        closely.keep(sent)
+        for one in events_in(sent):
+            leanly.keep(one)
+            assert leanly.text() is not None
+        assert closely.text() == leanly.text() == "".join(texts) + ("cd" if sent != whole else "")

@@ -19,6 +19,9 @@ from hoosh.values import Call, ReplyEvent
 
 __all__ = ["SentMessage"]
 
+FRAME = (b"message_start", b"content_block_st")
+"""Without these words no block begins or ends."""
+
 
 class SentMessage:
     """A `SentStream`."""
@@ -32,9 +35,10 @@ class SentMessage:
         self._open: dict[int, object] = {}  # the blocks that have not stopped, and their types
 
     def read(self, sent: bytes) -> list[ReplyEvent]:
-        for event, name, data in events_of(sent, EVENT_BYTES_MAX):
-            if not event.startswith(LEAD) and isinstance(said := loads(data), dict):
-                self._note(kind_of(name, said), said)
+        if any(sent.find(word) >= 0 for word in FRAME):
+            for event, name, data in events_of(sent, EVENT_BYTES_MAX):
+                if not event.startswith(LEAD) and isinstance(said := loads(data), dict):
+                    self._note(kind_of(name, said), said)
         return self._decoder.feed(sent)
 
     def pause(self) -> bool:
