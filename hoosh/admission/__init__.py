@@ -5,6 +5,8 @@ from hoosh.admission.meter import sooner
 from hoosh.admission.refusal import Scope
 from hoosh.admission.scopes import limits_for, model_scope
 from hoosh.admission.settings import Limits, ModelLimits, Rates
+from hoosh.admission.shedding import Shedder
+from hoosh.admission.turnstile import Ticket, Turnstile
 from hoosh.admission.window import Window
 
 __all__ = [
@@ -16,6 +18,9 @@ __all__ = [
     "Rates",
     "Scope",
     "ScopeStatistics",
+    "Shedder",
+    "Ticket",
+    "Turnstile",
     "Window",
     "limits_for",
     "model_scope",
