@@ -27,11 +27,11 @@ test *ARGS:
 fuzz:
     HOOSH_FRAMES=100000 {{ python }} -m pytest -q -s tests/dialects/test_fuzz.py tests/dialects/test_fuzz_bodies.py
 
-# balance the books after 10 000 requests with every kind of trouble on so many seeds, and stop 100 times 200 endless
-# streams (docs/reliability.md); `HOOSH_SEED=n` repeats a run
-sim SEEDS="3":
-    HOOSH_REQUESTS=10000 HOOSH_SEEDS={{ SEEDS }} HOOSH_HARD_STOPS=100 HOOSH_BYTE_STEP=1 \
-        {{ python }} -m pytest -q -s tests/sim
+# balance the books after 10 000 requests with every kind of trouble, and stop 100 times 200 endless streams: on 3 seeds,
+# or `just sim 20`; `HOOSH_SEED=n` repeats one.  `just sim --seeds 1000` plays so many hours of faults of upstreams, each
+# of a seed by chance, and `just sim --seed n` tells one of them (docs/reliability.md)
+sim *ARGS="3":
+    {{ if ARGS =~ '^-' { "PYTHONPATH=.:tests/matrix " + python + " tests/sim/sim_faults_run.py " + ARGS } else { "HOOSH_REQUESTS=10000 HOOSH_SEEDS=" + ARGS + " HOOSH_HARD_STOPS=100 HOOSH_BYTE_STEP=1 " + python + " -m pytest -q -s tests/sim" } }}
 
 # ten thousand requests aborted at random moments, in a real process, seeds printed
 soak:

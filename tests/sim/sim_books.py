@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import gc
 from collections import Counter
+from typing import Protocol
 
 import msgspec
 from sim_world import Seen, World
@@ -19,12 +20,17 @@ from sim_world import Seen, World
 from hoosh.budget.entries import Reported
 from hoosh.gateway.account import Account
 from hoosh.gateway.bill import Bill
+from hoosh.gateway.gateway import Gateway
 from hoosh.gateway.journal import JournalEntry, decode_row
 from hoosh.http.server_h1 import H1Exchange
 from hoosh.values import Settlement
 
 
-async def journal_of(world: World) -> list[JournalEntry]:
+class HasGateway(Protocol):
+    gateway: Gateway
+
+
+async def journal_of(world: HasGateway) -> list[JournalEntry]:
     world.gateway.flush()
     log, rows, position = world.gateway.store.log("ledger"), [], 0
     while page := await log.read(position, 5_000):
@@ -33,7 +39,7 @@ async def journal_of(world: World) -> list[JournalEntry]:
     return rows
 
 
-async def settlements_of(world: World) -> dict[str, Settlement]:
+async def settlements_of(world: HasGateway) -> dict[str, Settlement]:
     """By request id.  Raises AssertionError where a request has two."""
     found = [entry for entry in await journal_of(world) if isinstance(entry, Settlement)]
     twice = [request for request, count in Counter(row.request_id for row in found).items() if count > 1]
@@ -73,7 +79,7 @@ def check_rows(rows: dict[str, Settlement], seen: list[Seen]) -> None:
         assert not (row.cached and (row.charge or row.cost_micro_usd)), f"a cached answer was paid: {row}"
 
 
-async def check_pools(world: World, reserved: int) -> None:
+async def check_pools(world: HasGateway, reserved: int) -> None:
     ledger, now_ms = world.gateway.books.ledger, world.gateway.books.now_ms()
     states = ledger.pools(now_ms)
     entries = await journal_of(world)
@@ -88,13 +94,13 @@ async def check_pools(world: World, reserved: int) -> None:
         assert state.used == used, f"{state.name} has used {state.used}, its rows come to {used}"
 
 
-def check_costs(world: World, rows: dict[str, Settlement]) -> None:
+def check_costs(world: HasGateway, rows: dict[str, Settlement]) -> None:
     total = world.gateway.books.totals.total()
     assert total.cost_micro_usd == sum(row.cost_micro_usd or 0 for row in rows.values())
     assert total.requests == len(rows)
 
 
-async def check_replay(world: World) -> None:
+async def check_replay(world: HasGateway) -> None:
     """The journal, read from its first row, gives what is there."""
     books = world.gateway.books
     ledger, totals = await books.replayed()
@@ -107,7 +113,7 @@ async def check_replay(world: World) -> None:
     )
 
 
-def check_nothing_runs(world: World) -> None:
+def check_nothing_runs(world: HasGateway) -> None:
     gateway = world.gateway
     busy = [scope for scope in gateway.books.admission.gate.statistics(0.0).scopes if scope.running]
     assert not busy, f"slots are still taken: {busy}"

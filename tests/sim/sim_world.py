@@ -21,6 +21,7 @@ import hoosh.api.app  # noqa: F401  # else it is imported in a thread, in the mi
 from hoosh.admission import Limits, ModelLimits
 from hoosh.config import Audit, Budget, Cache, Config, Discovery, Key, Logging, PriceOverride, Provider
 from hoosh.gateway.account import Account
+from hoosh.gateway.gateway import Gateway
 from hoosh.http.client import Pool
 from hoosh.testing.house import GATEWAY, MemoryHouse, memory_house
 from hoosh.testing.upstream import FakeUpstream
@@ -140,15 +141,15 @@ class Seen(Struct, frozen=True):
 class Witness:
     """Notes every request that is dismissed from now on."""
 
-    def __init__(self, house: MemoryHouse) -> None:
+    def __init__(self, gateway: Gateway) -> None:
         self.seen: list[Seen] = []
         self.bugs: list[str] = []
-        recorder = house.gateway.recorder
+        recorder = gateway.recorder
         self._put = recorder.put
         recorder.put = self._note  # type: ignore[method-assign]
-        house.gateway.log.error = self._note_bug  # type: ignore[method-assign]
+        gateway.log.error = self._note_bug  # type: ignore[method-assign]
         # Its thread comes back when it likes: no run would be like another.
-        house.gateway.log.write = lambda record: None  # type: ignore[method-assign]
+        gateway.log.write = lambda record: None  # type: ignore[method-assign]
 
     def _note(self, account: Account) -> None:
         self.seen.append(
@@ -209,5 +210,5 @@ async def world(
             _run._r.seed(seed)  # the warming up has thrown a number of dice that nobody knows
         h2 = Pool(GATEWAY, dialer=house.network.dialer(), http2="prior")
         await nursery.start(h2.run)
-        yield World(house, clock, Witness(house), h2)
+        yield World(house, clock, Witness(house.gateway), h2)
         nursery.cancel_scope.cancel()
