@@ -204,7 +204,7 @@ class Ticket(Waiter):
 
     async def _wait(self) -> None:
         if self._error is not None:
-            raise self._error.with_traceback(None)  # a draining house raises it in many
+            raise self._take_error()
         if self._state != "new":
             raise RuntimeError("a ticket is good for one turn")
         self._house.line_up(self, trio.current_time())
@@ -222,11 +222,17 @@ class Ticket(Waiter):
     async def _come_in(self, timeout_s: float) -> None:
         """The wait is over, one way or another.  A place that nobody needs any more is not entered."""
         if self._error is not None:
-            raise self._error.with_traceback(None)
+            raise self._take_error()
         if self._state != "inside":
             words = f"The turn of this request has not come within {timeout_s:g} seconds."
             raise self._house.refusal(words, self, trio.current_time())
         await trio.lowlevel.checkpoint_if_cancelled()
+
+    def _take_error(self) -> HooshError:
+        """Not kept: by its traceback it would keep the ticket, until the garbage collector comes."""
+        error, self._error = self._error, None
+        assert error is not None
+        return error.with_traceback(None)  # a draining house raises it in many
 
     def _abort(self, raise_cancel: Callable[[], Any]) -> trio.lowlevel.Abort:
         self._state = "over"

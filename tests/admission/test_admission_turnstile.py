@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import contextlib
+import gc
 import math
 import random
+import weakref
 from collections.abc import Callable
 from functools import partial
 
@@ -321,6 +323,33 @@ async def test_everybody_who_waits_in_a_draining_house_is_told_so(autojump_clock
     assert set(house.errors.values()) == {error}
     assert len(house.errors) == 6
     house.check_empty()
+
+
+@pytest.mark.parametrize("is_waiting", [True, False])
+async def test_an_interrupted_ticket_leaves_nothing_for_the_garbage_collector(is_waiting):
+    house = House()
+    await house.turnstile.ticket("first", "normal").enter()
+    ticket, error = house.turnstile.ticket("ada", "normal"), Withdrawn()
+    alive = weakref.ref(error)
+
+    async def enter(ticket: Ticket) -> None:
+        with contextlib.suppress(Withdrawn):
+            await ticket.enter()
+
+    gc.disable()
+    try:
+        async with trio.open_nursery() as nursery:
+            if is_waiting:
+                nursery.start_soon(enter, ticket)
+                await trio.testing.wait_all_tasks_blocked()
+                ticket.interrupt(error)
+            else:
+                ticket.interrupt(error)
+                nursery.start_soon(enter, ticket)
+        del ticket, error
+        assert alive() is None
+    finally:
+        gc.enable()
 
 
 async def test_a_ticket_is_good_for_one_turn():
