@@ -35,6 +35,7 @@ FADE_S = 30.0
 """Idle for so long, an upstream is expected to be 2.7 times as fast as it was.  Twenty times slower than the others, it
 is tried again after a minute and a half."""
 PEAK_DECAY_S = 10.0
+"""Good answers for so long leave a third of a peak."""
 FAILURE_S = 5.0
 """What a failure counts as, at least: slow beside any healthy upstream."""
 FAILURE_MAX_S = 60.0
@@ -116,22 +117,20 @@ class Load:
         """The time to the first content that a request has to expect here."""
         if self._average_s is None:
             return UNKNOWN_S + self.in_flight if self.in_flight else 0.0
-        return self._average_s * self._fading(now_s, FADE_S)
+        return self._average_s * self._fading(now_s)
 
     def pressure(self, now_s: float) -> float:
         """The lower, the better is it to ask here now."""
         if self._average_s is None:
             return UNKNOWN_S + self.in_flight if self.in_flight else 0.0
-        return self._peak_s * self._fading(now_s, PEAK_DECAY_S) * (self.in_flight + 1)
+        return self._peak_s * self._fading(now_s) * (self.in_flight + 1)
 
     @property
     def average_s(self) -> float | None:
         return self._average_s
 
-    def _fading(self, now_s: float, over_s: float) -> float:
-        if self.in_flight:
-            return 1.0
-        return math.exp((self._seen_at - now_s) / over_s) if now_s > self._seen_at else 1.0
+    def _fading(self, now_s: float) -> float:
+        return 1.0 if self.in_flight else _left(now_s - self._seen_at, FADE_S)
 
     def _note(self, now_s: float, seconds: float) -> None:
         old_s = self._average_s
@@ -139,9 +138,14 @@ class Load:
         if seconds >= self._peak_s:
             self._peak_s = seconds
         else:
-            kept = math.exp((self._seen_at - now_s) / PEAK_DECAY_S) if now_s > self._seen_at else 1.0
+            kept = _left(now_s - self._seen_at, PEAK_DECAY_S)
             self._peak_s = self._peak_s * kept + seconds * (1.0 - kept)
         self._seen_at = now_s
+
+
+def _left(age_s: float, decay_s: float) -> float:
+    """Of what was seen so long ago."""
+    return math.exp(-age_s / decay_s) if age_s > 0 else 1.0
 
 
 class Loads:

@@ -34,6 +34,8 @@ class Plan(Struct, frozen=True, eq=False):
     step_of: Mapping[Target, Step]
     is_plain: bool
     """No step has a strategy of its own."""
+    only: Step | None = None
+    """Where there is but one step, as mostly."""
 
 
 NOBODY = Plan((), {}, True)
@@ -59,4 +61,6 @@ def join_plans(plans: Iterable[Plan]) -> Plan:
 
 
 def _plan(step_of: Mapping[Target, Step]) -> Plan:
-    return Plan(tuple(step_of), step_of, all(step.strategy is None for step in step_of.values()))
+    steps = set(step_of.values())
+    is_plain = all(step.strategy is None for step in steps)
+    return Plan(tuple(step_of), step_of, is_plain, steps.pop() if len(steps) == 1 else None)

@@ -3,7 +3,7 @@
     priority, direct    as the plan has them
     round_robin         in turns, by weight, for each model apart
     lowest_latency      who begins to answer soonest; who has not been tried is
-    least_loaded        of two by chance the one that one request more burdens less
+    least_loaded        of two by chance, none of them far worse than the best, the one that it burdens less
     cheapest            by the price of a reply; who has no known price comes last
     sticky              who has answered the same conversation before: its prompt cache knows it
 
@@ -28,6 +28,8 @@ from hoosh.values import Target
 
 __all__ = ["Chooser", "Turns"]
 
+COMPARABLE = 3.0
+"""So many times the least pressure is not yet another class of upstream."""
 MODELS_KEPT = 1024
 TARGETS_KEPT = 256
 
@@ -97,17 +99,21 @@ class Chooser:
         """
         if (self._is_fixed and plan.is_plain) or len(candidates) < 2:
             return candidates
+        only = plan.only
+        if only is not None:
+            return self._among(only.strategy or self._strategy, candidates, model, sticky_key, now_s)
         ordered: list[Target] = []
         for step, members in groupby(candidates, plan.step_of.__getitem__):
             equals = list(members)
             if len(equals) > 1:
-                equals = self._among(step.strategy or self._strategy, equals, model, sticky_key, now_s)
-            ordered += equals
+                ordered += self._among(step.strategy or self._strategy, equals, model, sticky_key, now_s)
+            else:
+                ordered += equals
         return ordered
 
     def _among(
-        self, strategy: Strategy, equals: list[Target], model: str, sticky_key: Callable[[], bytes], now_s: float
-    ) -> list[Target]:
+        self, strategy: Strategy, equals: Sequence[Target], model: str, sticky_key: Callable[[], bytes], now_s: float
+    ) -> Sequence[Target]:
         match strategy:
             case "priority" | "direct":
                 return equals
@@ -123,11 +129,17 @@ class Chooser:
             case "sticky":
                 return rank(sticky_key(), equals, self._weight_of)
 
-    def _least_loaded(self, equals: list[Target], now_s: float) -> list[Target]:
-        """Not simply the least of all: whoever looks best then would get everything until its next answer."""
+    def _least_loaded(self, equals: Sequence[Target], now_s: float) -> list[Target]:
+        """Of two by chance the better one: whoever is best would get everything until he is not.
+
+        Not of any two: among three, every third pair is of the worst, and these may be stalled or failing.
+        """
         of = self._loads.of
-        ranked = sorted(equals, key=lambda target: of(target).pressure(now_s))
-        count = len(ranked)
+        pressures = [(of(target).pressure(now_s), place) for place, target in enumerate(equals)]
+        pressures.sort()
+        ranked = [equals[place] for _, place in pressures]
+        most = pressures[0][0] * COMPARABLE
+        count = sum(pressure <= most for pressure, _ in pressures)
         if count > 2:
             chance = self._chance.random
             one, other = int(chance() * count), int(chance() * (count - 1))

@@ -117,15 +117,26 @@ def test_the_fastest_is_first_once_all_have_been_tried():
 
 def test_two_are_drawn_and_the_less_loaded_of_them_is_first():
     house = House("least_loaded")
-    for provider, seconds in (("a", 0.1), ("b", 0.2), ("c", 0.4)):
+    for provider, seconds in (("a", 0.1), ("b", 0.15), ("c", 0.2)):
         house.answered(provider, seconds)
     firsts = Counter(house.first(3000))
     assert firsts["c"] == 0
     assert 0.6 < firsts["a"] / 3000 < 0.73  # it is in two of three pairs
     assert {house.ask() for _ in range(100)} == {"abc", "bac"}
-    for _ in range(4):
-        house.loads.of(Target("a", "m")).begin()
+    house.loads.of(Target("a", "m")).begin()
+    assert {house.ask() for _ in range(100)} == {"bac", "abc"}
+    house.loads.of(Target("a", "m")).begin()
     assert {house.ask() for _ in range(100)} == {"bca", "cba"}
+
+
+def test_who_is_far_worse_than_the_best_is_not_drawn_while_the_others_have_room():
+    house = House("least_loaded")
+    for provider, seconds in (("a", None), ("b", 1.5), ("c", 0.1)):
+        house.answered(provider, seconds)
+    assert {house.ask() for _ in range(100)} == {"cba"}
+    for _ in range(20):
+        house.loads.of(Target("c", "m")).begin()
+    assert "b" in house.first(100)
 
 
 def test_of_two_the_less_loaded_is_always_first():
