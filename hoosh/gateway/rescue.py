@@ -42,6 +42,8 @@ __all__ = ["Onward", "Rescue", "can_be_rescued", "continued"]
 BYTES_PER_TOKEN = 4
 """An estimate."""
 REFUSALS = frozenset({400, 422})
+SHORT_BYTES = 200
+"""Of a field's value, beyond which it need not be looked at: tools and schemas are long."""
 
 # -- which requests -----------------------------------------------------------------------------------------------
 
@@ -89,22 +91,27 @@ def can_be_rescued(call: Call) -> bool:
         return False
     if names.isdisjoint(fields):
         return True
-    return all(_asks_for_text(call.language, name, fields) for name in names.intersection(fields))
+    for name in fields:  # noqa: SIM110  # a generator costs as much as all the rest
+        if name in names and not _asks_for_text(call.language, name, fields):
+            return False
+    return True
 
 
 def _asks_for_text(language: str, name: str, fields: Mapping[str, Raw]) -> bool:
     value = _packed(fields[name])
     if value in ASKING[language][name]:
         return True
-    if name in ("tools", "functions"):  # they are there, and must not be called
-        choice = fields.get("tool_choice" if name == "tools" else "function_call")
+    if name == "tools":  # they are there, and must not be called
+        choice = fields.get("tool_choice")
         return choice is not None and _packed(choice) in _NO_TOOLS
     # Settings beside the form of the answer: OpenAI's `verbosity`, Anthropic's `effort`.
-    return name in ("text", "output_config") and b'"format"' not in value
+    return name in ("text", "output_config") and value != b"" and b'"format"' not in value
 
 
 def _packed(value: Raw) -> bytes:
-    return bytes(value).translate(None, b" \t\r\n")
+    """A short value without its white space; b"" for a long one, which is never one of those that are known here."""
+    view = memoryview(value)
+    return bytes(view).translate(None, b" \t\r\n") if len(view) <= SHORT_BYTES else b""
 
 
 # -- what is asked ------------------------------------------------------------------------------------------------

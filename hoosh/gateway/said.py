@@ -12,7 +12,7 @@ are over before.
 from __future__ import annotations
 
 from hoosh.dialects.contract import DownstreamDialect, Stamp, StreamEncoder
-from hoosh.dialects.sent import sent_stream
+from hoosh.dialects.sent import SentStream, sent_stream
 from hoosh.errors import ProtocolViolation
 from hoosh.values import Call, ReplyEvent, ReplyStarted, TextDelta, UsageReported
 
@@ -30,10 +30,11 @@ PLAIN = (TextDelta, ReplyStarted, UsageReported)
 class Said:
     """One stream in `language`, one of `dialects.sent.LANGUAGES`."""
 
-    __slots__ = ("_is_given_up", "_raw", "_room", "_stream", "_text")
+    __slots__ = ("_is_given_up", "_language", "_raw", "_room", "_stream", "_text")
 
     def __init__(self, language: str) -> None:
-        self._stream = sent_stream(language)
+        self._language = language
+        self._stream: SentStream | None = None  # made when there is something to read: most streams never break
         self._raw: list[bytes] = []
         self._room = KEPT_BYTES_MAX
         self._text = bytearray()  # UTF-8: one sign beyond Latin makes a str four times as large
@@ -49,20 +50,25 @@ class Said:
     def text(self) -> str | None:
         """The stream has broken off: all that has been said.  None where it cannot be continued, which stays so."""
         self._condense()
-        if not self._is_given_up and not self._stream.pause():
+        if not self._is_given_up and not self._reader().pause():
             self._give_up()
         return None if self._is_given_up else self._text.decode()
 
     def encoder(self, downstream: DownstreamDialect, call: Call, stamp: Stamp) -> StreamEncoder:
         """One that writes what follows.  Only after `text` has said what that is."""
-        return self._stream.encoder(downstream, call, stamp, self._text.decode())
+        return self._reader().encoder(downstream, call, stamp, self._text.decode())
+
+    def _reader(self) -> SentStream:
+        if self._stream is None:
+            self._stream = sent_stream(self._language)
+        return self._stream
 
     def _condense(self) -> None:
         raw = b"".join(self._raw)
         self._raw.clear()
         if raw and not self._is_given_up:
             try:
-                self._take(self._stream.read(raw))
+                self._take(self._reader().read(raw))
             except ProtocolViolation:  # one event is too large for whoever reads it
                 self._give_up()
         self._room = KEPT_BYTES_MAX - len(self._text)

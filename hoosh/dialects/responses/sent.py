@@ -45,7 +45,17 @@ class Event(Struct, gc=False):
     error: Any = None
 
 
+class Delta(Struct, gc=False):
+    """Nearly every event: what its name does not say already."""
+
+    delta: str
+    sequence_number: int
+
+
 _decode = msgspec.json.Decoder(Event).decode
+_decode_deltas = msgspec.json.Decoder(list[Delta]).decode
+LEAD = b"event: response.output_text.delta\ndata: "
+JOINT = b"\n\n" + LEAD
 
 
 class SentResponse:
@@ -61,6 +71,9 @@ class SentResponse:
 
     def read(self, sent: bytes) -> list[ReplyEvent]:
         out: list[ReplyEvent] = []
+        if self._has_text and not self._is_odd and (deltas := _deltas_in(sent)):
+            self._last = deltas[-1].sequence_number
+            return [TextDelta("".join([delta.delta for delta in deltas]))]
         for event in cut_events(sent):
             data = read_event(event)[1]
             if data is None or self._is_odd:
@@ -100,3 +113,16 @@ class SentResponse:
                 pass
             case _:
                 self._is_odd = True
+
+
+def _deltas_in(sent: bytes) -> list[Delta]:
+    """The events, where they are pieces of the text and nothing else."""
+    if not (sent.startswith(LEAD) and sent.endswith(b"}\n\n")):
+        return []
+    events = sent[len(LEAD) : -2].split(JOINT)
+    listed = b",".join(events)
+    try:
+        deltas = _decode_deltas(b"[%b]" % listed)
+    except UNREADABLE:
+        return []
+    return deltas if len(deltas) == len(events) and listed.find(b"\n") < 0 else []
