@@ -19,7 +19,7 @@ from hoosh.gateway.account import Account
 from hoosh.gateway.live import LiveDesk
 from hoosh.http.exchange import Exchange
 from hoosh.testing.house import MemoryHouse
-from hoosh.testing.upstream import Hang, Pause, json_reply, sse_chat, with_pauses
+from hoosh.testing.upstream import Hang, Pause, Received, json_reply, sse_chat, with_pauses
 from hoosh.values import AttemptRecord, Call, Caller, CallKind, Outcome, Selection
 
 ASK: dict[str, Any] = {"model": "m", "messages": [{"role": "user", "content": "salam"}], "temperature": 1}
@@ -267,6 +267,11 @@ async def asking(house: MemoryHouse, *asked: tuple[str, Any, str | None]) -> Asy
         yield clients
 
 
+def chats_of(upstream: FakeUpstream) -> list[Received]:
+    """Without the questions whether it is well."""
+    return [request for request in upstream.requests if request.method == "POST"]
+
+
 def desk_of(house: MemoryHouse) -> LiveDesk:
     return LiveDesk(house.gateway.in_flight, house.gateway.note)
 
@@ -283,7 +288,7 @@ async def test_a_request_without_an_answer_gets_a_503_of_its_own_code(autojump_c
         assert desk_of(house).running().total == 0
     assert clients[0].status == 503
     assert json.loads(clients[0].body)["error"]["code"] == "request_cancelled"
-    assert len(upstream.requests) == 1, "an owner's word is no failure to be tried again"
+    assert len(chats_of(upstream)) == 1, "an owner's word is no failure to be tried again"
     assert [(record.outcome, record.error_code) for record in records] == [(Outcome.ERROR, "request_cancelled")]
 
 
@@ -327,13 +332,14 @@ async def test_one_of_those_who_share_an_answer_ends_alone(autojump_clock):
             shown = [(request.phase, request.provider, request.cache) for request in desk.running().requests]
             assert shown == [("streaming", "mock", "hit")] * 2
             assert await desk.withdraw(Selection(id=second), by="root") == 1
-        assert len(upstream.requests) == 1
+        chat, *others = chats_of(upstream)
+    assert not others
     assert [client.status for client in clients] == [503, 200, 200]
     assert json.loads(clients[0].body)["error"]["code"] == "request_cancelled"
     assert events_of(clients[1].body)[-1]["error"]["code"] == "request_cancelled"
     assert text_of(clients[2].body) == "salam"
     assert events_of(clients[2].body)[-1] == "[DONE]"
-    assert upstream.cancelled == 0
+    assert chat.answered
 
 
 async def test_the_last_one_of_a_shared_call_takes_it_along(autojump_clock):
@@ -351,3 +357,16 @@ async def test_the_requests_of_a_key_end_and_others_go_on(autojump_clock):
         async with asking(house, (CHAT, ASK, "ada"), (CHAT, ASK, "bob"), (CHAT, ASK, "ada")) as clients:
             assert await desk_of(house).withdraw(Selection(key="ada"), by="root") == 2
         assert [client.status for client in clients] == [503, 200, 503]
+
+
+async def test_the_gateway_has_the_desk_behind_its_admin_routes(autojump_clock):
+    upstream = FakeUpstream(ENDLESS)
+    async with house_with(upstream) as house:
+        async with asking(house, (CHAT, STREAM, None)) as clients:
+            _, _, body = await house.get("/v1/admin/requests")
+            (shown,) = json.loads(body)["data"]
+            assert (shown["phase"], shown["model"], shown["key"]) == ("streaming", "m", "anonymous")
+            async with house.exchange(f"/v1/admin/requests/{shown['id']}", method="DELETE") as response:
+                assert (response.status, await response.read(1000)) == (200, b'{"cancelled":1}')
+        assert (await house.get(f"/v1/admin/requests/{shown['id']}"))[0] == 404
+    assert events_of(clients[0].body)[-1]["error"]["code"] == "request_cancelled"
