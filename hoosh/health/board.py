@@ -20,18 +20,17 @@ faults.md; reference sections 9 and 10.
 from __future__ import annotations
 
 import random
-from collections.abc import Callable, Iterator, Mapping
-
-from msgspec import Struct
+from collections.abc import Callable, Iterator
 
 from hoosh.errors import HooshError, UpstreamError
 from hoosh.health.chart import Chart
 from hoosh.health.diagnosis import OF_THE_ACCOUNT, Ailment, diagnose, word_of
 from hoosh.health.heartbeat import Heartbeats
+from hoosh.health.news import Change, Condition
 from hoosh.health.settings import Health
 from hoosh.values import Target
 
-__all__ = ["ACCOUNT", "CHARTS_MAX", "Board", "Change", "Condition"]
+__all__ = ["ACCOUNT", "CHARTS_MAX", "Board"]
 
 ACCOUNT = "*"
 """In the place of a model: the whole account."""
@@ -46,36 +45,6 @@ LISTS_HIDE = frozenset({Ailment.DENIED, Ailment.SPENT})
 refused: not even that it is silent."""
 PROBES_KNOW = frozenset({Ailment.UNREACHABLE, Ailment.FAILED, Ailment.BUSY})
 """What a probe can hold against an account."""
-
-
-class Change(Struct, frozen=True):
-    """Something that owners want to know.
-
-    Of a breaker, `from_` and `to` are its states; of an account's health (`model` is None) `healthy` and `unhealthy`.
-    """
-
-    provider: str
-    model: str | None
-    """`*` is the whole account's breaker."""
-    from_: str
-    to: str
-    reason: str
-    """A word: an HTTP status, a deadline, an ailment, `trial`, `probe`, `answered`, `expired`."""
-    at_s: float
-
-
-class Condition(Struct, frozen=True):
-    """How one account is doing, for the pages."""
-
-    status: str
-    """healthy, unhealthy or unknown."""
-    consecutive_failures: int = 0
-    last_error: str | None = None
-    """A word, nothing of an upstream's text."""
-    breakers: Mapping[str, str] = {}
-    """By model, those that are not closed; `*` is the whole account."""
-    checked_ago_s: float | None = None
-    """Since the last probe."""
 
 
 class _Account:
@@ -120,6 +89,11 @@ class Board:
         self.heartbeats = Heartbeats(settings.interval_secs)
         self._heard_s = self.heartbeats.heard_s  # once a request: a call saved
         self.is_quiet = True
+
+    def configure(self, settings: Health) -> None:
+        """What is held against anybody from now on is measured by these; what is already is not."""
+        self._settings = settings
+        self.heartbeats.configure(settings.interval_secs)
 
     # -- requests ------------------------------------------------------------------------------------------------
 
@@ -325,7 +299,7 @@ class Board:
                 account.chart = None
             if account.chart is not None:
                 charted.add(provider)
-            elif account.failures and provider not in charted:
+            elif (account.failures or account.is_told_ill) and provider not in charted:
                 account.failures, account.word = 0, None
                 self._tell_health(provider, account, "expired", now_s)
         self.is_quiet = not charted

@@ -96,14 +96,16 @@ class Breaker:
         elif began_s >= self._until_s:
             self.close(now_s)
 
-    def ill(self, began_s: float, now_s: float, *, open_s: float | None = None, at_once: bool = False) -> None:
-        """An attempt has failed.  `open_s` is another duration than usual; `at_once` opens without counting."""
-        if self._until_s is None:
-            if began_s >= self._closed_s and (self._is_too_much(now_s) or at_once):
-                self._open(now_s, open_s)
-        elif began_s >= self._until_s:
-            self.in_a_row += 1
+    def ill(self, began_s: float, now_s: float, *, open_s: float | None = None, at_once: bool = False) -> bool:
+        """An attempt has failed.  `open_s` is another duration than usual; `at_once` opens without counting.
+
+        Returns whether it says anything: it began late enough.
+        """
+        if began_s < (self._closed_s if self._until_s is None else self._until_s):
+            return False
+        if self._is_too_much(now_s) or at_once or self._until_s is not None:
             self._open(now_s, open_s)
+        return True
 
     def left(self, began_s: float, now_s: float) -> None:
         """An attempt has ended and says nothing: its trial is free again."""

@@ -2,7 +2,7 @@
 
 A chart is kept while it matters: it is clean again when the breaker is closed, nothing is to be waited for, and the
 last bad sign is older than the window.  Somebody who fails more rarely than that needs no breaker: it would be
-half-open again before the next attempt.
+half-open again before the next attempt.  It is made at the first bad sign, so the window knows nothing from before.
 
 `retry-after` is a "not before", whatever the breaker does, and believed up to an hour.  Who is asked too often and
 does not say for how long (429 without it) gets three chances; then pauses that double, up to `open_s`, until it
@@ -45,7 +45,7 @@ class Chart:
         self._settings = settings
         self.breaker = Breaker(settings, chance)
         self.ailment = Ailment.NONE
-        """The last one seen."""
+        """The last one that counted: why the breaker is open, where it is."""
         self.not_before_s = float("-inf")
         self.told = BreakerState.CLOSED
         """What the world knows of the breaker."""
@@ -67,7 +67,6 @@ class Chart:
 
     def ill(self, ailment: Ailment, error: HooshError, began_s: float, now_s: float) -> None:
         settings = self._settings
-        self.ailment = ailment
         self._keep_until_s = now_s + max(settings.window_s, settings.open_s)
         self._defer(error, now_s)
         if ailment is Ailment.LIMITED:
@@ -77,7 +76,8 @@ class Chart:
             self.breaker.left(began_s, now_s)
         else:
             open_s = settings.denied_s if ailment in SLOW else None
-            self.breaker.ill(began_s, now_s, open_s=open_s, at_once=ailment in AT_ONCE)
+            if self.breaker.ill(began_s, now_s, open_s=open_s, at_once=ailment in AT_ONCE):
+                self.ailment = ailment
 
     def _defer(self, error: HooshError, now_s: float) -> None:
         wait_s = getattr(error, "retry_after_s", None)

@@ -26,11 +26,17 @@ class Heartbeats:
     __slots__ = ("_asked", "_scale", "heard_s")
 
     def __init__(self, interval_s: float) -> None:
-        self._scale = max(1.0, interval_s / ONLINE_S)
         self.heard_s: dict[str, float] = {}
         """By account, when it was last heard of.  Whoever hears of one writes it here."""
         self._asked: set[str] = set()
         """Those that probes ask."""
+        self.configure(interval_s)
+
+    def configure(self, interval_s: float) -> None:
+        """From now on this is the time between two probes."""
+        self._scale = max(1.0, interval_s / ONLINE_S)
+        if not interval_s:
+            self._asked.clear()
 
     def asked(self, account: str) -> None:
         """A probe has asked it: from now on its silence says something."""

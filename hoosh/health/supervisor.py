@@ -57,18 +57,26 @@ class Supervisor:
     ) -> None:
         self._board = board
         self._members = members
-        self._interval_s = settings.interval_secs
         self._chance = chance
         self._due_s: dict[str, float] = {}
         """By name; infinite while its probe runs."""
         self._limit = trio.CapacityLimiter(AT_ONCE)
+        self._wanted = trio.Event()
+        self.configure(settings)
+
+    def configure(self, settings: Health) -> None:
+        """From the next probe on this is the interval; 0 probes nobody."""
+        self._interval_s = settings.interval_secs
+        if self._interval_s:
+            self._wanted.set()
+        elif self._wanted.is_set():
+            self._wanted = trio.Event()
 
     async def run(self, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> NoReturn:
         task_status.started()
-        if not self._interval_s:
-            await trio.sleep_forever()
         async with trio.open_nursery() as nursery:
             while True:
+                await self._wanted.wait()
                 for member in self._due(trio.current_time()):
                     nursery.start_soon(self._probe, member)
                 await trio.sleep_until(min([trio.current_time() + LOOK_S, *self._due_s.values()]))
