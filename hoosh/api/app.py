@@ -28,7 +28,7 @@ from hoosh.api.cache import CacheFace, cache_routes
 from hoosh.api.costs import CostsGateway, cost_routes
 from hoosh.api.errors import Answer, error_response, plain_error, unwrap
 from hoosh.api.face import GatewayFace, as_response
-from hoosh.api.health import OPEN_PATHS, health_routes
+from hoosh.api.health import OPEN_PATHS, HealthFace, health_routes
 from hoosh.api.models import model_routes
 from hoosh.api.ollama import ollama_routes
 from hoosh.api.operations import operation_routes
@@ -53,7 +53,7 @@ REQUEST_ID = "hoosh.request_id"
 BODY_S = 60.0
 
 
-class AppFace(AuditFace, CacheFace, CostsGateway, HasTokens, LiveFace, GatewayFace, Protocol):
+class AppFace(AuditFace, CacheFace, CostsGateway, HasTokens, HealthFace, LiveFace, GatewayFace, Protocol):
     """All that the routes ask of the gateway."""
 
 

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Any
+from collections import Counter
+from typing import Any, Protocol
 from urllib.parse import urlsplit
 
 from quart import Blueprint, Response
@@ -10,15 +11,23 @@ from quart import Blueprint, Response
 from hoosh.api.face import GatewayFace, json_response
 from hoosh.errors import Unavailable
 from hoosh.storage import StoreStatistics
-from hoosh.values import ProviderState
+from hoosh.values import Node, ProviderState
 
-__all__ = ["OPEN_PATHS", "health_routes", "provider_json", "shown_url", "summary_json"]
+__all__ = ["OPEN_PATHS", "HealthFace", "health_routes", "heartbeat_json", "provider_json", "shown_url", "summary_json"]
 
 OPEN_PATHS = frozenset({"/livez", "/readyz"})
 ILL = frozenset({"unhealthy", "error"})
 
 
-def health_routes(gateway: GatewayFace) -> Blueprint:
+class HealthFace(GatewayFace, Protocol):
+    """What these routes ask of the gateway."""
+
+    def heartbeats(self) -> tuple[Node, ...]:
+        """Every account, and when it was last heard of."""
+        ...
+
+
+def health_routes(gateway: HealthFace) -> Blueprint:
     routes = Blueprint("health", __name__)
 
     @routes.get("/livez")
@@ -45,6 +54,11 @@ def health_routes(gateway: GatewayFace) -> Blueprint:
         """Health of each provider."""
         return json_response([provider_json(state) for state in gateway.providers()])
 
+    @routes.get("/v1/health/heartbeat")
+    async def heartbeat() -> Response:
+        """Who has been heard of lately."""
+        return json_response(heartbeat_json(gateway.heartbeats()))
+
     return routes
 
 
@@ -52,11 +66,13 @@ def summary_json(
     version: str, not_ready: str | None, providers: list[ProviderState], store: StoreStatistics
 ) -> dict[str, Any]:
     """Degraded: not ready, an enabled provider is ill, or the books do not get to where they belong."""
-    is_ill = any(state.enabled and state.status in ILL for state in providers) or store.status != "ok"
+    down = sum(state.enabled and state.status in ILL for state in providers)
+    is_ok = not_ready is None and not down and store.status == "ok"
     return {
-        "status": "degraded" if not_ready is not None or is_ill else "ok",
+        "status": "ok" if is_ok else "degraded",
         "version": version,
         "providers_configured": len(providers),
+        "providers_down": down,
         "storage": {
             "kind": store.kind,
             "status": store.status,
@@ -77,8 +93,33 @@ def provider_json(state: ProviderState) -> dict[str, Any]:
         "consecutive_failures": state.consecutive_failures,
         # Always the same words: what was caught may name addresses or repeat an upstream's text.
         "last_error": None if state.last_error is None else "health check failed",
+        "last_check_age_s": state.last_check_age_s,
+        "breakers": dict(state.breakers),
         "models": list(state.models),
         "capabilities": [capability.value for capability in state.capabilities],
+    }
+
+
+def heartbeat_json(nodes: tuple[Node, ...]) -> dict[str, Any]:
+    """The totals count nodes; GPUs belong to no node, so there are none to count here."""
+    met = Counter(node.status for node in nodes)
+    return {
+        "total_nodes": len(nodes),
+        "online": met["online"],
+        "suspect": met["suspect"],
+        "offline": met["offline"],
+        "total_gpus": 0,
+        "total_vram_mb": 0,
+        "available_vram_mb": 0,
+        "nodes": [
+            {
+                "id": node.id,
+                "provider": node.provider,
+                "status": node.status,
+                "age_s": None if node.age_s is None else round(node.age_s, 3),
+            }
+            for node in nodes
+        ],
     }
 
 
