@@ -94,8 +94,8 @@ class Chooser:
     ) -> Sequence[Target]:
         """All of `candidates`, best first; the same object where nothing is to be chosen.
 
-        They come from `plan`, whichever are left of it; `model` is the client's word.  `sticky_key` is only called
-        where somebody wants it.
+        They come from `plan`, or from one that has been replaced since; `model` is the client's word.  `sticky_key` is
+        only called where somebody wants it.
         """
         if (self._is_fixed and plan.is_plain) or len(candidates) < 2:
             return candidates
@@ -103,10 +103,11 @@ class Chooser:
         if only is not None:
             return self._among(only.strategy or self._strategy, candidates, model, sticky_key, now_s)
         ordered: list[Target] = []
-        for step, members in groupby(candidates, plan.step_of.__getitem__):
+        for step, members in groupby(candidates, plan.step_of.get):
             equals = list(members)
             if len(equals) > 1:
-                ordered += self._among(step.strategy or self._strategy, equals, model, sticky_key, now_s)
+                own = None if step is None else step.strategy
+                ordered += self._among(own or self._strategy, equals, model, sticky_key, now_s)
             else:
                 ordered += equals
         return ordered

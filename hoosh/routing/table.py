@@ -132,19 +132,10 @@ class RouteTable:
             raise NoRoute(model)
         return found
 
-    def tier_of(self, provider: str) -> tuple[int, bool]:
-        """Priority, and whether it is somebody else's machine: lower is better."""
-        route = self._by_name[provider]
-        return route.priority, not route.local
-
     def weight_of(self, provider: str) -> int:
         """1 of whoever has left."""
         route = self._by_name.get(provider)
         return 1 if route is None else route.weight
-
-    def strategy_of(self, model: str) -> Strategy | None:
-        """The one that an alias has of its own."""
-        return self._strategies.get(model)
 
     def named(self, provider: str) -> tuple[Route, ...]:
         """The routes that go by this name: those of a group, or one."""

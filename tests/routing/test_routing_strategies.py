@@ -65,7 +65,7 @@ def test_everybody_is_kept_and_nobody_leaves_his_step(strategy, ranks):
     house = House(strategy, routes=routes)
     order = house.order()
     assert sorted(order, key=repr) == sorted(house.table.plan("m").targets, key=repr)
-    tiers = [house.table.tier_of(target.provider) for target in order]
+    tiers = [(rank, not local) for rank, local in (ranks[int(target.provider[1:])] for target in order)]
     assert tiers == sorted(tiers)
 
 
@@ -164,6 +164,13 @@ def test_a_strategy_works_on_each_name_apart():
         [("a", "m"), ("b", "m"), ("c", "m"), ("a", "n"), ("b", "n"), ("c", "n")],
         [("b", "m"), ("c", "m"), ("a", "m"), ("b", "n"), ("c", "n"), ("a", "n")],
     ]
+
+
+def test_whoever_has_left_the_table_since_is_chosen_by_the_houses_strategy():
+    house, newer = House("cheapest", prices={"a": 2, "b": 1, "c": 3}), RouteTable([Route("c"), Route("d", priority=20)])
+    candidates, plan = house.table.candidates("m"), newer.plan("m")
+    order = house.chooser.order(candidates, plan, model="m", sticky_key=bytes, now_s=0.0)
+    assert "".join(target.provider for target in order) == "bac"
 
 
 def test_an_aliass_strategy_goes_before_the_houses():
