@@ -120,16 +120,9 @@ def _packed(value: Raw) -> bytes:
 def continued(request: ChatRequest, text: str) -> ChatRequest:
     """`request` as a model goes on with that has said `text`: without the white space at its end.
 
-    An assistant's message that the client has put last itself is gone on with too.  A model must not begin to think
-    now, and what is left of `max_tokens` is an estimate.
+    A model must not begin to think now, and what is left of `max_tokens` is an estimate.
     """
-    *before, last = request.messages
-    given = prefill_of(text)
-    if last.role is Role.ASSISTANT and last.parts and isinstance(beginning := last.parts[-1], TextPart):
-        together = replace(beginning, text=beginning.text + given)
-        messages = (*before, replace(last, parts=(*last.parts[:-1], together)))
-    else:
-        messages = (*request.messages, Message(Role.ASSISTANT, (TextPart(given),)))
+    messages = (*request.messages, Message(Role.ASSISTANT, (TextPart(prefill_of(text)),)))
     sampling = request.sampling
     if sampling.max_tokens is not None:
         left = sampling.max_tokens - len(text.encode()) // BYTES_PER_TOKEN
@@ -164,8 +157,14 @@ class Rescue:
     ) -> Onward:
         """How `upstream` is asked for the rest.  `at` names the target.  `prefill`: its model takes a trailing
         assistant message.  `request`: the call with its media fetched, where it must be translated."""
-        goes_on = prefill and at not in self._refusing and bool(prefill_of(self.text))
+        goes_on = prefill and at not in self._refusing and bool(prefill_of(self.text)) and self._is_turn(request)
         return Onward(self, upstream, at, request, goes_on=goes_on)
+
+    def _is_turn(self, request: ChatRequest | None) -> bool:
+        """It is the model's turn.  Where the client has made a beginning itself, nobody knows what a model would say
+        again: that beginning, ours, or both."""
+        whole = self._downstream.chat_request(self._call) if request is None else request
+        return whole.messages[-1].role is not Role.ASSISTANT
 
     def has_another(self, passage: Passage, error: UpstreamError) -> bool:
         """The same target can be asked again, from the beginning: it has refused to go on with a text."""

@@ -340,10 +340,16 @@ def test_the_text_so_far_goes_last_without_the_white_space_at_its_end():
     assert asked.reasoning is None
 
 
-def test_a_beginning_that_the_client_has_made_itself_is_gone_on_with():
-    begun = Message(Role.ASSISTANT, (TextPart("Once "),))
-    asked = continued(ChatRequest("m", (QUESTION, begun)), "upon a time")
-    assert asked.messages == (QUESTION, Message(Role.ASSISTANT, (TextPart("Once upon a time"),)))
+def test_a_beginning_that_the_client_has_made_itself_is_not_made_longer():
+    turns = [{"role": "user", "content": "Q"}, {"role": "assistant", "content": "Once"}]
+    body = {"model": "m", "messages": turns, "stream": True}
+    call = DOWNSTREAMS["chat"].read(CallKind.CHAT, json.dumps(body).encode())
+    _, said = broken_after("chat", "openai", 20)
+    rescue = Rescue.of(call, DOWNSTREAMS["chat"], said)
+    assert rescue is not None
+    passage = rescue.passage(upstream_dialect("openai"), "b", prefill=True)
+    assert not passage.goes_on
+    assert json.loads(passage.outgoing(call, model="m").body)["messages"] == turns
 
 
 @pytest.mark.parametrize(("most", "said", "left"), [(100, "x" * 40, 90), (10, "x" * 400, 1), (None, "x" * 400, None)])
