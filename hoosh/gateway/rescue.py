@@ -164,7 +164,7 @@ class Rescue:
         """It is the model's turn.  Where the client has made a beginning itself, nobody knows what a model would say
         again: that beginning, ours, or both."""
         whole = self._downstream.chat_request(self._call) if request is None else request
-        return whole.messages[-1].role is not Role.ASSISTANT
+        return bool(whole.messages) and whole.messages[-1].role is not Role.ASSISTANT
 
     def has_another(self, passage: Passage, error: UpstreamError) -> bool:
         """The same target can be asked again, from the beginning: it has refused to go on with a text."""
