@@ -20,7 +20,7 @@ faults.md; reference sections 9 and 10.
 from __future__ import annotations
 
 import random
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 
 from hoosh.errors import HooshError, UpstreamError
 from hoosh.health.chart import Chart
@@ -37,6 +37,7 @@ ACCOUNT = "*"
 CHARTS_MAX = 1024
 """Of accounts and models: clients may ask for any model's name."""
 SWEEP_S = 1.0
+NO_CHARTS: Sequence[tuple[str, Chart]] = ()
 
 LISTS_PROVE = frozenset({Ailment.UNREACHABLE, Ailment.DENIED, Ailment.FAILED, Ailment.BUSY})
 """What a model list that answers shows to be over."""
@@ -235,13 +236,13 @@ class Board:
             account = self._accounts[provider] = _Account()
         return account
 
-    def _in_the_way(self, target: Target) -> Iterator[tuple[str, Chart]]:
+    def _in_the_way(self, target: Target) -> Sequence[tuple[str, Chart]]:
         """The charts that an attempt at `target` has to do with."""
         account, chart = self._accounts.get(target.provider), self._models.get(target)
-        if account is not None and account.chart is not None:
-            yield ACCOUNT, account.chart
-        if chart is not None:
-            yield target.model, chart
+        if account is None or account.chart is None:
+            return NO_CHARTS if chart is None else ((target.model, chart),)
+        of_account = (ACCOUNT, account.chart)
+        return (of_account,) if chart is None else (of_account, (target.model, chart))
 
     def _openings(self, provider: str, now_s: float) -> Iterator[tuple[str, str]]:
         account = self._accounts.get(provider)

@@ -21,6 +21,7 @@ from hoosh.values import Target
 def test_a_healthy_house_is_quiet_and_keeps_nothing():
     desk = Desk()
     for now_s in range(100):
+        desk.fail(A_LARGE, answer(400), now_s)
         assert desk.attempt(A, None, now_s)
         desk.attempt(B, answer(400), now_s)
         desk.attempt(B, late("total"), now_s)
