@@ -71,6 +71,8 @@ class Account:
     tried: Sequence[AttemptRecord] = ()
     """Those that did not answer."""
     wishes = NO_WISHES
+    named_provider: str | None = None
+    """That alone is to be asked."""
     phase: Phase = "reading"
     priority: Priority = "normal"
     deadline_at = math.inf
@@ -137,6 +139,11 @@ class Account:
         self.stopped = error
         if self.attempt is not None:
             self.attempt.interrupt(error)
+
+    def go_on(self) -> None:
+        """Raises what it is to end with, where somebody has said so while it waited for nothing they could end."""
+        if self.stopped is not None:
+            raise self.stopped
 
     def turn_to(self, target: Target) -> None:
         """That one is asked now; what another has said counts no more."""

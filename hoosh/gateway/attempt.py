@@ -23,6 +23,7 @@ from hoosh.errors import (
 )
 from hoosh.gateway.account import Account
 from hoosh.gateway.fleet import Attempt, Upstream
+from hoosh.gateway.rescue import Rescue
 from hoosh.http.message import Response
 from hoosh.values import Target
 
@@ -39,6 +40,8 @@ class Travels(Protocol):
     async def to(self, upstream: Upstream, model: str) -> tuple[Passage, Outgoing]:
         """Raises InvalidRequest for what cannot be asked there."""
         ...
+
+    rescue: Rescue | None
 
     def has_another(self, upstream: Upstream, passage: Passage, error: UpstreamError) -> bool:
         """Can the same upstream be asked again, in other words, after it answered `error`?"""

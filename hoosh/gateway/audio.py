@@ -38,6 +38,7 @@ from hoosh.gateway.chat import authenticate, check_media_type, find_candidates, 
 from hoosh.gateway.dispatch import Relay
 from hoosh.gateway.fleet import HttpUpstream, Upstream
 from hoosh.gateway.relay import REPLY_BYTES, StreamRelay
+from hoosh.gateway.rescue import Rescue
 from hoosh.gateway.way import relayed_headers
 from hoosh.http.exchange import Exchange
 from hoosh.values import Call, SpeechRequest, Target, TranscriptionRequest
@@ -144,6 +145,8 @@ class _Ways:
     ) -> None:
         self.dialect: AudioDialect
         """Of the upstream asked last."""
+        self.rescue: Rescue | None = None
+        """Sound that has broken off cannot be gone on with."""
         self._account = account
         self._encode = encode
         self._request = request

@@ -93,6 +93,12 @@ class NoBill:
     def tokens(self) -> int:
         return 0
 
+    def usage(self, *, is_over: bool = False) -> tuple[Usage, bool]:
+        return NOTHING, False
+
+    def usage_of_others(self) -> Usage:
+        return NOTHING
+
 
 NO_BILL = NoBill()
 HIT = NoBill()
@@ -309,6 +315,13 @@ class Bill:
         self._spent += self._charge(terms, usage)
         if self.chunks_allowed != UNBOUNDED:
             self._allow()
+
+    def usage_of_others(self) -> Usage:
+        """All that has been added."""
+        total = NOTHING
+        for _, usage, _ in self._others:
+            total = total + usage
+        return total
 
     def _charge(self, terms: Terms, usage: Usage) -> int:
         """What so much takes of the pool."""

@@ -43,6 +43,7 @@ async def infer(gateway: Gateway, exchange: Exchange, account: Account) -> None:
         await exchange.respond(200, headers, at_once)
         account.answered(200)
         return
+    account.go_on()
     directives = gateway.caching.applies(call, exchange.headers)
     if directives is None:
         await ask(gateway, call, candidates, exchange, account)
@@ -70,6 +71,7 @@ async def in_turn(gateway: Gateway, account: Account, work: Callable[[], Awaitab
     try:
         await ticket.enter()
         account.attempt = None
+        account.go_on()
         await work()
     finally:
         account.attempt = None
@@ -120,7 +122,8 @@ async def find_candidates(gateway: Gateway, exchange: Exchange, account: Account
     """Who may answer; the request is counted against its limits.  Raises NoRoute, Forbidden, RateLimited."""
     headers = exchange.headers
     caller = account.caller or ANONYMOUS
-    candidates: Sequence[Target] = await gateway.candidates(call, call.provider or headers.text(b"x-hoosh-provider"))
+    account.named_provider = call.provider or headers.text(b"x-hoosh-provider")
+    candidates: Sequence[Target] = await gateway.candidates(call, account.named_provider)
     if caller.local_only or headers.get(b"x-hoosh-privacy") is not None:
         candidates = gateway.local_only(candidates, headers.text(b"x-hoosh-privacy"), caller)
     account.pool = paying_pool(caller, call.pool or headers.text(b"x-hoosh-pool"))

@@ -166,7 +166,7 @@ class Discovery:
             gateway.fleet.join(upstream)
             gateway.add_route(self._route_of(provider))
         if gateway.fleet[upstream.name] is upstream:  # else two ports are taken for one engine: the first has it
-            upstream.pulse.well()
+            self._gateway.board.probed(upstream.name, None, trio.current_time())
             gateway.lists.learn(upstream.name, found.cards)
 
     async def _miss(self, post: Post, pools: trio.Nursery) -> None:
@@ -182,5 +182,6 @@ class Discovery:
         name, fleet = post.upstream.name, self._gateway.fleet
         if fleet.members.get(name) is post.upstream:
             fleet.leave(name)
+            self._gateway.board.forget(name)
             self._gateway.remove_route(name)
             self._gateway.reroute()  # at once: a request must not find a route to nobody

@@ -37,8 +37,10 @@ from hoosh.gateway.admission import Admission
 from hoosh.gateway.attempt import CONNECT_FAILED, OpenReply, Reply, Travels
 from hoosh.gateway.bill import Bill, NoBill
 from hoosh.gateway.fleet import Fleet
-from hoosh.gateway.shim import Board, Loads, RetryBudget, Verdict, judge, wait_for
-from hoosh.routing import Retry, Routing
+from hoosh.gateway.relay import StreamRelay
+from hoosh.gateway.rescue import can_be_rescued
+from hoosh.health import Board
+from hoosh.routing import Loads, Retry, RetryBudget, Routing, Strategy, Verdict, judge, larger, wait_for
 from hoosh.values import AttemptRecord, Call, ModelFacts, Target
 
 __all__ = ["Dispatcher", "Journey", "Relay", "reason_of"]
@@ -63,10 +65,11 @@ class Dispatcher:
         routing: Routing,
         retry: Retry,
         facts_of: Callable[[str, Target], ModelFacts],
+        strategies: Iterable[Strategy],
         total_s: float,
         chance: Random,
     ) -> None:
-        """`total_s` is what any request may take."""
+        """`strategies` are all that are in use; `total_s` is what any request may take."""
         self.fleet = fleet
         self.board = board
         self.loads = loads
@@ -77,7 +80,7 @@ class Dispatcher:
         self.total_s = total_s
         self.chance = chance
         self.budget = RetryBudget(retry.budget_ratio)
-        self.measures = routing.strategy in MEASURED or routing.hedge_after_ms is not None
+        self.measures = routing.hedge_after_ms is not None or not MEASURED.isdisjoint(strategies)
         """Somebody wants to know how fast upstreams are."""
 
     def journey(self, account: Account, call: Call, candidates: Sequence[Target]) -> Journey:
@@ -100,11 +103,11 @@ class Dispatcher:
         content_at_s: float | None,
     ) -> None:
         if failure is None:
-            self.board.well(target, now_s)
+            self.board.well(target, begun_s, now_s)
         elif isinstance(failure, UpstreamError):
-            self.board.ill(target, failure, now_s)
+            self.board.ill(target, failure, begun_s, now_s)
         else:
-            self.board.left(target, now_s)
+            self.board.left(target, begun_s, now_s)
         if self.measures:
             content_after_s = None if content_at_s is None else content_at_s - begun_s
             self.loads.of(target).end(now_s, content_after_s, failed=isinstance(failure, UpstreamError))
@@ -121,6 +124,7 @@ class Journey:
         "_failures",
         "_first_error",
         "_given_up",
+        "_is_broken",
         "place",
         "target",
     )
@@ -133,6 +137,8 @@ class Journey:
         self._given_up = NOBODY
         self._failures: dict[Target, int] = {}
         self._first_error: HooshError | None = None
+        self._is_broken = False
+        """The client's stream has broken off."""
         self.place: Pass | None = None
         """Among the requests of the provider to be asked, where these are limited."""
         self.target = self._first()
@@ -195,7 +201,7 @@ class Journey:
                 await self._attempt(relay, way, bill)
                 return
             except (UpstreamError, InvalidRequest) as error:
-                wait_s = self._after(error)
+                wait_s = self._after(error, relay, way, bill)
             candidates = self._candidates
             if wait_s is not None:
                 await self._pause(wait_s)
@@ -218,8 +224,10 @@ class Journey:
                 raise UpstreamBroke(f"Provider `{target.provider}` is gone.", provider=target.provider)
             opening = account.attempt = OpenReply(target, upstream, way, account, self._left_s(begun_s))
             async with opening as reply:
-                if self._call.stream and self._has_another():
-                    reply.content_by = begun_s + upstream.first_token_s
+                if self._call.stream and len(self._candidates) > 1:
+                    reply.is_spare = self._can_be_rescued()
+                    if way.rescue is None and self._has_another():
+                        reply.content_by = begun_s + upstream.first_token_s
                 await relay(reply)
         except BaseException as error:
             failure = error
@@ -258,27 +266,55 @@ class Journey:
 
     # -- after a failure -------------------------------------------------------------------------------------------
 
-    def _after(self, error: UpstreamError | InvalidRequest) -> float | None:
+    def _after(
+        self, error: UpstreamError | InvalidRequest, relay: Relay, way: Travels, bill: Bill | NoBill
+    ) -> float | None:
         """How long to wait before the same upstream is asked again; None: somebody else is.
 
         Raises what the client is to be told where nobody is.
         """
         account, dispatcher = self._account, self._dispatcher
-        told = self._first_error = self._first_error or error
         if account.stopped is not None:
             raise account.stopped
         verdict = judge(error) if isinstance(error, UpstreamError) else Verdict.ELSEWHERE
-        if account.has_told or verdict is Verdict.NOBODY:
+        if account.has_told:
+            told = self._broken(error, relay, way, bill)
+        elif verdict is Verdict.NOBODY:
             raise error
+        else:
+            told = self._first_error = self._first_error or error
         left_s = self._left_s(trio.current_time())
         if account.attempts >= dispatcher.routing.max_attempts or (left_s is not None and left_s <= 0):
             raise told
-        wait_s = self._wait_s(verdict, error, math.inf if left_s is None else left_s)
-        if wait_s is None:
-            self._give_up(verdict)
-        if not dispatcher.budget.try_spend():
+        wait_s = None
+        if not (self._is_broken and self._has_another()):  # who has broken off is not trusted with the rest
+            wait_s = self._wait_s(verdict, error, math.inf if left_s is None else left_s)
+        now_s = trio.current_time()
+        if wait_s is not None and dispatcher.budget.try_spend(now_s):
+            return wait_s
+        self._give_up(verdict)
+        if not dispatcher.budget.try_spend(now_s, elsewhere=True):
             raise told
-        return wait_s
+        return None
+
+    def _broken(self, error: HooshError, relay: Relay, way: Travels, bill: Bill | NoBill) -> HooshError:
+        """Part of the answer has gone out: another is to go on with it.  Returns what is told where nobody can.
+
+        What was used for that part is paid.  Raises it where nobody ever could.
+        """
+        if not self._is_broken:
+            self._is_broken, self._first_error = True, error
+        told = self._first_error or error
+        usage, is_estimated = bill.usage(is_over=True)
+        rescue = relay.rescue() if isinstance(relay, StreamRelay) else None
+        if rescue is None:
+            raise told
+        bill.add(usage, is_estimated=is_estimated)
+        way.rescue = rescue
+        return told
+
+    def _can_be_rescued(self) -> bool:
+        return self._dispatcher.routing.continuation == "auto" and can_be_rescued(self._call)
 
     def _wait_s(self, verdict: Verdict, error: UpstreamError | InvalidRequest, left_s: float) -> float | None:
         if not isinstance(error, UpstreamError):
@@ -300,9 +336,8 @@ class Journey:
         self._given_up = self._given_up | {self.target}
         if verdict is Verdict.LARGER:
             facts_of, asked = self._dispatcher.facts_of, self._call.model
-            least = facts_of(asked, self.target).context_tokens or 0
-            smaller = [each for each in self._candidates if (facts_of(asked, each).context_tokens or 0) <= least]
-            self._given_up = self._given_up.union(smaller)
+            left = larger(self._candidates, self.target, lambda target: facts_of(asked, target).context_tokens)
+            self._given_up = self._given_up | (frozenset(self._candidates) - frozenset(left))
 
 
 class Pause:

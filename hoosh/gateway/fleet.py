@@ -28,15 +28,13 @@ from hoosh.dialects.openai import (
 )
 from hoosh.dialects.paths import join_base
 from hoosh.errors import HooshError, TransportError
+from hoosh.health import Condition
 from hoosh.http.client import Pool, PoolStatistics, UpstreamExchange
 from hoosh.http.deadlines import Timeouts
 from hoosh.http.message import HeaderList, Headers, HttpRequest, Origin, RequestHead, Response
 from hoosh.values import Call, ModelCard, ModelFacts, ProviderState
 
-__all__ = ["Attempt", "EchoUpstream", "Fleet", "HttpUpstream", "Pulse", "Upstream"]
-
-SUSPECT_AFTER = 3
-"""Failures in a row before an upstream is shown as unhealthy (reference, section 10)."""
+__all__ = ["Attempt", "EchoUpstream", "Fleet", "HttpUpstream", "Upstream"]
 
 
 class Attempt(Protocol):
@@ -51,31 +49,6 @@ class Attempt(Protocol):
     def interrupt(self, error: HooshError) -> None: ...
 
 
-class Pulse:
-    """What real requests and probes have said about one upstream.  Breakers come with a later room (health)."""
-
-    __slots__ = ("failures", "last_error", "tried")
-
-    def __init__(self) -> None:
-        self.tried = False
-        self.failures = 0
-        self.last_error: str | None = None
-
-    def well(self) -> None:
-        self.tried, self.failures, self.last_error = True, 0, None
-
-    def ill(self, reason: str) -> None:
-        self.tried = True
-        self.failures += 1
-        self.last_error = reason
-
-    @property
-    def status(self) -> str:
-        if not self.tried:
-            return "unknown"
-        return "unhealthy" if self.failures >= SUSPECT_AFTER else "healthy"
-
-
 class Upstream(Protocol):
     """A member of the fleet."""
 
@@ -85,8 +58,6 @@ class Upstream(Protocol):
     local: bool
     """On the owner's own machines."""
     dialect: UpstreamDialect
-    pulse: Pulse
-
     max_tokens_limit: int | None
     first_token_s: float
     """From an attempt's beginning to the first content of a stream, while somebody else could be asked."""
@@ -105,7 +76,7 @@ class Upstream(Protocol):
         """Is it there?  Waits a few seconds at most; raises TransportError or UpstreamError where it is not."""
         ...
 
-    def state(self) -> ProviderState: ...
+    def state(self, condition: Condition) -> ProviderState: ...
 
     def statistics(self) -> PoolStatistics | None: ...
 
@@ -143,7 +114,6 @@ class HttpUpstream:
         self.patterns = patterns
         self.max_tokens_limit = max_tokens_limit
         self.first_token_s = first_token_s
-        self.pulse = Pulse()
         self.lacks: set[str] = set()
         self._facts: dict[str, ModelFacts] = {}
         self._headers = tuple(headers)
@@ -221,15 +191,17 @@ class HttpUpstream:
             while received < PROBE_BYTES and (data := await response.receive()):
                 received += len(data)
 
-    def state(self) -> ProviderState:
+    def state(self, condition: Condition) -> ProviderState:
         return ProviderState(
             name=self.name,
             type=self.kind.wire,
             base_url=self.base_url,
             local=self.local,
-            status=self.pulse.status,
-            consecutive_failures=self.pulse.failures,
-            last_error=self.pulse.last_error,
+            status=condition.status,
+            breakers=condition.breakers,
+            consecutive_failures=condition.consecutive_failures,
+            last_error=condition.last_error,
+            last_check_age_s=condition.checked_ago_s,
             models=self.patterns,
             capabilities=tuple(sorted(self.dialect.capabilities)),
         )
@@ -269,8 +241,6 @@ class EchoUpstream:
     def __init__(self, dialect: UpstreamDialect) -> None:
         self.dialect = dialect
         self.lacks: set[str] = set()
-        self.pulse = Pulse()
-        self.pulse.well()
 
     def attempt(self, outgoing: Outgoing, left_s: float | None = None) -> EchoAttempt:
         return EchoAttempt(LISTENERS[outgoing.path](outgoing.body))
@@ -282,7 +252,7 @@ class EchoUpstream:
         """It is always there."""
         await trio.lowlevel.checkpoint()
 
-    def state(self) -> ProviderState:
+    def state(self, condition: Condition) -> ProviderState:
         return ProviderState("echo", "echo", "", local=True, status="healthy", models=("echo",))
 
     def statistics(self) -> PoolStatistics | None:

@@ -13,7 +13,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from functools import cached_property, partial
 from random import Random
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import trio
 from msgspec import Raw
@@ -41,7 +41,6 @@ from hoosh.gateway.live import LiveDesk
 from hoosh.gateway.models import ModelLists
 from hoosh.gateway.recorder import Recorder
 from hoosh.gateway.relay import SilenceWatch
-from hoosh.gateway.shim import Board, Change, Chooser, Loads, Supervisor, prefix_digest, within
 from hoosh.gateway.snapshot import Snapshot
 from hoosh.gateway.tokens import TokenDesk
 from hoosh.gateway.trail import AuditTrail
@@ -49,13 +48,14 @@ from hoosh.gateway.trail_pages import AuditPages
 from hoosh.gateway.way import FetchMedia
 from hoosh.gateway.wishes import read_wishes
 from hoosh.gateway.witness import Witness
+from hoosh.health import Board, Change, Supervisor
 from hoosh.http.message import Headers
 from hoosh.observe.lag import LagWatch
 from hoosh.observe.logs import AccessLog
 from hoosh.observe.metrics import Metrics, Readings
-from hoosh.routing import Route, RouteTable
+from hoosh.routing import Chooser, Loads, Route, RouteTable, prefix_digest, within
 from hoosh.storage import Store, StoreStatistics
-from hoosh.values import Call, Caller, CallKind, ModelCard, Priority, ProviderState, QueueState, Record, Target
+from hoosh.values import Call, Caller, CallKind, ModelCard, Node, Priority, ProviderState, QueueState, Record, Target
 
 if TYPE_CHECKING:
     from hoosh.dialects.responses import ResponseStore
@@ -136,6 +136,7 @@ class Gateway:
             routing=config.routing,
             retry=config.retry,
             facts_of=self.facts.of,
+            strategies=(config.routing.strategy, *[each.strategy for each in config.models if each.strategy]),
             total_s=config.server.request_timeout_s,
             chance=chance,
         )
@@ -181,10 +182,11 @@ class Gateway:
 
     def providers(self) -> list[ProviderState]:
         now_s = trio.current_time()
-        return [self.board.state(upstream.state(), now_s) for upstream in self.fleet]
+        return [upstream.state(self.board.state(upstream.name, now_s)) for upstream in self.fleet]
 
-    def heartbeats(self) -> Any:
-        return self.board.heartbeats(trio.current_time())
+    def heartbeats(self) -> tuple[Node, ...]:
+        now_s, node = trio.current_time(), self.board.heartbeats.node
+        return tuple(node(upstream.name, self._group_of(upstream.name), now_s) for upstream in self.fleet)
 
     def queue_state(self) -> QueueState:
         """Who waits for a turn."""
@@ -267,15 +269,10 @@ class Gateway:
             price_of=self.books.reply_price,
             max_price=None if max_price is None else int(max_price * MICRO),
         )
-        is_alias = call.model in routes.aliases
-        strategy = routes.strategy_of(call.model) if is_alias else routing.strategy
-        if strategy is None or call.models:  # in the order that somebody has written down
-            strategy = "priority"
         return self.chooser.order(
             candidates,
+            routes.plan(call.model, call.kind, account.named_provider, call.models),
             model=call.model,
-            strategy=strategy,
-            tier_of=None if is_alias else routes.tier_of,
             sticky_key=partial(prefix_digest, call),
             now_s=trio.current_time(),
         )
@@ -324,8 +321,9 @@ class Gateway:
             self.trail.tally("auth.failed", "Someone without a valid key asked.")
 
     def begin_draining(self) -> None:
-        """Welcome no new request, and say so to whoever asks."""
+        """Welcome no new request, and say so to whoever asks.  Those that wait for their turn have waited in vain."""
         self.draining = True
+        self.turnstile.drain(Unavailable("The gateway is shutting down.", retry_after_s=1.0))
 
     def interrupt_all(self, error: HooshError) -> int:
         """Make everything that waits for an upstream or its turn fail with `error`; each client is told.
@@ -348,15 +346,20 @@ class Gateway:
             self.trail.note(event, level, message, provider=None, model=None, **facts)
 
     def _weight_of(self, provider: str) -> int:
-        route = self._routes.get(provider)
-        return 1 if route is None else route.weight
+        return self.snapshot.routes.weight_of(provider)
+
+    def _group_of(self, account: str) -> str:
+        route = self._routes.get(account)
+        return account if route is None else route.group or account
 
     def _note_health(self, change: Change) -> None:
         """An upstream is no longer asked, or is again."""
-        facts = {"provider": change.provider, "model": change.model or "*", "state": change.to, "reason": change.reason}
-        is_well = change.to == "closed"
-        (self.log.info if is_well else self.log.warning)("an upstream's breaker has moved", **facts)
-        self.note("provider.health", "info" if is_well else "warn", "An upstream's breaker has moved.", **facts)
+        is_well, what = change.to in ("closed", "healthy"), "health" if change.model is None else "breaker"
+        facts = {"upstream": change.provider, "from": change.from_, "to": change.to, "reason": change.reason}
+        if change.model is not None:
+            facts["asked"] = change.model
+        (self.log.info if is_well else self.log.warning)(f"an upstream's {what} has changed", **facts)
+        self.note(f"provider.{what}", "info" if is_well else "warn", f"An upstream's {what} has changed.", **facts)
 
     def _warn(self, pool: PoolState) -> None:
         """A pool has passed 80 or 100 per cent of what it has."""
@@ -404,7 +407,13 @@ class Gateway:
     def _route_table(self, config: Config) -> RouteTable:
         known = {name: models for name in self._routes if (models := self.lists.known(name)) is not None}
         strategies = {alias.name: alias.strategy for alias in config.models if alias.strategy is not None}
-        return RouteTable(self._routes.values(), aliases=config.aliases(), strategies=strategies, known=known)
+        return RouteTable(
+            self._routes.values(),
+            aliases=config.aliases(),
+            known=known,
+            strategies=strategies,
+            local_first=config.routing.local_first,
+        )
 
     async def candidates(self, call: Call, provider: str | None) -> tuple[Target, ...]:
         """Who may answer.  Waits only in the first moments of the house, for a local engine that may turn up.

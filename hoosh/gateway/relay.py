@@ -20,11 +20,13 @@ import trio
 from msgspec.structs import replace
 
 from hoosh.dialects.contract import Ending, StreamTap
-from hoosh.errors import BudgetExceeded, HooshError, UpstreamBroke, UpstreamError, UpstreamTimeout
+from hoosh.errors import BudgetExceeded, HooshError, TransportError, UpstreamBroke, UpstreamError, UpstreamTimeout
 from hoosh.gateway.account import Account
 from hoosh.gateway.answer import answer_headers, stream_headers
 from hoosh.gateway.attempt import Reply
 from hoosh.gateway.bill import PIECE_BYTES, Bill
+from hoosh.gateway.rescue import Rescue
+from hoosh.gateway.said import Said
 from hoosh.http.exchange import Exchange
 from hoosh.http.message import Response
 from hoosh.values import Call
@@ -130,6 +132,7 @@ class StreamRelay:
         "_hold_until",
         "_limit",
         "_reply",
+        "_said",
         "_tap",
         "_watch",
     )
@@ -146,11 +149,13 @@ class StreamRelay:
         """This attempt's first content is here."""
         self._limit: trio.CancelScope | None = None
         """Around the wait for the first content, where that is limited."""
+        self._said: Said | None = None
+        """What the client has been told, where somebody could go on with it."""
         self._reply: Reply
         self._tap: StreamTap
 
     async def __call__(self, reply: Reply) -> None:
-        self._reply, self._held = reply, b""
+        self._reply, self._held, self._limit = reply, b"", None
         content_type = reply.response.headers.get(b"content-type") or b""
         if content_type.startswith(b"application/json"):  # it was asked for a stream and did not care
             await self._tell_whole(reply)
@@ -168,8 +173,28 @@ class StreamRelay:
                 await self.comment()
         except BudgetExceeded as dry:
             await self.run_dry(dry)
+        except TransportError as broken:
+            await self._finish_broken(broken)
         finally:
             watch.waiting.discard(silence)
+
+    def rescue(self) -> Rescue | None:
+        """The stream has broken off, with part of it gone out: how another goes on with it.  None: nobody can."""
+        if self._said is None:
+            return None
+        account = self._account
+        return Rescue.of(self._call, account.downstream, self._said, earlier=account.bill.usage_of_others())
+
+    async def _finish_broken(self, broken: TransportError) -> None:
+        """The connection has failed, perhaps behind the last word.  Raises `broken` where something was missing."""
+        tap = self._tap
+        if tap.terminated or tap.error is not None:
+            raise broken
+        rest, ending = tap.close()
+        if ending is not Ending.COMPLETE:
+            raise broken
+        self._begin()
+        await self._end(rest)
 
     async def _until_silent(self, silence: Silence, content_by: float | None) -> bool:
         """Raises UpstreamTimeout where the first content does not come in time."""
@@ -281,6 +306,8 @@ class StreamRelay:
             account.has_told = True
         if not self._exchange.started:
             await self._start()
+        if self._said is not None:
+            self._said.keep(events)
         account.sending(events)
         await self._exchange.send(events)
 
@@ -292,6 +319,8 @@ class StreamRelay:
                 raise self._too_late()
             limit.deadline, self._limit = math.inf, None
         self._has_begun = True
+        if self._reply.is_spare and self._said is None and not account.has_told:
+            self._said = Said(self._call.language)
         if account.first_token_at is None:
             account.first_token_at, account.phase = trio.current_time(), "streaming"
 

@@ -19,6 +19,7 @@ from hoosh.errors import UpstreamError
 from hoosh.gateway.account import Account
 from hoosh.gateway.capabilities import FactBook
 from hoosh.gateway.fleet import Upstream
+from hoosh.gateway.rescue import Rescue
 from hoosh.http.message import Header
 from hoosh.values import Call, CallKind, Capability, ChatRequest, Target
 
@@ -45,7 +46,7 @@ NO_SUCH_PATH = frozenset({404, 405, 501})
 class Way:
     """The ways of one request, which may try several upstreams."""
 
-    __slots__ = ("_account", "_call", "_downstream", "_facts", "_fetch", "_fetched", "_request")
+    __slots__ = ("_account", "_call", "_downstream", "_facts", "_fetch", "_fetched", "_request", "rescue")
 
     def __init__(self, call: Call, account: Account, facts: FactBook, fetch: FetchMedia) -> None:
         self._call = call
@@ -55,12 +56,16 @@ class Way:
         self._fetch = fetch
         self._request: ChatRequest | None = None
         self._fetched: ChatRequest | None = None
+        self.rescue: Rescue | None = None
+        """From here on a broken stream is to be gone on with."""
 
     async def to(self, upstream: Upstream, model: str) -> tuple[Passage, Outgoing]:
         """Raises InvalidRequest for what cannot be asked there.  Waits only for pictures."""
         call, dialect = self._call, upstream.dialect
         if upstream.max_tokens_limit is not None and call.kind in GENERATING:
             call = self._downstream.limit_tokens(call, upstream.max_tokens_limit)
+        if self.rescue is not None:
+            return await self._onward(self.rescue, call, upstream, model)
         passage = None if call.language in upstream.lacks else dialect.passage(call)
         if passage is not None:
             return passage, self._with_headers(
@@ -73,6 +78,17 @@ class Way:
         translation = Translation(self._downstream, dialect, request=request)
         return translation, self._with_headers(translation.outgoing(call, model=model), NONE)
 
+    async def _onward(self, rescue: Rescue, call: Call, upstream: Upstream, model: str) -> tuple[Passage, Outgoing]:
+        target, dialect = Target(upstream.name, model), upstream.dialect
+        facts = self._facts.of(self._call.model, target)
+        request = await self._in_our_words(call, fetched=not dialect.fetches_media)
+        request = self._without_what_it_lacks(request, target)
+        onward = rescue.passage(
+            dialect, f"{target.provider}/{model}", prefill=Capability.PREFILL in facts.can, request=request
+        )
+        names = OF_A_LANGUAGE.get(call.language, NONE) if call.language == dialect.name else NONE
+        return onward, self._with_headers(onward.outgoing(call, model=model), names)
+
     def has_another(self, upstream: Upstream, passage: Passage, error: UpstreamError) -> bool:
         """An OpenAI-compatible upstream without the Responses API: that is remembered, and the call translated.
 
@@ -80,6 +96,8 @@ class Way:
         not every upstream gives a code that would tell the one 404 from the other.
         """
         call = self._call
+        if self.rescue is not None:
+            return self.rescue.has_another(passage, error)
         says_no_such_path = error.status in NO_SUCH_PATH and error.code in (None, "unknown_url") and error.param is None
         is_responses = call.language == "responses" and call.kind is CallKind.CHAT
         if not (is_responses and says_no_such_path):
