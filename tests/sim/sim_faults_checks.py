@@ -10,6 +10,7 @@ import itertools
 import json
 from collections import Counter, defaultdict
 from collections.abc import Callable, Sequence
+from math import inf
 
 from client_forms import CLIENTS
 from msgspec import Struct
@@ -137,6 +138,28 @@ def _deadlines_are_kept(house: FaultHouse, heard: Heard, attempts: list[Attempt]
     )
 
 
+def _silence_is_noticed(house: FaultHouse, heard: Heard, attempts: list[Attempt]) -> object:
+    """S06, S09, S11: whatever the client is told meanwhile."""
+    if heard.ask.reads_every_s:
+        return ""
+    limits_s = {
+        "mute": TIMEOUTS.first_byte_s,
+        "silent": TIMEOUTS.idle_s + PLAYED_WITHIN_S,
+        "no done, open": FINISHED_WITHIN_S + PLAYED_WITHIN_S,
+    }
+    for attempt in attempts:
+        limit_s = limits_s.get(attempt.fault)
+        if limit_s is not None and (attempt.ended_s or inf) - attempt.at_s > limit_s + SOON_S:
+            return f"{attempt} from {attempt.at_s:.3f} s, and was left at {attempt.ended_s}"
+    return ""
+
+
+PLAYED_WITHIN_S = 12.0
+"""The tokens before a fault."""
+FINISHED_WITHIN_S = 8.0
+"""Whatever an upstream has forgotten (S11)."""
+
+
 def _whoever_is_silent_is_asked_once(house: FaultHouse, heard: Heard, attempts: list[Attempt]) -> object:
     """S06, S12, S13."""
     places = Counter((each.host, each.account, each.model) for each in attempts)
@@ -150,13 +173,33 @@ def _whoever_is_silent_is_asked_once(house: FaultHouse, heard: Heard, attempts: 
 
 
 def _attempts_have_a_limit(house: FaultHouse, heard: Heard, attempts: list[Attempt]) -> object:
-    most = house.plan.house.max_attempts
+    attempts, most = counted(attempts), house.plan.house.max_attempts
     if len(attempts) > most:
         return f"{len(attempts)} attempts, {most} are allowed"
     record = house.records.get(heard.ask.number)
     if record is not None and record.attempts < len(attempts):
         return f"the record says {record.attempts} attempts, upstreams have seen {len(attempts)}"
     return ""
+
+
+def counted(attempts: list[Attempt]) -> list[Attempt]:
+    """Without those that the connection pool has made by itself: at once, where a kept connection turned out broken."""
+    found: list[Attempt] = []
+    for attempt in attempts:
+        last = found[-1] if found else None
+        is_of_the_pool = (
+            last is not None
+            and last.fault in CLOSED_UNHEARD
+            and attempt.at_s - (last.ended_s or 0.0) < AT_ONCE_S
+            and (last.host, last.account, last.model) == (attempt.host, attempt.account, attempt.model)
+        )
+        if is_of_the_pool:
+            found.pop()
+        found.append(attempt)
+    return found
+
+
+CLOSED_UNHEARD = ("reset", "refused")
 
 
 def _in_fair_weather_everybody_is_answered(house: FaultHouse, heard: Heard, attempts: list[Attempt]) -> object:
@@ -178,6 +221,7 @@ RULES_OF_ONE: tuple[RuleOfOne, ...] = (
     _waits_make_sense,
     _attempts_do_not_overlap,
     _deadlines_are_kept,
+    _silence_is_noticed,
     _whoever_is_silent_is_asked_once,
     _attempts_have_a_limit,
     _in_fair_weather_everybody_is_answered,
@@ -200,18 +244,25 @@ def _a_retry_after_is_respected(house: FaultHouse) -> None:
 
 
 def _extra_attempts_have_a_budget(house: FaultHouse) -> None:
-    settings, requests = house.plan.house, len(house.heard)
-    ratio = settings.budget_ratio + (settings.hedge_max_ratio if settings.hedge_after_ms else 0.0)
-    extra = sum(max(0, len(tries) - 1) for tries in by_ask(house.log.attempts).values())
-    most = ratio * requests + RESERVE
-    if extra > most:
-        raise RuleBroken(
-            "extra_attempts_have_a_budget", -1, f"{extra} extra attempts at {requests} requests, not {most}"
-        )
+    """An hour is too quiet to use up a budget; but who wants no retries gets none."""
+    settings = house.plan.house
+    extra = [tries for tries in by_ask(house.log.attempts).values() if len(counted(tries)) > 1]
+    if settings.budget_ratio == 0 and settings.hedge_after_ms is None and extra:
+        raise RuleBroken("extra_attempts_have_a_budget", extra[0][0].ask, f"{extra[0][1]} without a budget")
+    most = settings.hedge_max_ratio * len(house.heard) + HEDGES_AT_ONCE
+    hedges = sum(map(_hedges, by_ask(house.log.attempts).values()))
+    if hedges > most:
+        raise RuleBroken("extra_attempts_have_a_budget", -1, f"{hedges} hedges, at most {most} are allowed")
 
 
-RESERVE = 10
-"""Extra attempts that a quiet house may make at once."""
+HEDGES_AT_ONCE = 5
+"""Of a quiet house."""
+
+
+def _hedges(tries: list[Attempt]) -> int:
+    """How many began while another was under way."""
+    pairs = itertools.pairwise(tries)
+    return sum(first.ended_s is None or second.at_s < first.ended_s - AT_ONCE_S for first, second in pairs)
 
 
 def _nobody_is_forgotten(house: FaultHouse) -> None:
@@ -285,8 +336,7 @@ def counts_of(house: FaultHouse) -> Counts:
     for number, heard in house.heard.items():
         tries, record = attempts[number], house.records.get(number)
         counts.left += heard.verdict == "left"
-        for first, second in itertools.pairwise(tries):
-            counts.hedges += first.ended_s is not None and second.at_s < first.ended_s - AT_ONCE_S
+        counts.hedges += _hedges(tries)
         if heard.verdict == "whole":
             counts.whole += 1
             counts.failovers += len({(each.host, each.account, each.model) for each in tries}) > 1

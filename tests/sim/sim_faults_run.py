@@ -25,8 +25,7 @@ from msgspec import Struct
 from sim_faults_checks import Counts, RuleBroken, check_hour, counts_of
 from sim_faults_schedule import Schedule, schedule
 from sim_faults_trace import story, trace
-from sim_faults_world import fault_house, play
-from trio.testing import MockClock
+from sim_faults_world import JumpingClock, fault_house, play
 
 __all__ = ["Report", "hours", "run_hour", "run_hours"]
 
@@ -49,7 +48,7 @@ def run_hour(seed: int, *, traced: bool = False) -> Report:
     """Simulate it, and look whether every rule was kept."""
     gc.disable()  # a collection may wake the scheduler: no run would be like another
     try:
-        return trio.run(_hour, schedule(seed), traced, clock=MockClock(autojump_threshold=0))
+        return trio.run(_hour, schedule(seed), traced, clock=JumpingClock())
     finally:
         gc.enable()
 
@@ -127,6 +126,7 @@ def told(first: int, count: int, report: Report) -> Iterator[str]:
     )
     yield "errors: " + ", ".join([f"{words} {n}" for words, n in sorted(counts.errors.items(), key=lambda e: -e[1])])
     yield from report.failures[:TOLD]
+    yield from [failure.partition("\n")[0] for failure in report.failures[TOLD:]]
     if report.failures:
         yield f"{len(report.failures)} seeds broke a rule"
 

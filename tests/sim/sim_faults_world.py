@@ -12,15 +12,17 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager
+from math import inf
 from random import Random
 
 import trio
 from sim_faults_client import Heard, ask
-from sim_faults_schedule import ALIAS, HOUR_S, MODELS, Ask, House, Jump, Schedule, Spell
+from sim_faults_schedule import ALIAS, HOUR_S, MODELS, Ask, Host, House, Jump, Schedule, Spell
 from sim_faults_upstream import Log, Upstream, key_of
 from sim_world import WallClock, Witness, dice
 
 import hoosh.gateway.books
+import hoosh.health.supervisor
 import hoosh.http.client
 import hoosh.http.server
 import hoosh.observe.lag
@@ -34,7 +36,7 @@ from hoosh.testing.house import GATEWAY
 from hoosh.testing.network import MemoryNetwork
 from hoosh.values import Capability, Record, Secret
 
-__all__ = ["FaultHouse", "config_of", "fault_house", "play"]
+__all__ = ["FaultHouse", "JumpingClock", "config_of", "fault_house", "play"]
 
 TYPES = {"openai": "openai-compatible", "anthropic": "anthropic", "ollama": "ollama"}
 
@@ -102,6 +104,8 @@ class FaultHouse:
         self.clock = clock
         self.plan = plan
         self.log = log
+        self.upstreams = {f"{host.name}:80": Upstream(host, _spells_at(host, plan), log) for host in plan.house.hosts}
+        """By their addresses."""
         self.client = Pool(GATEWAY, dialer=network.dialer(), http2="off")
         self.witness = Witness(gateway)
         self.heard: dict[int, Heard] = {}
@@ -128,6 +132,10 @@ class FaultHouse:
             self.records[number] = record
 
 
+def _spells_at(host: Host, plan: Schedule) -> list[Spell]:
+    return [spell for spell in plan.spells if spell.host == host.name]
+
+
 @asynccontextmanager
 async def fault_house(plan: Schedule) -> AsyncIterator[FaultHouse]:
     """Only the hot routes of it: behind them is a thread, which comes back when it likes."""
@@ -143,12 +151,35 @@ async def fault_house(plan: Schedule) -> AsyncIterator[FaultHouse]:
                 server, _ = build_server(gateway)
                 nursery.start_soon(server.sweep)
                 network.listen(GATEWAY, server.serve_wire)
-                for host in plan.house.hosts:
-                    spells = [spell for spell in plan.spells if spell.host == host.name]
-                    network.listen(f"{host.name}:80", Upstream(host, spells, log).serve_wire)
+                for name, upstream in house.upstreams.items():
+                    network.listen(name, upstream.serve_wire)
                 await nursery.start(house.client.run)
                 yield house
             nursery.cancel_scope.cancel(reason="the hour is over")
+
+
+class JumpingClock(trio.abc.Clock):
+    """Simulated time: wherever nobody can run it is the next deadline at once.
+
+    As Trio's MockClock with `autojump_threshold=0`, but for threads and sockets, of which there are none here; it takes
+    half as many rounds of the scheduler.
+    """
+
+    def __init__(self) -> None:
+        self._now_s = 0.0
+
+    def start_clock(self) -> None:
+        pass
+
+    def current_time(self) -> float:
+        return self._now_s
+
+    def deadline_to_sleep_time(self, deadline: float) -> float:
+        """Asked by the scheduler when it has nothing to do."""
+        if deadline == inf:
+            return 1.0
+        self._now_s = max(self._now_s, deadline)
+        return 0.0
 
 
 @contextmanager
@@ -169,6 +200,7 @@ ROUNDS = (
     (hoosh.http.server, "SWEEP_S", 30.0),
     (hoosh.http.client, "SWEEPS_PER_KEEPALIVE", 1),
     (hoosh.gateway.books, "SNAPSHOT_S", 60.0),
+    (hoosh.health.supervisor, "LOOK_S", 30.0),
 )
 
 
@@ -199,16 +231,15 @@ async def _client(house: FaultHouse, script: Ask) -> None:
 
 async def _refuse(house: FaultHouse, spell: Spell, refusals: Counter[str]) -> None:
     """Nobody listens there for a while."""
-    network, name = house.network, f"{spell.host}:80"
+    name = f"{spell.host}:80"
     await trio.sleep(spell.at_s)
-    if not refusals[name]:
-        listener = network._listeners.pop(name)
+    house.network.stop(name)
     refusals[name] += 1
     house.log.tell(-1, f"{spell.host} refuses connections")
     await trio.sleep(spell.until_s - spell.at_s)
     refusals[name] -= 1
     if not refusals[name]:
-        network._listeners[name] = listener
+        house.network.listen(name, house.upstreams[name].serve_wire)
         house.log.tell(-1, f"{spell.host} takes connections again")
 
 

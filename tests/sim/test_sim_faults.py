@@ -16,8 +16,7 @@ from sim_faults_checks import RuleBroken, check_hour
 from sim_faults_run import hours, run_hour, told
 from sim_faults_schedule import FAULTS, schedule
 from sim_faults_upstream import PLAYS
-from sim_faults_world import FaultHouse, fault_house, play
-from trio.testing import MockClock
+from sim_faults_world import FaultHouse, JumpingClock, fault_house, play
 
 HOURS = int(os.environ.get("HOOSH_HOURS", 1_000))
 FIRST = 0
@@ -109,7 +108,7 @@ def test_a_rule_that_is_broken_is_named(sabotage):
             with pytest.raises(RuleBroken, match=SABOTAGE[sabotage]):
                 await check_hour(house)
 
-    trio.run(hour, clock=MockClock(autojump_threshold=0))
+    trio.run(hour, clock=JumpingClock())
 
 
 PLAN = schedule(WELL)
