@@ -37,7 +37,7 @@ class Record(Struct, frozen=True, gc=False):
     started_at: float
     duration_s: float
     queue_s: float = 0.0
-    """From the accept (or the first byte, on a kept connection) to the handler's start."""
+    """From the accept (or the first byte, on a kept connection) to the handler's start, and the wait for a turn."""
     first_token_s: float | None = None
     kind: str | None = None
     caller: str | None = None
@@ -50,6 +50,8 @@ class Record(Struct, frozen=True, gc=False):
     attempts: int = 0
     tried: tuple[AttemptRecord, ...] = ()
     """The attempts that did not answer, and why, in their order."""
+    rescued: bool = False
+    """The answer broke off within, and another attempt went on with it."""
     usage: Usage | None = None
     pool: str | None = None
     charge: int = 0
