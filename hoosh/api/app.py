@@ -33,7 +33,7 @@ from hoosh.api.models import model_routes
 from hoosh.api.ollama import ollama_routes
 from hoosh.api.operations import operation_routes
 from hoosh.api.passage import Incoming, Outgoing, drain, live
-from hoosh.api.queue import queue_routes
+from hoosh.api.queue import QueueFace, queue_routes
 from hoosh.api.requests import LiveFace, request_routes
 from hoosh.api.responses import response_routes
 from hoosh.api.tokens import HasTokens, token_routes

@@ -124,9 +124,11 @@ class H1Response:
         if not parts:
             if self.ended:
                 return b""
-            self._alarm.arm("idle")
+            alarm = self._alarm
+            if alarm.due == alarm.total_at:  # else it runs since an earlier wait, which was given up: one silence
+                alarm.arm("idle")
             await self._receive_more()
-            self._alarm.rest()
+            alarm.rest()
             if not parts:
                 return b""
         body = parts[0] if len(parts) == 1 else b"".join(parts)

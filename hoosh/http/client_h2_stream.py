@@ -89,12 +89,14 @@ class H2Response:
         if not parts:
             if self.ended:
                 return b""
-            self._alarm.arm("idle")
+            alarm = self._alarm
+            if alarm.due == alarm.total_at:  # else it runs since an earlier wait, which was given up: one silence
+                alarm.arm("idle")
             while not parts and not self.ended:
                 if self.error is not None:
                     raise self.error
                 await self._arrived.park()
-            self._alarm.rest()
+            alarm.rest()
         body = parts[0] if len(parts) == 1 else b"".join(parts)
         parts.clear()
         if self.untaken_bytes:
