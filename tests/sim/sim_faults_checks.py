@@ -160,16 +160,19 @@ FINISHED_WITHIN_S = 8.0
 """Whatever an upstream has forgotten (S11)."""
 
 
-def _whoever_is_silent_is_asked_once(house: FaultHouse, heard: Heard, attempts: list[Attempt]) -> object:
-    """S06, S12, S13."""
-    places = Counter((each.host, each.account, each.model) for each in attempts)
+def _some_are_not_asked_again(house: FaultHouse, heard: Heard, attempts: list[Attempt]) -> object:
+    """Whoever was silent (S06), or has said what he would say again (S12); and nobody after a verdict (S13)."""
+    if house.plan.house.hedge_after_ms is not None:
+        return ""
+    done: set[tuple[str, int, str]] = set()
     for attempt in attempts:
-        times = places[attempt.host, attempt.account, attempt.model]
-        if attempt.fault in ("mute", "too long", "policy", "prefill") and times > 1 and not attempt.said:
-            return f"{attempt}, and is asked {times} times"
-    if attempts and any(attempt.fault == "policy" for attempt in attempts[:-1]):
-        return "" if house.plan.house.hedge_after_ms else "somebody else was asked after a verdict on the request"
-    return ""
+        place = (attempt.host, attempt.account, attempt.model)
+        if place in done:
+            return f"{attempt} once more"
+        if attempt.fault in ("mute", "too long"):
+            done.add(place)
+    after_a_verdict = [each for each in attempts[:-1] if each.fault == "policy"]
+    return f"{after_a_verdict[0]}, and somebody else was asked" if after_a_verdict else ""
 
 
 def _attempts_have_a_limit(house: FaultHouse, heard: Heard, attempts: list[Attempt]) -> object:
@@ -222,7 +225,7 @@ RULES_OF_ONE: tuple[RuleOfOne, ...] = (
     _attempts_do_not_overlap,
     _deadlines_are_kept,
     _silence_is_noticed,
-    _whoever_is_silent_is_asked_once,
+    _some_are_not_asked_again,
     _attempts_have_a_limit,
     _in_fair_weather_everybody_is_answered,
 )
