@@ -269,7 +269,7 @@ def _wait_s(chance: Random, fault: Fault) -> float:
 def _visits(chance: Random, house: House, spells: tuple[Spell, ...]) -> list[Ask]:
     """Some at any time, most together, and in bad weather."""
     asks = [_ask(chance, house, chance.uniform(0, FAIR_AT_S)) for _ in range(10)]
-    while len(asks) < 55:
+    while len(asks) < 45:
         spell = chance.choice(spells)
         at_s = max(0.0, chance.uniform(spell.at_s - 2, spell.until_s))
         apart_s = chance.choice([0.0, 0.02, 1.0, 4.0])
