@@ -6,26 +6,12 @@
 prometheus_client's own counters take a lock and several calls each; everything here happens on one thread, so plain
 numbers do, and a collector of ours hands them over in its terms.
 
-| metric                                              | note                                                       |
-| --------------------------------------------------- | ---------------------------------------------------------- |
-| hoosh_requests_total{provider,model,status}         | inference requests; status is one of success, error, cut   |
-|                                                     | (failed mid-reply), client_left                            |
-| hoosh_request_duration_seconds{provider,model}      | their whole life, errors too (the original observed 0.0)   |
-| hoosh_time_to_first_token_seconds{provider,model}   | streams: until the first content went out                  |
-| hoosh_tokens_total{provider,type}                   | as settled; type is prompt or completion                   |
-| hoosh_cost_micro_usd_total{provider}                | as settled, where a price is known                         |
-| hoosh_refusals_total{code}                          | rate_limit_exceeded, budget_exceeded: refused by the house |
-| hoosh_cache_answers_total{state}                    | hit, miss or bypass, as x-hoosh-cache says                 |
-| hoosh_queue_seconds                                 | from accept to the handler's start                         |
-| hoosh_responses_total{code}                         | every request, also the cold ones; 499 is a client gone    |
-| hoosh_in_flight_requests, hoosh_connections, hoosh_providers_configured, hoosh_upstream_connections{provider,state}, |
-| hoosh_event_loop_lag_seconds, hoosh_event_loop_lag_max_seconds, hoosh_pool{pool,unit,state}, |
-| hoosh_cache_entries, hoosh_cache_bytes, hoosh_store_waiting_rows, hoosh_store_ok: at the scrape, from `Readings`     |
-| hoosh_build_info{version,python}, process_*         |                                                            |
+What there is, and what it means, says docs/metrics.md.
 
 Label values are bounded.  `model` is the name that a provider was asked for, so "none" before routing; a name gets a
 series of its own once an answer other than a refusal has come for it, and only the first 200 do: the others are
-"other".  Otherwise a client could invent names behind a `*` route and make us keep each of them for ever.
+"other".  Otherwise a client could invent names behind a `*` route and make us keep each of them for ever.  Of what is
+read at the scrape for each account and model, the 200 that matter most are shown.
 
 Source: reference.md section 16 for names and buckets.
 """
@@ -33,22 +19,27 @@ Source: reference.md section 16 for names and buckets.
 from __future__ import annotations
 
 from bisect import bisect_left
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from types import MappingProxyType
 
 from msgspec import Struct
 
+from hoosh.observe.attempts import Attempts
 from hoosh.values import Outcome, Record
 
 __all__ = ["MODELS_MAX", "Distribution", "Metrics", "Readings", "Series"]
 
 MODELS_MAX = 200
+OK = Outcome.OK
+"""By this name it is found in half the time."""
 NONE = "none"
 OTHER = "other"
+NOTHING: Mapping[str, int] = MappingProxyType({})
 OUR_REFUSALS = ("rate_limit_exceeded", "budget_exceeded")
 
 DURATION_S = (0.01, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0)
 FIRST_TOKEN_S = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0)
-QUEUE_S = (0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 10.0)
+QUEUE_S = (0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 10.0, 30.0)
 
 
 class Readings(Struct, frozen=True):
@@ -68,6 +59,17 @@ class Readings(Struct, frozen=True):
     store_waiting_rows: int = 0
     store_ok: bool = True
     """Its rows reach the place they belong to."""
+    breakers: Sequence[tuple[str, str, str]] = ()
+    """(provider, model, state), as `hoosh.health` names states; the model `*` is the whole account."""
+    queue_waiting: Mapping[str, int] = NOTHING
+    """By priority."""
+    queue_running: int = 0
+    queue_refused: int = 0
+    """Since the start."""
+    retry_budget: float = 0.0
+    """Attempts left; below 0 on credit."""
+    loads: Sequence[tuple[str, str, int, float | None]] = ()
+    """(provider, model, attempts in flight, seconds to the first content on average)."""
 
 
 class Distribution:
@@ -97,9 +99,11 @@ class Distribution:
 class Series:
     """All that is counted for one pair of provider and model."""
 
-    __slots__ = ("duration", "first_token", "outcomes")
+    __slots__ = ("answered", "duration", "first_token", "outcomes")
 
     def __init__(self) -> None:
+        self.answered = 0
+        """Requests that were, at the first attempt."""
         self.outcomes = dict.fromkeys(Outcome, 0)
         self.duration = Distribution(DURATION_S)
         self.first_token = Distribution(FIRST_TOKEN_S)
@@ -121,6 +125,7 @@ class Metrics:
         self.cache: dict[str, int] = {}
         self.responses: dict[int, int] = {}
         self.queue = Distribution(QUEUE_S)
+        self.attempts = Attempts()
         self._models: set[str] = set()
         self._write: Callable[[], bytes] | None = None
 
@@ -137,6 +142,10 @@ class Metrics:
         model = record.served_model or NONE
         series = self.series.get((provider, model)) or self._new_series(provider, model, record)
         series.outcomes[record.outcome] += 1
+        if record.tried:
+            self.attempts.add(record)
+        elif record.outcome is OK and record.attempts:  # none: the answer was kept
+            series.answered += 1
         series.duration.observe(record.duration_s)
         if record.first_token_s is not None:
             series.first_token.observe(record.first_token_s)

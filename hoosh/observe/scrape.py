@@ -1,15 +1,18 @@
-"""What was measured, in prometheus_client's terms.  The one module that knows it; see `metrics.py` for what is what."""
+"""What was measured, in prometheus_client's terms, which no other module knows; what is what says docs/metrics.md."""
 
 from __future__ import annotations
 
 import platform
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from heapq import nlargest
 
 from prometheus_client import CollectorRegistry, ProcessCollector, generate_latest
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily, Metric
 from prometheus_client.registry import Collector
 
-from hoosh.observe.metrics import Distribution, Metrics
+from hoosh.observe.attempts import OK
+from hoosh.observe.metrics import Distribution, Metrics, Readings
 from hoosh.values import Outcome
 
 __all__ = ["HouseCollector", "writer_for"]
@@ -20,6 +23,9 @@ STATUS = {
     Outcome.CUT: "cut",
     Outcome.CLIENT_LEFT: "client_left",
 }
+BREAKERS = {"half_open": 0.5, "open": 1.0}
+TARGETS_MAX = 200
+"""Accounts and models that have series of their own at a scrape."""
 
 
 def writer_for(metrics: Metrics) -> Callable[[], bytes]:
@@ -42,7 +48,11 @@ class HouseCollector(Collector):
     def collect(self) -> Iterator[Metric]:
         yield from self._requests()
         yield from self._counts()
-        yield from self._gauges()
+        yield from self._attempts()
+        now = self._metrics.read()
+        yield from self._gauges(now)
+        yield from _queue(now)
+        yield from _upstreams(now)
 
     def _requests(self) -> Iterator[Metric]:
         by_pair = ["provider", "model"]
@@ -82,12 +92,35 @@ class HouseCollector(Collector):
         responses = CounterMetricFamily("hoosh_responses", "All requests, by status code.", labels=["code"])
         for code, count in self._metrics.responses.items():
             responses.add_metric([str(code)], count)
-        queue = HistogramMetricFamily("hoosh_queue_seconds", "From accept to the start of the handler.", labels=[])
+        words = "From accept to the start of the handler, and the wait for a turn."
+        queue = HistogramMetricFamily("hoosh_queue_seconds", words, labels=[])
         _add(queue, (), self._metrics.queue)
         yield from (tokens, responses, queue)
 
-    def _gauges(self) -> Iterator[Metric]:
-        now = self._metrics.read()
+    def _attempts(self) -> Iterator[Metric]:
+        attempts = self._metrics.attempts
+        ended = Counter(attempts.ended)
+        for (provider, _), series in self._metrics.series.items():
+            if series.answered:
+                ended[provider, OK] += series.answered
+        family = CounterMetricFamily(
+            "hoosh_attempts", "Attempts at upstreams, by how they ended.", labels=["provider", "reason"]
+        )
+        for label, count in ended.items():
+            family.add_metric(label, count)
+        yield family
+        yield CounterMetricFamily(
+            "hoosh_failovers", "Requests that another target answered than the first.", attempts.failovers
+        )
+        yield CounterMetricFamily("hoosh_retries", "Attempts after the first at the same target.", attempts.retries)
+        yield CounterMetricFamily(
+            "hoosh_rescued_streams", "Streams that broke off and were answered in full.", attempts.rescued_streams
+        )
+        hedges = CounterMetricFamily("hoosh_hedges", "Attempts made beside another.", labels=["outcome"])
+        hedges.add_metric(["lost"], attempts.hedges_lost)
+        yield hedges
+
+    def _gauges(self, now: Readings) -> Iterator[Metric]:
         yield GaugeMetricFamily("hoosh_in_flight_requests", "Inference requests being answered.", now.in_flight)
         yield GaugeMetricFamily("hoosh_connections", "Open client connections.", now.connections)
         yield GaugeMetricFamily("hoosh_providers_configured", "Providers known now.", now.providers_configured)
@@ -113,6 +146,35 @@ class HouseCollector(Collector):
         build = GaugeMetricFamily("hoosh_build_info", "What is running.", labels=["version", "python"])
         build.add_metric([self._metrics.version, platform.python_version()], 1)
         yield from (upstream, build)
+
+
+def _queue(now: Readings) -> Iterator[Metric]:
+    waiting = GaugeMetricFamily("hoosh_queue_waiting", "Requests that wait for their turn.", labels=["priority"])
+    for priority, count in now.queue_waiting.items():
+        waiting.add_metric([priority], count)
+    yield waiting
+    yield GaugeMetricFamily("hoosh_queue_running", "Requests that have had their turn.", now.queue_running)
+    yield CounterMetricFamily("hoosh_queue_refused", "Requests that the queue turned away.", now.queue_refused)
+
+
+def _upstreams(now: Readings) -> Iterator[Metric]:
+    yield GaugeMetricFamily("hoosh_retry_budget", "Attempts left to retries; below 0 on credit.", now.retry_budget)
+    by_target = ["provider", "model"]
+    breakers = GaugeMetricFamily(
+        "hoosh_breaker_state", "1 open, 0.5 half-open; closed ones are not shown.", labels=by_target
+    )
+    amiss = [each for each in now.breakers if each[2] in BREAKERS]
+    for provider, model, state in nlargest(TARGETS_MAX, amiss, key=lambda each: (each[1] == "*", BREAKERS[each[2]])):
+        breakers.add_metric([provider, model], BREAKERS[state])
+    in_flight = GaugeMetricFamily("hoosh_upstream_in_flight", "Attempts being answered.", labels=by_target)
+    first_content = GaugeMetricFamily(
+        "hoosh_upstream_first_content_seconds", "Until the first content, on average.", labels=by_target
+    )
+    for provider, model, count, seconds in nlargest(TARGETS_MAX, now.loads, key=lambda each: each[2]):
+        in_flight.add_metric([provider, model], count)
+        if seconds is not None:
+            first_content.add_metric([provider, model], seconds)
+    yield from (breakers, in_flight, first_content)
 
 
 def _add(family: HistogramMetricFamily, labels: Sequence[str], distribution: Distribution) -> None:
