@@ -15,7 +15,7 @@ from __future__ import annotations
 import json
 import time
 from collections import deque
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from enum import IntEnum
 from functools import lru_cache
 from typing import Any, Literal, NoReturn, Protocol
@@ -24,7 +24,7 @@ import msgspec
 import trio
 from msgspec import Struct
 
-from hoosh.values import Outcome, Record
+from hoosh.values import AttemptRecord, Outcome, Record
 
 __all__ = ["AccessLog", "Level", "LogStatistics", "Stream", "json_line", "json_request", "text_line"]
 __all__ += ["text_request"]
@@ -35,6 +35,7 @@ BITE_LINES = 25
 GATHER_S = 0.05
 """How long the writer lets lines come together after the first of a group."""
 FLUSH_WITHIN_S = 2.0
+TRIED_SHOWN = 16
 PLAIN = frozenset({str, int, float, bool})
 
 
@@ -192,6 +193,15 @@ def level_of(record: Record) -> Level:
     return Level.WARNING if is_ours else Level.INFO
 
 
+class Tried(Struct, frozen=True, gc=False):
+    """An attempt that did not answer."""
+
+    provider: str
+    model: str
+    reason: str
+    duration_s: float
+
+
 class RequestLine(Struct, frozen=True, omit_defaults=True, gc=False):
     """What a line says of a request, in this order; what is not known is left out."""
 
@@ -214,6 +224,8 @@ class RequestLine(Struct, frozen=True, omit_defaults=True, gc=False):
     provider: str | None = None
     stream: bool = False
     attempts: int = 0
+    tried: tuple[Tried, ...] = ()
+    rescued: bool = False
     prompt_tokens: int | None = None
     completion_tokens: int | None = None
     pool: str | None = None
@@ -248,6 +260,8 @@ def request_line(record: Record, level: Level) -> RequestLine:
         record.provider,
         record.stream,
         record.attempts,
+        _tried(record.tried) if record.tried else (),
+        record.rescued,
         usage.prompt_tokens if usage else None,
         usage.completion_tokens if usage else None,
         record.pool,
@@ -269,6 +283,8 @@ def text_request(record: Record, level: Level) -> str:
     fields = msgspec.to_builtins(request_line(record, level))
     for name in ("time", "level", "message"):
         del fields[name]
+    if record.tried:
+        fields["tried"] = ",".join(map(_told, record.tried[-TRIED_SHOWN:]))
     return text_line(record.started_at + record.duration_s, level, "request", fields)
 
 
@@ -291,6 +307,17 @@ def _json(line: object) -> str:
 def text_line(at: float, level: Level, message: str, fields: Mapping[str, object]) -> str:
     pairs = (f"{name}={_word(str(_plain(value)))}" for name, value in fields.items())
     return f"{' '.join([_timestamp(at), f'{NAMES[level].upper():<7}', _printable(message), *pairs])}\n"
+
+
+def _tried(attempts: Sequence[AttemptRecord]) -> tuple[Tried, ...]:
+    """Of too many the last ones."""
+    shown = attempts[-TRIED_SHOWN:]
+    return tuple([Tried(each.provider, each.model, each.reason, round(each.duration_s, 3)) for each in shown])
+
+
+def _told(attempt: AttemptRecord) -> str:
+    """Without commas of its own: no name of a model can add an attempt."""
+    return f"{attempt.provider}/{attempt.model}:{attempt.reason}".replace(",", "?")
 
 
 def _timestamp(at: float) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import re
 import threading
 
 import pytest
@@ -12,7 +13,7 @@ import trio.testing
 from msgspec.structs import replace
 
 from hoosh.observe import AccessLog
-from hoosh.values import Outcome, Record, Secret, Usage
+from hoosh.values import AttemptRecord, Outcome, Record, Secret, Usage
 
 RECORD = Record(
     request_id="req_1",
@@ -95,6 +96,34 @@ async def test_a_request_is_one_text_line() -> None:
     assert line.endswith('error="said \\"no\\""')
 
 
+TRIED = (AttemptRecord("openai", "gpt-4o", 0.2104, "503"), AttemptRecord("azure", "gpt-4o", 12.0, "first_token"))
+
+
+async def test_a_line_says_which_attempts_have_failed_and_why() -> None:
+    record = replace(RECORD, attempts=3, tried=TRIED, rescued=True)
+    said = json.loads((await lines_of(record))[0])
+    assert said["tried"] == [
+        {"provider": "openai", "model": "gpt-4o", "reason": "503", "duration_s": 0.21},
+        {"provider": "azure", "model": "gpt-4o", "reason": "first_token", "duration_s": 12.0},
+    ]
+    assert said["rescued"] is True
+    (line,) = await lines_of(record, format="text")
+    assert " attempts=3 tried=openai/gpt-4o:503,azure/gpt-4o:first_token rescued=True " in line
+
+
+@pytest.mark.parametrize("format", ["json", "text"])
+async def test_of_too_many_attempts_a_line_says_the_last(format: str) -> None:
+    tried = tuple(AttemptRecord("p", f"m{number}", 0.1, "503") for number in range(1000))
+    (line,) = await lines_of(replace(RECORD, tried=tried), format=format)
+    assert re.findall(r"\bm\d+", line) == [f"m{number}" for number in range(984, 1000)]
+
+
+async def test_no_name_of_a_model_adds_an_attempt_to_a_line() -> None:
+    hostile = AttemptRecord("p", "m:503,openai/gpt-4o", 0.1, "503")
+    (line,) = await lines_of(replace(RECORD, tried=(hostile,)), format="text")
+    assert " tried=p/m:503?openai/gpt-4o:503 " in line
+
+
 @pytest.mark.parametrize(("stream", "is_json"), [(io.StringIO(), True), (Terminal(), False)], ids=["pipe", "terminal"])
 async def test_terminals_get_text_and_pipes_json(stream: io.StringIO, is_json: bool) -> None:
     log = AccessLog(stream)
@@ -111,7 +140,8 @@ HOSTILE = 'a\r\nb\x1b[31m\x7f\x85\x9b\u2028\u202e\udcff\x00 "q" é'
 async def test_whatever_a_client_sends_is_one_line_without_control_characters(format: str) -> None:
     stream = io.StringIO()
     log = AccessLog(stream, format=format)  # type: ignore[arg-type]
-    log.write(replace(RECORD, path=HOSTILE, model=HOSTILE, error_message=HOSTILE))
+    tried = (AttemptRecord(HOSTILE, HOSTILE, 0.1, HOSTILE),)
+    log.write(replace(RECORD, path=HOSTILE, model=HOSTILE, error_message=HOSTILE, tried=tried))
     log.error(HOSTILE, field=HOSTILE)
     await written(log, stream)
     text = stream.getvalue()
@@ -119,7 +149,7 @@ async def test_whatever_a_client_sends_is_one_line_without_control_characters(fo
     assert all(line.isprintable() for line in text.split("\n"))
     if format == "json":
         request, error = (json.loads(line) for line in text.splitlines())
-        assert request["path"] == error["field"] == HOSTILE
+        assert request["path"] == error["field"] == request["tried"][0]["model"] == HOSTILE
 
 
 async def test_a_secret_prints_as_stars() -> None:
