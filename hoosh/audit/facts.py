@@ -13,7 +13,7 @@ never what an upstream said: its words may repeat an address, a key or the promp
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from functools import lru_cache
 from typing import Any
 
@@ -22,13 +22,14 @@ from msgspec import Raw, Struct
 
 from hoosh.audit.entry import NOTHING, Level
 from hoosh.audit.tally import Tallied
-from hoosh.values import Outcome, Record, Usage
+from hoosh.values import AttemptRecord, Outcome, Record, Usage
 
 __all__ = ["Details", "Fact", "fact", "fact_of_record", "fact_of_tally", "tallied_as"]
 
 TEXT_CHARS = 1000
 NAME_CHARS = 200
 CODE_CHARS = 64
+TRIED_TOLD = 16
 METADATA_BYTES = 16 * 1024
 CONTENT_CHARS = 256 * 1024
 
@@ -90,6 +91,8 @@ class _Request(Struct, frozen=True, omit_defaults=True, kw_only=True, gc=False):
     request_sha256: str | None = None
     status: int
     stream: bool
+    tried: tuple[tuple[str | None, str | None, str | None], ...] = ()
+    """Provider, model and reason of the attempts that failed."""
     usage: Usage | None = None
 
 
@@ -143,6 +146,7 @@ def fact_of_record(
         request_sha256=said.request_sha256,
         status=record.status,
         stream=record.stream,
+        tried=_tried(record.tried) if record.tried else (),
         usage=record.usage,
     )
     at_ms = int((record.started_at + record.duration_s) * 1000)
@@ -186,6 +190,11 @@ def _text(text: str, chars: int = NAME_CHARS) -> str:
 @lru_cache(maxsize=1024)
 def _name(name: str | None) -> str | None:
     return None if name is None else _text(name)
+
+
+def _tried(attempts: Sequence[AttemptRecord]) -> tuple[tuple[str | None, str | None, str | None], ...]:
+    """Of too many the last ones."""
+    return tuple([(_name(each.provider), _name(each.model), _code(each.reason)) for each in attempts[-TRIED_TOLD:]])
 
 
 def _content(text: str | None) -> str | None:
