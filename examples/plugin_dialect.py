@@ -116,6 +116,11 @@ class TgiDecoder:
         self._events = SseDecoder()
         self._started = False
 
+    @property
+    def has_finished(self) -> bool:
+        """TGI says all of its end in one event."""
+        return self.terminated and self.error is None
+
     def feed(self, data: bytes) -> list[ReplyEvent]:
         return self._read([event.data for event in self._events.feed(data)])
 

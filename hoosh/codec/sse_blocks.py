@@ -38,6 +38,11 @@ class SseBlocks:
         self._edge = b""  # its last bytes: half of a blank line, perhaps
         self._fresh = True
 
+    @property
+    def rest(self) -> bytes:
+        """The event that is not whole yet, as far as it has come."""
+        return b"".join(self._held)
+
     def feed(self, data: bytes) -> bytes:
         """The events that `data` completes, as they came; b"" for none."""
         if self._held:

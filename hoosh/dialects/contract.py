@@ -146,6 +146,16 @@ class StreamTap(Protocol):
         ...
 
     @property
+    def has_finished(self) -> bool:
+        """All has been said, so that `close` would say COMPLETE now; usage or the terminator may still come.
+
+        Asked in silence alone: a stream that stays silent then is ended.  So it is False also where nobody can tell
+        (half an event is here, a choice that was asked for is not; who names the finish reason with its first word may
+        do so with each), though `close` would believe an upstream that has closed.
+        """
+        ...
+
+    @property
     def error(self) -> UpstreamError | None: ...
 
     def feed(self, data: bytes) -> bytes: ...
@@ -180,6 +190,11 @@ class StreamDecoder(Protocol):
 
     @property
     def terminated(self) -> bool: ...
+
+    @property
+    def has_finished(self) -> bool:
+        """As a tap's."""
+        ...
 
     @property
     def error(self) -> UpstreamError | None: ...

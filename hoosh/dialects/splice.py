@@ -208,6 +208,10 @@ class Splice:
         return self._decoder.terminated
 
     @property
+    def has_finished(self) -> bool:
+        return self._misfit is None and self._decoder.has_finished
+
+    @property
     def error(self) -> UpstreamError | None:
         return self._misfit or self._decoder.error
 

@@ -109,6 +109,10 @@ class _TranslatedStream:
         return self._decoder.terminated
 
     @property
+    def has_finished(self) -> bool:
+        return self._decoder.has_finished
+
+    @property
     def error(self) -> UpstreamError | None:
         return self._decoder.error
 

@@ -252,9 +252,11 @@ def _decode(dialect: UpstreamDialect, pieces: Sequence[bytes]) -> tuple[list[Rep
     try:
         for piece in pieces:
             events += decoder.feed(piece)
+        has_finished = decoder.has_finished
         rest, ending = decoder.close()
     except ProtocolViolation:
         return events, Ending.FAILED, decoder
+    _hold(not has_finished or ending is Ending.COMPLETE, f"`has_finished`, and closed it is {ending}: {pieces!r}")
     return events + rest, ending, decoder
 
 

@@ -64,7 +64,18 @@ BEFORE = -1
 class AnthropicDecoder:
     """A `StreamDecoder`."""
 
-    __slots__ = ("_blocks", "_content", "_provider", "_started", "_stop", "_usages", "error", "terminated", "usage")
+    __slots__ = (
+        "_begins_open",
+        "_blocks",
+        "_content",
+        "_provider",
+        "_started",
+        "_stop",
+        "_usages",
+        "error",
+        "terminated",
+        "usage",
+    )
 
     def __init__(self, *, provider: str, max_event_bytes: int = EVENT_BYTES_MAX) -> None:
         self.usage: Usage | None = None
@@ -74,12 +85,19 @@ class AnthropicDecoder:
         self._blocks = SseBlocks(max_event_bytes)
         self._content = Content()
         self._started = False
+        self._begins_open = True  # without a stop reason
         self._stop: Mapping[str, Any] | None = None  # what `message_delta` has said of the end
         self._usages: list[object] = []
 
     @property
     def has_content(self) -> bool:
         return self._content.has_content
+
+    @property
+    def has_finished(self) -> bool:
+        if self.error is not None or self.terminated:
+            return self.error is None
+        return self._stop is not None and self._begins_open and b"{" not in self._blocks.rest
 
     def feed(self, data: bytes) -> list[ReplyEvent]:
         out: list[ReplyEvent] = []
@@ -176,7 +194,7 @@ class AnthropicDecoder:
             self._content.open(BEFORE, block, out)
             self._content.close(BEFORE, out)
         if message.get("stop_reason"):
-            self._stop = message
+            self._stop, self._begins_open = message, False
         self._count(message.get("usage"))
         if self.usage is not None:
             out.append(UsageReported(self.usage))

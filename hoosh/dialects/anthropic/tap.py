@@ -46,6 +46,7 @@ class AnthropicTap:
     """A `StreamTap`.  `malformed` counts the events left out."""
 
     __slots__ = (
+        "_begins_open",
         "_begun",
         "_blocks",
         "_ended",
@@ -73,8 +74,15 @@ class AnthropicTap:
         self._blocks = SseBlocks(max_event_bytes)
         self._usages: list[object] = []
         self._begun = False  # the message has
+        self._begins_open = True  # without a stop reason
         self._open: dict[int, None] = {}  # the blocks that have begun and not stopped, in their order
         self._ended = False  # a stop reason has been said
+
+    @property
+    def has_finished(self) -> bool:
+        if self.error is not None or self.terminated:
+            return self.error is None
+        return self._ended and self._begins_open and b"{" not in self._blocks.rest
 
     def feed(self, data: bytes) -> bytes:
         """What may go on to the client of what has come.  Raises ProtocolViolation on an event over the limit."""
@@ -187,7 +195,8 @@ class AnthropicTap:
                 message = event.get("message")
                 if isinstance(message, dict):
                     self.has_content |= bool(message.get("content"))
-                    self._ended |= bool(message.get("stop_reason"))
+                    self._begins_open = not message.get("stop_reason")
+                    self._ended |= not self._begins_open
                     self._count_usage(message.get("usage"))
             case "message_delta":
                 delta = event.get("delta")

@@ -107,6 +107,10 @@ class TranscriptTap:
         self._decoder = SseDecoder(max_event_bytes=MAX_EVENT_BYTES)
         self._done = False
 
+    @property
+    def has_finished(self) -> bool:
+        return (self._done or self.terminated) and self.error is None
+
     def feed(self, data: bytes) -> bytes:
         try:
             return self._told(self._decoder.feed(data))

@@ -59,6 +59,12 @@ class GeminiDecoder:
     def has_content(self) -> bool:
         return self._reader.has_content
 
+    @property
+    def has_finished(self) -> bool:
+        if self.error is not None:
+            return False
+        return self._reader.has_finished and not self._frames.is_inside
+
     def feed(self, data: bytes) -> list[ReplyEvent]:
         """Raises ProtocolViolation when one event passes the size limit."""
         if self.error is not None or self.terminated:

@@ -40,6 +40,11 @@ class Frames:
         """The array is closed.  Events have no end of their own."""
         return isinstance(self._framing, _Objects) and self._framing.ended
 
+    @property
+    def is_inside(self) -> bool:
+        """An event has begun, and is not whole yet."""
+        return self._framing is not None and self._framing.is_inside
+
     def feed(self, data: bytes) -> list[bytes]:
         if self._framing is None:
             data = self._start + data
@@ -68,6 +73,10 @@ class _Events:
     def __init__(self, max_event_bytes: int) -> None:
         self._max = max_event_bytes
         self._blocks = SseBlocks(max_event_bytes)
+
+    @property
+    def is_inside(self) -> bool:
+        return bool(self._blocks.rest.strip())
 
     def feed(self, data: bytes) -> list[bytes]:
         block = self._blocks.feed(data)
@@ -113,6 +122,10 @@ class _Objects:
         self._depth = 0
         self._quoted = False
         self._escaped = False  # the next byte belongs to a backslash
+
+    @property
+    def is_inside(self) -> bool:
+        return bool(self._held)
 
     def feed(self, data: bytes) -> list[bytes]:
         frames: list[bytes] = []

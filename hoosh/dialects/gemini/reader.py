@@ -60,6 +60,7 @@ class AnswerReader:
     """The answers of one reply, one after another, as events.  Nothing here raises but UpstreamBroke."""
 
     __slots__ = (
+        "_begins_open",
         "_blocked",
         "_calls",
         "_cited",
@@ -78,6 +79,7 @@ class AnswerReader:
         self.usage: Usage | None = None
         self._provider = provider
         self._started = False
+        self._begins_open = False  # the first answer did not come with a finish reason
         self._calls = 0
         self._partial: PartialCall | None = None
         self._texts: list[str] = []
@@ -86,10 +88,16 @@ class AnswerReader:
         self._blocked = ""
         self._usages: list[Raw] = []  # counted since the last report
 
+    @property
+    def has_finished(self) -> bool:
+        """It has said why it stopped, and is not one of those who say so in every event."""
+        return bool(self._blocked or (self._word and (self._begins_open or self._word != "STOP")))
+
     def take(self, answer: Answer, events: list[ReplyEvent]) -> None:
         """One answer, or the next event of a stream.  Raises UpstreamBroke."""
         if not self._started:
             self._started = True
+            self._begins_open = not any(candidate.finishReason for candidate in answer.candidates or ())
             events.append(ReplyStarted(_str(answer.responseId), _str(answer.modelVersion)))
         if answer.candidates:
             for candidate in answer.candidates:

@@ -48,6 +48,10 @@ class OllamaDecoder:
     def terminated(self) -> bool:
         return self._narrator.is_done
 
+    @property
+    def has_finished(self) -> bool:
+        return self._narrator.is_done and self.error is None
+
     def feed(self, data: bytes) -> list[ReplyEvent]:
         events: list[ReplyEvent] = []
         if self._narrator.is_done or self.error is not None:

@@ -66,6 +66,10 @@ class OllamaTap:
         self._provider = provider
         self._blocks = NdjsonBlocks(max_line_bytes=max_line_bytes)
 
+    @property
+    def has_finished(self) -> bool:
+        return self.terminated and self.error is None
+
     def feed(self, data: bytes) -> bytes:
         if self.terminated or self.error is not None:
             return b""

@@ -40,6 +40,7 @@ class OpenAIDecoder:
     """A `StreamDecoder`.  `needs_reason`: a terminator without a finish reason before it hides an error (Synapse)."""
 
     __slots__ = (
+        "_begins_open",
         "_blocks",
         "_choice",
         "_finish",
@@ -65,6 +66,7 @@ class OpenAIDecoder:
         self._blocks = SseBlocks(max_event_bytes)
         self._telling = Telling()
         self._started = False
+        self._begins_open = False  # the first chunk did not come with a finish reason
         self._finish = ""
         self._choice: ChoicePiece | None = None  # the one that named it
         self._speak(b"data: ")
@@ -76,6 +78,13 @@ class OpenAIDecoder:
     @property
     def has_content(self) -> bool:
         return self._telling.said
+
+    @property
+    def has_finished(self) -> bool:
+        """Some repeat the finish reason in every chunk, from the first one on."""
+        if self._is_over():
+            return not self._failed()
+        return bool(self._begins_open and self._finish) and b"{" not in self._blocks.rest
 
     def feed(self, data: bytes) -> list[ReplyEvent]:
         """What has been said.  Raises ProtocolViolation on an event over the limit."""
@@ -126,6 +135,7 @@ class OpenAIDecoder:
     def _start(self, answer: Answer | None, out: list[ReplyEvent]) -> None:
         if not self._started:
             self._started = True
+            self._begins_open = answer is not None and not any(one.finish_reason for one in answer.choices or ())
             out.append(ReplyStarted() if answer is None else ReplyStarted(answer.id or "", answer.model or ""))
 
     def _take_block(self, block: bytes, out: list[ReplyEvent]) -> None:

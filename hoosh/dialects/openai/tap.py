@@ -34,6 +34,7 @@ from hoosh.dialects.contract import Ending, Stamp
 from hoosh.dialects.costs import cost_of, tell_cost
 from hoosh.dialects.faults import error_in
 from hoosh.dialects.loose_json import JSON_SPACE, UNREADABLE
+from hoosh.dialects.openai.choices import choices_asked
 from hoosh.dialects.openai.early import early_end
 from hoosh.dialects.openai.opening import OpeningChoice, decode_opening, loads, read_leniently, says_something
 from hoosh.dialects.openai.thought_chunks import has_list, without_chunks
@@ -54,6 +55,7 @@ class OpenAITap:
     """
 
     __slots__ = (
+        "_begins_open",
         "_blocks",
         "_call",
         "_finished",
@@ -101,11 +103,21 @@ class OpenAITap:
         self._blocks = SseBlocks(max_event_bytes)
         self._seen: set[int] = set()
         self._finished: set[int] = set()
+        self._begins_open = False  # the first choice did not come with its finish reason
         self._speak(b"data: ")
 
     def _speak(self, lead: bytes) -> None:
         self._lead = lead
         self._joint = b"\n\n" + lead
+
+    @property
+    def has_finished(self) -> bool:
+        """Google's OpenAI language and others repeat the finish reason in every chunk, from the first one on."""
+        if self.error is not None or self.terminated:
+            return self.error is None
+        if not (self._begins_open and self._seen <= self._finished):
+            return False
+        return len(self._seen) >= choices_asked(self._call) and b"{" not in self._blocks.rest
 
     def feed(self, data: bytes) -> bytes:
         """What may go on to the client of what has come.  Raises ProtocolViolation on an event over the limit."""
@@ -186,6 +198,8 @@ class OpenAITap:
         return True
 
     def _note(self, choice: Choice) -> None:
+        if not self._seen:
+            self._begins_open = not choice.finish_reason
         self._seen.add(choice.index)
         if choice.finish_reason:
             self._finished.add(choice.index)

@@ -91,6 +91,10 @@ class ResponsesTap:
         self._note = self._draft.note
         self._last = b""  # the event that ended the stream
 
+    @property
+    def has_finished(self) -> bool:
+        return self.terminated and self.error is None
+
     def feed(self, data: bytes) -> bytes:
         """What may go on to the client of what has come.  Raises ProtocolViolation on an event over the limit."""
         if self.terminated or self.error is not None:
