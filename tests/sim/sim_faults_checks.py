@@ -12,6 +12,7 @@ from collections import Counter, defaultdict
 from collections.abc import Callable, Sequence
 from math import inf
 
+import trio
 from client_forms import CLIENTS
 from msgspec import Struct
 from sim_books import check_costs, check_nothing_runs, check_pools, check_replay, settlements_of
@@ -138,6 +139,14 @@ def _deadlines_are_kept(house: FaultHouse, heard: Heard, attempts: list[Attempt]
     )
 
 
+def _nothing_goes_on(house: FaultHouse, heard: Heard, attempts: list[Attempt]) -> object:
+    """Once its client has the end, or has left, nobody works for it any more."""
+    for attempt in attempts:
+        if attempt.ended_s is None or attempt.ended_s > heard.ended_s + SOON_S:
+            return f"{attempt} until {attempt.ended_s}, its client was gone at {heard.ended_s:.3f} s"
+    return ""
+
+
 def _silence_is_noticed(house: FaultHouse, heard: Heard, attempts: list[Attempt]) -> object:
     """S06, S09, S11: whatever the client is told meanwhile."""
     if heard.ask.reads_every_s:
@@ -224,6 +233,7 @@ RULES_OF_ONE: tuple[RuleOfOne, ...] = (
     _waits_make_sense,
     _attempts_do_not_overlap,
     _deadlines_are_kept,
+    _nothing_goes_on,
     _silence_is_noticed,
     _some_are_not_asked_again,
     _attempts_have_a_limit,
@@ -276,6 +286,17 @@ def _nobody_is_forgotten(house: FaultHouse) -> None:
             raise RuleBroken("nobody_is_forgotten", script.number, f"{script.provider}/{script.model} was not asked")
 
 
+def _breakers_are_closed(house: FaultHouse) -> None:
+    """Of all who have been asked, and have answered, since the weather is fair."""
+    last = [each for each in house.log.attempts if each.at_s >= FAIR_AT_S and not each.fault]
+    members = {host.name: host.members for host in house.plan.house.hosts}
+    for attempt in last:
+        member = members[attempt.host][attempt.account]
+        breakers = house.gateway.board.state(member, trio.current_time()).breakers
+        if not breakers.keys().isdisjoint((attempt.model, "*")):
+            raise RuleBroken("breakers_are_closed", attempt.ask, f"{member}: {dict(breakers)}")
+
+
 def _nothing_is_left(house: FaultHouse) -> None:
     check_nothing_runs(house)
     assert not house.gateway.in_flight, f"in flight: {house.gateway.in_flight}"
@@ -290,6 +311,7 @@ RULES_OF_ALL = (
     _a_retry_after_is_respected,
     _extra_attempts_have_a_budget,
     _nobody_is_forgotten,
+    _breakers_are_closed,
 )
 
 
