@@ -38,7 +38,7 @@ from hoosh.testing.upstream import (
     sse_chat,
     with_pauses,
 )
-from hoosh.values import Outcome
+from hoosh.values import Outcome, Usage
 
 SSE = Head(200, [(b"content-type", b"text/event-stream")])
 ANSWER = {
@@ -94,6 +94,41 @@ async def test_a_stream_goes_through_event_by_event_and_is_terminated(http2, aut
     assert events_of(body)[-1] == "[DONE]"
     (record,) = records
     assert (record.outcome, record.usage.completion_tokens, record.stream) == (Outcome.OK, 2, True)
+
+
+@pytest.mark.parametrize(("usage", "soonest_s"), [(True, 0.5), (False, 2.0)], ids=["counted", "not counted"])
+async def test_a_terminator_that_does_not_come_is_not_waited_for(http2, usage, soonest_s, autojump_clock):
+    upstream = FakeUpstream([*sse_chat("sa", "lam", usage=usage, done=False)[:-1], Hang()])
+    async with house_with(upstream, http2=http2) as house:
+        records = records_of(house)
+        began = trio.current_time()
+        _, _, body = await house.post(CHAT, STREAM)
+        assert soonest_s <= trio.current_time() - began <= soonest_s + 0.3  # on the mock clock
+        assert text_of(body) == "salam"
+        assert events_of(body)[-1] == "[DONE]"
+        await upstream.wait_cancelled()
+    (record,) = records
+    assert record.outcome is Outcome.OK
+    assert (record.usage == Usage(1, 2)) is usage, "a guess, where it was not counted"
+
+
+@pytest.mark.parametrize("pause_s", [0.3, 1.5])
+async def test_usage_that_is_late_is_waited_for(pause_s, autojump_clock):
+    *said, usage, done, end = sse_chat("sa", "lam")
+    async with house_with(FakeUpstream([*said, Pause(pause_s), usage, Pause(0.4), done, end])) as house:
+        records = records_of(house)
+        _, _, body = await house.post(CHAT, {**STREAM, "stream_options": {"include_usage": True}})
+    assert events_of(body)[-2]["usage"]["completion_tokens"] == 2
+    (record,) = records
+    assert record.usage == Usage(1, 2)
+
+
+async def test_a_stream_that_is_silent_before_its_end_goes_on(autojump_clock):
+    async with house_with(FakeUpstream(with_pauses(sse_chat("sa", "lam", done=False), 20))) as house:
+        _, _, body = await house.post(CHAT, STREAM)
+    assert text_of(body) == "salam"
+    assert events_of(body)[-1] == "[DONE]"
+    assert sum(line.startswith(b":") for line in body.splitlines()) == 3, "one in each wait, and none behind the end"
 
 
 async def test_usage_is_always_asked_for_and_shown_only_to_those_who_asked():
