@@ -67,7 +67,7 @@ class Reply:
 class OpenReply:
     """A context manager, and a handle by which others end the attempt."""
 
-    __slots__ = ("_account", "_attempt", "_left_s", "_stopped", "_target", "_upstream", "_way")
+    __slots__ = ("_account", "_attempt", "_left_s", "_stopped", "_target", "_upstream", "_way", "is_sent")
 
     def __init__(
         self, target: Target, upstream: Upstream, way: Travels, account: Account, left_s: float | None = None
@@ -80,6 +80,8 @@ class OpenReply:
         self._left_s = left_s
         self._attempt: Attempt | None = None
         self._stopped: HooshError | None = None
+        self.is_sent = False
+        """The upstream may be at work."""
 
     async def __aenter__(self) -> Reply:
         """Raises UpstreamError when there is no reply, and InvalidRequest where it cannot be asked at all."""
@@ -89,6 +91,7 @@ class OpenReply:
         if self._stopped is not None:
             raise self._stopped
         attempt = self._attempt = upstream.attempt(outgoing, self._left_s)
+        self.is_sent = True
         try:
             response = await attempt.__aenter__()
         except TransportError as error:

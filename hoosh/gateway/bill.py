@@ -93,6 +93,9 @@ class NoBill:
     def tokens(self) -> int:
         return 0
 
+    def prompt_tokens(self) -> int:
+        return 0
+
     def usage(self, *, is_over: bool = False) -> tuple[Usage, bool]:
         return NOTHING, False
 

@@ -35,13 +35,14 @@ from hoosh.errors import (
 from hoosh.gateway.account import Account
 from hoosh.gateway.admission import Admission
 from hoosh.gateway.attempt import CONNECT_FAILED, OpenReply, Reply, Travels
-from hoosh.gateway.bill import Bill, NoBill
-from hoosh.gateway.fleet import Fleet
+from hoosh.gateway.bill import NO_BILL, Bill, NoBill
+from hoosh.gateway.fleet import Fleet, Upstream
+from hoosh.gateway.hedge import Entry, Race, can_be_hedged
 from hoosh.gateway.relay import StreamRelay
 from hoosh.gateway.rescue import can_be_rescued
 from hoosh.health import Board
 from hoosh.routing import Loads, Retry, RetryBudget, Routing, Strategy, Verdict, judge, larger, wait_for
-from hoosh.values import AttemptRecord, Call, ModelFacts, Target
+from hoosh.values import AttemptRecord, Call, ModelFacts, Target, Usage
 
 __all__ = ["Dispatcher", "Journey", "Relay", "reason_of"]
 
@@ -80,13 +81,29 @@ class Dispatcher:
         self.total_s = total_s
         self.chance = chance
         self.budget = RetryBudget(retry.budget_ratio)
+        self.hedges = None if routing.hedge_after_ms is None else RetryBudget(routing.hedge_max_ratio)
         self.measures = routing.hedge_after_ms is not None or not MEASURED.isdisjoint(strategies)
         """Somebody wants to know how fast upstreams are."""
 
     def journey(self, account: Account, call: Call, candidates: Sequence[Target]) -> Journey:
         """Raises RateLimited or Unavailable where nobody may be asked now."""
         self.budget.request()
+        if self.hedges is not None:
+            self.hedges.request()
         return Journey(self, account, call, candidates)
+
+    def upstream(self, target: Target) -> Upstream:
+        """Raises UpstreamBroke where it has left since."""
+        upstream = self.fleet.members.get(target.provider)
+        if upstream is None:
+            raise UpstreamBroke(f"Provider `{target.provider}` is gone.", provider=target.provider)
+        return upstream
+
+    def lost(self, target: Target, begun_s: float, now_s: float) -> None:
+        """The attempt has been left because another was faster: it is at least so slow."""
+        self.board.left(target, begun_s, now_s)
+        if self.measures:
+            self.loads.of(target).end(now_s, now_s - begun_s, failed=False)
 
     def begin(self, target: Target, now_s: float) -> None:
         """An attempt there begins; `end` follows."""
@@ -196,9 +213,14 @@ class Journey:
 
     async def run(self, relay: Relay, way: Travels, bill: Bill | NoBill) -> None:
         """Have the request answered.  Raises the HooshError that its client is to be told."""
+        hedges = self._dispatcher.hedges is not None and can_be_hedged(self._call)
         while True:
             try:
-                await self._attempt(relay, way, bill)
+                hedge_s = self._hedge_after_s() if hedges else None
+                if hedge_s is None:
+                    await self._attempt(relay, way, bill)
+                else:
+                    await self._race(relay, way, bill, hedge_s)
                 return
             except (UpstreamError, InvalidRequest) as error:
                 wait_s = self._after(error, relay, way, bill)
@@ -219,9 +241,7 @@ class Journey:
         dispatcher.begin(target, begun_s)
         failure: BaseException | None = None
         try:
-            upstream = dispatcher.fleet.members.get(target.provider)
-            if upstream is None:  # it has left since
-                raise UpstreamBroke(f"Provider `{target.provider}` is gone.", provider=target.provider)
+            upstream = dispatcher.upstream(target)
             opening = account.attempt = OpenReply(target, upstream, way, account, self._left_s(begun_s))
             async with opening as reply:
                 if self._call.stream and len(self._candidates) > 1:
@@ -234,17 +254,94 @@ class Journey:
             raise
         finally:
             account.attempt = None
-            self._ended(failure, begun_s, bill)
+            place, self.place = self.place, None
+            self._ended(target, failure, begun_s, place, bill)
 
-    def _ended(self, failure: BaseException | None, begun_s: float, bill: Bill | NoBill) -> None:
+    def _ended(
+        self, target: Target, failure: BaseException | None, begun_s: float, place: Pass | None, bill: Bill | NoBill
+    ) -> None:
+        """The attempt is over."""
         account, now_s = self._account, trio.current_time()
-        self._dispatcher.end(self.target, failure, begun_s, now_s, account.first_token_at)
+        self._dispatcher.end(target, failure, begun_s, now_s, account.first_token_at)
         if isinstance(failure, UpstreamError | InvalidRequest):
-            tried = AttemptRecord(self.target.provider, self.target.model, now_s - begun_s, reason_of(failure))
-            account.tried = (*account.tried, tried)
-        place, self.place = self.place, None
+            self._note(target, now_s - begun_s, reason_of(failure))
         if place is not None:
             place.leave(bill.tokens(), now_s)
+
+    def _note(self, target: Target, duration_s: float, reason: str) -> None:
+        account = self._account
+        account.tried = (*account.tried, AttemptRecord(target.provider, target.model, duration_s, reason))
+
+    # -- two at once -----------------------------------------------------------------------------------------------
+
+    def _hedge_after_s(self) -> float | None:
+        """None: the next attempt runs alone."""
+        if self._is_broken or not self._has_another():
+            return None
+        after = self._dispatcher.routing.hedge_after_ms
+        return self._dispatcher.loads.p95_s(self.target.model) if after == "p95" else (after or 0) / 1000
+
+    async def _race(self, relay: Relay, way: Travels, bill: Bill | NoBill, after_s: float) -> None:
+        """An attempt, and where it is slow to begin another beside it.  Raises as `_attempt` does."""
+        account, first = self._account, self.target
+        account.turn_to(first)
+
+        def second() -> Entry | None:
+            return self._second(way, first)
+
+        def over(entry: Entry, failure: HooshError | None) -> None:
+            self._lost(entry, failure, bill)
+
+        on_silence = relay.comment if isinstance(relay, StreamRelay) else None
+        race = account.attempt = Race(self._call, account, over, on_silence)
+        failure: BaseException | None = None
+        try:
+            winner = await race.run(self._entry(first, way), after_s, second)
+            self.target = winner.target
+            bill.turn_to(winner.target)
+            account.turn_to(winner.target)
+            async with winner as reply:
+                reply.is_spare = self._call.stream and self._can_be_rescued()
+                await relay(reply)
+        except BaseException as error:
+            failure = error
+            raise
+        finally:
+            account.attempt = None
+            if (won := race.winner) is not None:
+                self._ended(won.target, failure, won.begun_s, won.place, bill)
+
+    def _entry(self, target: Target, way: Travels) -> Entry:
+        dispatcher, now_s = self._dispatcher, trio.current_time()
+        opening = OpenReply(target, dispatcher.upstream(target), way, self._account, self._left_s(now_s))
+        dispatcher.begin(target, now_s)
+        place, self.place = self.place, None
+        return Entry(target, opening, place, now_s)
+
+    def _second(self, way: Travels, first: Target) -> Entry | None:
+        """The one to be asked beside `first`; None where there is none, or requests have been hedged enough."""
+        hedges = self._dispatcher.hedges
+        try:
+            target = self._next(each for each in self._candidates if each != first)
+            if hedges is not None and hedges.try_spend(trio.current_time()):
+                return self._entry(target, way)
+        except (RateLimited, Unavailable, UpstreamError):
+            pass
+        self.cancel()
+        return None
+
+    def _lost(self, entry: Entry, failure: HooshError | None, bill: Bill | NoBill) -> None:
+        """Somebody else has begun first, or it has failed before anybody had."""
+        target, now_s = entry.target, trio.current_time()
+        if failure is not None:
+            self._ended(target, failure, entry.begun_s, entry.place, NO_BILL)
+            return
+        if entry.opening.is_sent:  # what it has made of that nobody will say
+            bill.add(Usage(bill.prompt_tokens()), is_estimated=True, target=target)
+        self._dispatcher.lost(target, entry.begun_s, now_s)
+        self._note(target, now_s - entry.begun_s, "hedged")
+        if entry.place is not None:
+            entry.place.leave(None, now_s)
 
     async def _pause(self, seconds: float) -> None:
         account = self._account

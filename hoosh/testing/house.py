@@ -18,7 +18,7 @@ import msgspec
 import trio
 
 from hoosh.api.serve import build_server
-from hoosh.config import Config
+from hoosh.config import Config, Health, Retry
 from hoosh.gateway.assembly import open_gateway
 from hoosh.gateway.gateway import Gateway
 from hoosh.http.client import Pool, UpstreamExchange
@@ -27,9 +27,14 @@ from hoosh.http.message import HeaderList, Headers, HttpRequest, Origin, Request
 from hoosh.http.server import HttpServer
 from hoosh.testing.network import MemoryNetwork
 
-__all__ = ["GATEWAY", "MemoryHouse", "memory_house"]
+__all__ = ["GATEWAY", "ONE_TRY", "MemoryHouse", "memory_house"]
 
 GATEWAY = Origin("http", "gateway", 80)
+ONE_TRY: dict[str, Any] = {
+    "health": Health(interval_secs=0, failure_threshold=1_000_000, min_requests=1_000_000),
+    "retry": Retry(max_retries=0),
+}
+"""For `Config`: upstreams are not probed, none is left alone for its failures, and none is asked twice."""
 PATIENCE = Timeouts(connect_s=3600.0, first_byte_s=3600.0, idle_s=3600.0, total_s=None)
 BODY_BYTES = 1 << 30
 

@@ -189,7 +189,7 @@ class FaultyHouse:
         """A plain request works, at the same primary; then nothing is left of any."""
         before = len(self.primary.asked)
         heard = await self.ask("plain", stream=True)
-        heard.must_be_whole()
+        heard.must_be_whole("".join(self.primary.words))
         assert heard.by == ("primary", "plain", "1"), "a model's fault has become its provider's"
         assert len(self.primary.asked) == before + 1
         await self.must_be_at_rest()

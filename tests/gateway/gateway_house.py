@@ -10,7 +10,7 @@ import msgspec
 
 from hoosh.config import Alias, Config, Discovery, Key, Logging, Provider, Server, Timeouts
 from hoosh.gateway.account import Account
-from hoosh.testing.house import MemoryHouse, memory_house
+from hoosh.testing.house import ONE_TRY, MemoryHouse, memory_house
 from hoosh.testing.upstream import FakeUpstream
 from hoosh.values import Record
 from hoosh.values.secret import Secret
@@ -32,7 +32,7 @@ def config(**changes: Any) -> Config:
         providers=(Provider(**provider), *changes.pop("more", ())),
         discovery=Discovery(local=False, environment=False),
         logging=Logging(level="error"),
-        **changes,
+        **{**ONE_TRY, **changes},
     )
 
 
