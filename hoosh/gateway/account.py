@@ -77,6 +77,10 @@ class Account:
     priority: Priority = "normal"
     deadline_at = math.inf
     """Its own, or the house's, on Trio's clock."""
+    waited_s = 0.0
+    """For its turn."""
+    is_rescued = False
+    """Another upstream has gone on with its stream."""
     stopped: HooshError | None = None
     """It is to end with this; no further attempt is begun."""
     first_token_at: float | None = None
@@ -193,7 +197,7 @@ class Account:
             status=self.status,
             started_at=self.started_wall,
             duration_s=self.ended_at - self.started_at,
-            queue_s=max(0.0, self.started_at - exchange.arrived_at),
+            queue_s=max(0.0, self.started_at - exchange.arrived_at) + self.waited_s,
             first_token_s=None if first is None else first - self.started_at,
             kind=self.kind.value,
             caller=None if caller is None else caller.name,
@@ -203,6 +207,7 @@ class Account:
             stream=call is not None and call.stream,
             attempts=self.attempts,
             tried=tuple(self.tried),
+            rescued=self.is_rescued,
             usage=self._usage(),
             pool=self.pool if settled is not None or self.error_code == "budget_exceeded" else None,
             charge=0 if settled is None else settled.charge,

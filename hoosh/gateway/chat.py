@@ -14,6 +14,8 @@ from collections.abc import Awaitable, Callable, Sequence
 from functools import partial
 from typing import TYPE_CHECKING
 
+import trio
+
 from hoosh.access import may_use, require_scope
 from hoosh.dialects.contract import DownstreamDialect
 from hoosh.errors import UnsupportedMedia
@@ -67,10 +69,14 @@ async def in_turn(gateway: Gateway, account: Account, work: Callable[[], Awaitab
         await work()
         return
     ticket = gateway.turnstile.ticket((account.caller or ANONYMOUS).name, account.priority)
+    account.go_on()
     account.attempt, account.phase = ticket, "queued"
+    came_s = trio.current_time()
     try:
-        await ticket.enter()
-        account.attempt = None
+        try:
+            await ticket.enter()
+        finally:
+            account.attempt, account.waited_s = None, trio.current_time() - came_s
         account.go_on()
         await work()
     finally:

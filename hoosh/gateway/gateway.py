@@ -223,6 +223,7 @@ class Gateway:
             cache_bytes=cache.bytes,
             store_waiting_rows=store.waiting_rows,
             store_ok=store.status == "ok",
+            **self._traffic(),
             in_flight=len(self.in_flight),
             connections=0 if self.server is None else self.server.statistics().open_connections,
             providers_configured=len(self.fleet),
@@ -230,6 +231,21 @@ class Gateway:
             loop_lag_s=lag.last_s,
             loop_lag_max_s=lag.max_s,
         )
+
+    def _traffic(self) -> dict[str, Any]:
+        """Of the readings, what is told of the ways to upstreams."""
+        now_s, queue = trio.current_time(), self.turnstile.statistics()
+        conditions = [(upstream.name, self.board.state(upstream.name, now_s)) for upstream in self.fleet]
+        return {
+            "breakers": [(name, model, state) for name, each in conditions for model, state in each.breakers.items()],
+            "queue_waiting": queue.queued,
+            "queue_running": queue.running,
+            "queue_refused": queue.refused,
+            "retry_budget": self.dispatcher.budget.left(now_s),
+            "loads": [
+                (load.provider, load.model, load.in_flight, load.first_content_s) for load in self.loads.statistics()
+            ],
+        }
 
     def store_state(self) -> StoreStatistics:
         """How the books are being written."""

@@ -342,7 +342,9 @@ class StreamRelay:
                 raise self._too_late()
             limit.deadline, self._limit = math.inf, None
         self._has_begun = True
-        if self._reply.is_spare and self._said is None and not account.has_told:
+        if account.has_told:
+            account.is_rescued = True
+        elif self._reply.is_spare and self._said is None:
             self._said = Said(self._call.language)
         if account.first_token_at is None:
             account.first_token_at, account.phase = trio.current_time(), "streaming"
