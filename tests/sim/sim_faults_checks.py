@@ -86,14 +86,14 @@ def _never_truncated_as_success(house: FaultHouse, heard: Heard, attempts: list[
     due = script.words if script.max_tokens is None else min(script.words, script.max_tokens)
     if [word[1:] for word in words] != [str(number) for number in range(len(words))]:
         return f"put together wrongly: {' '.join(words)}"
-    was_continued = any(attempt.said for attempt in attempts)
-    if len(words) != due and not (was_continued and due < script.words and abs(len(words) - due) <= GUESSED):
+    continued = sum(attempt.said != "" for attempt in attempts)
+    if len(words) != due and not (due < script.words and abs(len(words) - due) <= GUESSED * continued):
         return f"{len(words)} words, {due} are due: {' '.join(words)}"
     finish = "length" if len(words) < script.words else "stop"
     if heard.seen.finish != finish:
         return f"it ends with `{heard.seen.finish}`, not `{finish}`"
     voices = {word[0] for word in words}
-    return "" if len(voices) == 1 or was_continued else f"of two voices: {' '.join(words)}"
+    return "" if len(voices) == 1 or continued else f"of two voices: {' '.join(words)}"
 
 
 GUESSED = 3
@@ -171,17 +171,17 @@ FINISHED_WITHIN_S = 8.0
 
 def _some_are_not_asked_again(house: FaultHouse, heard: Heard, attempts: list[Attempt]) -> object:
     """Whoever was silent (S06), or has said what he would say again (S12); and nobody after a verdict (S13)."""
-    if house.plan.house.hedge_after_ms is not None:
-        return ""
-    done: set[tuple[str, int, str]] = set()
+    over_s: dict[tuple[str, int, str], float] = {}
     for attempt in attempts:
         place = (attempt.host, attempt.account, attempt.model)
-        if place in done:
+        if attempt.at_s >= over_s.get(place, inf):
             return f"{attempt} once more"
         if attempt.fault in ("mute", "too long"):
-            done.add(place)
-    after_a_verdict = [each for each in attempts[:-1] if each.fault == "policy"]
-    return f"{after_a_verdict[0]}, and somebody else was asked" if after_a_verdict else ""
+            over_s[place] = attempt.ended_s or inf
+    for before, after in itertools.pairwise(attempts):
+        if before.fault == "policy" and after.at_s >= (before.ended_s or inf):
+            return f"{before}, and somebody else was asked"
+    return ""
 
 
 def _attempts_have_a_limit(house: FaultHouse, heard: Heard, attempts: list[Attempt]) -> object:

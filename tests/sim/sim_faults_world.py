@@ -12,8 +12,10 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager
+from functools import partial
 from math import inf
 from random import Random
+from typing import NoReturn
 
 import trio
 from sim_faults_client import Heard, ask
@@ -31,6 +33,7 @@ from hoosh.config import Alias, Budget, Cache, Config, Discovery, Health, Loggin
 from hoosh.config.schema import Timeouts
 from hoosh.gateway.assembly import open_gateway
 from hoosh.gateway.gateway import Gateway
+from hoosh.gateway.relay import Silence, SilenceWatch
 from hoosh.http.client import Pool
 from hoosh.testing.house import GATEWAY
 from hoosh.testing.network import MemoryNetwork
@@ -114,7 +117,8 @@ class FaultHouse:
         self._written: list[Record] = []
         gateway.log.write = self._written.append  # type: ignore[method-assign]
         gateway.books.guard._every_s = 30.0
-        gateway.silence._round_s, gateway.silence._rounds = 7.5, 2
+        gateway.silence.waiting = LoudSet()
+        gateway.silence.run = partial(_watch_silence, gateway.silence)  # type: ignore[method-assign]
 
     async def wait_quiet(self) -> None:
         """Until nothing runs and everything is written."""
@@ -156,6 +160,36 @@ async def fault_house(plan: Schedule) -> AsyncIterator[FaultHouse]:
                 await nursery.start(house.client.run)
                 yield house
             nursery.cancel_scope.cancel(reason="the hour is over")
+
+
+class LoudSet(set[Silence]):
+    """Tells when somebody joins."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.has_some = trio.Event()
+
+    def add(self, silence: Silence) -> None:
+        super().add(silence)
+        self.has_some.set()
+
+
+async def _watch_silence(
+    watch: SilenceWatch, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED
+) -> NoReturn:
+    """As the watch does it, but for the rounds in which nobody is silent."""
+    waiting = watch.waiting
+    assert isinstance(waiting, LoudSet)
+    task_status.started()
+    while True:
+        await waiting.has_some.wait()
+        with trio.CancelScope() as rounds:
+            async with trio.open_nursery() as nursery:
+                nursery.start_soon(SilenceWatch.run, watch)
+                while waiting:
+                    await trio.sleep(5.0)
+                rounds.cancel()
+        waiting.has_some = trio.Event()
 
 
 class JumpingClock(trio.abc.Clock):
