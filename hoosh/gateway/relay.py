@@ -342,9 +342,9 @@ class StreamRelay:
                 raise self._too_late()
             limit.deadline, self._limit = math.inf, None
         self._has_begun = True
-        if account.has_told:
+        if self._said is not None:
             account.is_rescued = True
-        elif self._reply.is_spare and self._said is None:
+        elif self._reply.is_spare and not account.has_told:
             self._said = Said(self._call.language)
         if account.first_token_at is None:
             account.first_token_at, account.phase = trio.current_time(), "streaming"

@@ -81,6 +81,7 @@ class Hang(Struct, frozen=True):
     """Do nothing for ever, on an open connection."""
 
 
+DONE = b"data: [DONE]\n\n"
 Step = bytes | Head | Body | End | Pause | Cut | Reset | Hang
 Script = Sequence[Step]
 
@@ -319,13 +320,13 @@ def sse_chat(*words: str, model: str = "fake", usage: bool = True, done: bool = 
         tokens = {"prompt_tokens": 1, "completion_tokens": len(words), "total_tokens": 1 + len(words)}
         steps.append(event(choices=[], usage=tokens))
     if done:
-        steps.append(Body(b"data: [DONE]\n\n"))
+        steps.append(Body(DONE))
     return [*steps, End()]
 
 
 def with_pauses(script: Iterable[Step], seconds: float) -> list[Step]:
-    """The same script with a pause before each body step."""
+    """The same script with a pause before each body step but OpenAI's terminator: an upstream sends that at once."""
     paused: list[Step] = []
     for step in script:
-        paused += [Pause(seconds), step] if isinstance(step, Body) else [step]
+        paused += [Pause(seconds), step] if isinstance(step, Body) and step.data != DONE else [step]
     return paused

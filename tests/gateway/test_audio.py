@@ -100,7 +100,7 @@ async def test_the_sound_may_be_the_body(autojump_clock):
 
 
 async def test_a_stream_of_events_goes_through(autojump_clock):
-    script = [Head(200, [(b"content-type", SSE)]), Body(DELTA), Pause(40), Body(DONE + END), End()]
+    script = [Head(200, [(b"content-type", SSE)]), Body(DELTA), Pause(25), Body(DONE + END), End()]
     async with house_with(FakeUpstream(script)) as house:
         records = records_of(house)
         status, headers, body = await send(house, TRANSCRIBE, *form(stream="true"))

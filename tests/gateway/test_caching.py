@@ -360,12 +360,12 @@ async def test_who_wants_a_fresh_answer_joins_nobody_and_may_be_joined(autojump_
 
 
 async def test_a_silent_flight_keeps_its_members_awake_and_its_answer_clean(autojump_clock):
-    upstream = FakeUpstream([SAYS[0], Pause(40), *SAYS[1:]])
+    upstream = FakeUpstream([SAYS[0], Pause(25), *SAYS[1:]])
     async with house_with(upstream) as house:
         _, _, live = await house.post(CHAT, STREAM)
         await trio.sleep(1)
         _, headers, kept = await house.post(CHAT, STREAM)
-    assert live.count(b": keep-alive\n\n") == 2
+    assert live.count(b": keep-alive\n\n") == 1
     assert headers.text(b"x-hoosh-cache") == "hit"
     assert kept == live.replace(b": keep-alive\n\n", b"")
 

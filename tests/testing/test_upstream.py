@@ -97,4 +97,4 @@ def test_a_chat_stream_is_what_openai_sends():
     chunks = [json.loads(event[6:]) for event in events[:-1]]
     assert [chunk["choices"][0]["delta"].get("content") for chunk in chunks[:-1]] == ["a", "b", None]
     assert chunks[-1]["usage"]["completion_tokens"] == 2
-    assert sum(isinstance(step, Pause) for step in steps) == len(events)
+    assert sum(isinstance(step, Pause) for step in steps) == len(events) - 1
