@@ -1,7 +1,7 @@
 """`python -m bench`: options, rounds, tables.
 
     for each round:  for each contender, beginning with another one each time:  start, warm, every scenario, stop
-    for each round:  start hoosh without its books, with them, and with answers that wait for the disk
+    start hoosh without its books, with them, and with answers that wait for the disk;  for each round:  ask each
     then, for each:  start afresh, hold many streams open, stop
                      start in front of the upstream that notices, let clients leave, stop
 
@@ -18,16 +18,16 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
 from bench import plot
-from bench.books import measure_books, turns
+from bench.books import Ledger, check_books, measure_pairs, turns
 from bench.contenders import BASELINES, OURS, PEERS, Contender, Place, contender, installed
 from bench.disconnects import http2_is_spoken
-from bench.figures import TARGETS, WITHOUT_BOOKS, judge
+from bench.figures import TARGETS, WITH_BOOKS, WITHOUT_BOOKS, judge
 from bench.load import Mock, ask, build, get_status
 from bench.machine import Running, core_busy_s, describe, divide_cores, free_port, raise_file_limit
 from bench.report import books_table, disconnects_table, figures_table, fill_between, keep_json, targets_table
@@ -166,14 +166,19 @@ def check_hoosh(bench: Bench, one: Contender) -> None:
         bench.problem(one, "HTTP/2 with prior knowledge is not answered")
 
 
-def run_books(house: House, name: str) -> None:
-    """In a fresh process, with a fresh folder."""
-    one, running = house.start(name, house.bench.mock.port)
-    with running:
-        wait_ready(one, running)
-        warm(house.bench, one, running)
-        with undisturbed(house.bench, one, running):
-            measure_books(house.bench, one, running)
+def run_books(house: House, rounds: int) -> None:
+    """In fresh processes, each with a fresh folder."""
+    bench, houses = house.bench, dict[str, Ledger]()
+    with ExitStack() as stack:
+        for name in turns(0):
+            one, running = house.start(name, bench.mock.port)
+            stack.enter_context(running)
+            wait_ready(one, running)
+            warm(bench, one, running)
+            houses[name] = Ledger(one, running)
+        measure_pairs(bench, houses, rounds)
+        for each in houses.values():
+            check_books(bench, each)
 
 
 def run_memory(house: House, name: str) -> None:
@@ -206,10 +211,9 @@ def run_all(house: House, names: list[str], chosen: argparse.Namespace) -> None:
         if {"chat", "streams", "paced"} & set(in_rounds):
             say(f"round {number + 1} of {rounds}: upstream alone")
             measure_direct(house.bench, in_rounds)
-    for number in range(rounds) if "books" in wanted else ():
-        for name in turns(number):
-            say(f"books, round {number + 1} of {rounds}: {name}")
-            guarded(house, name, partial(run_books, house, name))
+    if "books" in wanted:
+        say(f"books, {rounds} round(s) by turns: without, with all, with answers that wait")
+        guarded(house, WITH_BOOKS, partial(run_books, house, rounds))
     for name in [name for name in names if name not in BASELINES]:
         if "memory" in wanted:
             say(f"memory of {house.bench.scale.memory_streams} open streams: {name}")

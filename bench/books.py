@@ -1,8 +1,11 @@
 """What the books cost, and whether they are right: the same hoosh with and without them, by turns, on one core.
 
-    for each round, forwards and backwards by turns:
-        start without books | with all of them, start     warm, chat, streams, look into the books, stop
-    and after each pair, for information: with answers that wait for the disk     warm, chat, look into the books, stop
+    start all three: without books, with all of them, with answers that wait for the disk
+    for each round, forwards and backwards by turns:   chat, chat, chat;  streams, streams
+    look into the books, stop
+
+A machine changes its speed from one second to the next, so those who are compared run within the same few: what counts
+is the ratio of each pair, and of all pairs the median.  Whoever is not asked sleeps.
 
 Without: books in memory; no limits, budget, prices, audit trail or cache.  With: all of that, in SQLite, in a fresh
 folder.  CPU is that of the whole process, so the thread that writes the file is in it.
@@ -16,7 +19,7 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from bench.contenders import Contender
@@ -25,7 +28,7 @@ from bench.load import LoadResult, get
 from bench.machine import Running
 from bench.scenarios import CLIENTS, Bench, chat_of, streams
 
-__all__ = ["Look", "measure_books", "mistakes", "readings", "turns"]
+__all__ = ["Ledger", "Look", "check_books", "measure_pairs", "mistakes", "readings", "turns"]
 
 QUIET_WITHIN_S = 5.0
 VERIFY_WITHIN_S = 60.0
@@ -37,13 +40,38 @@ def turns(number: int) -> tuple[str, ...]:
     return (*(pair[::-1] if number % 2 else pair), SYNC)
 
 
-def measure_books(bench: Bench, contender: Contender, running: Running) -> None:
-    before = look(contender.port)
-    loads = [chat_of(bench, contender, running, CLIENTS)]
-    if contender.name != SYNC:
-        loads.append(streams(bench, contender, running))
-    after = look_when_quiet(contender.port)
-    for mistake in mistakes(before, after, loads):
+class Ledger:
+    """One house in the comparison: what it has been asked, and what its books said before."""
+
+    def __init__(self, contender: Contender, running: Running) -> None:
+        self.contender = contender
+        self.running = running
+        self.before = look(contender.port)
+        self.loads: list[LoadResult] = []
+
+
+def measure_pairs(bench: Bench, houses: Mapping[str, Ledger], rounds: int) -> None:
+    """Ask them by turns, `rounds` times."""
+    for number in range(rounds):
+        chats: dict[str, float] = {}
+        for name in turns(number):
+            one = houses[name]
+            load = chat_of(bench, one.contender, one.running, CLIENTS)
+            one.loads.append(load)
+            chats[name] = load.cpu_us_per(load.requests) or 0.0
+        for name in (WITH_BOOKS, SYNC):
+            if chats[WITHOUT_BOOKS]:
+                bench.samples.note(name, "chat32_times", chats[name] / chats[WITHOUT_BOOKS])
+        for name in turns(number)[:2]:
+            one = houses[name]
+            one.loads.append(streams(bench, one.contender, one.running))
+
+
+def check_books(bench: Bench, house: Ledger) -> None:
+    """Are they right?"""
+    contender = house.contender
+    before, after = house.before, look_when_quiet(contender.port)
+    for mistake in mistakes(before, after, house.loads):
         bench.problem(contender, f"the books are wrong: {mistake}")
     if contender.name == WITHOUT_BOOKS:
         return

@@ -54,7 +54,11 @@ def test_what_the_books_cost_is_a_table_and_a_target() -> None:
     samples = Samples()
     samples.taken = {
         WITHOUT_BOOKS: {"chat32_cpu": [100.0, 90.0, 200.0], "stream_rate": [80_000.0]},
-        WITH_BOOKS: {"chat32_cpu": [130.0, 120.0, 110.0], "stream_rate": [60_000.0]},
+        WITH_BOOKS: {
+            "chat32_cpu": [130.0, 120.0, 110.0],
+            "chat32_times": [1.3, 1.2, 1.1],
+            "stream_rate": [60_000.0],
+        },
         SYNC: {"chat32_cpu": [150.0]},
     }
     table = books_table(samples)
@@ -62,4 +66,4 @@ def test_what_the_books_cost_is_a_table_and_a_target() -> None:
     assert "| 100     | 120 ×1.20    | 150 ×1.50 " in table
     assert "| 80 000  | 60 000 ×0.75 | – " in table
     (verdict,) = [verdict for verdict in judge(samples, TARGETS) if verdict.target.group == "books"]
-    assert (verdict.value, verdict.limit, verdict.met) == (120.0, 125.0, True)
+    assert (verdict.value, verdict.limit, verdict.met) == (1.2, 1.25, True)
