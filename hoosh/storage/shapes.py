@@ -32,6 +32,9 @@ MAX_BYTES = 256 * 1024 * 1024
 class Asked(Protocol):
     """What the shapes need of their store."""
 
+    waiting: int
+    """Callers of `wait_kept`, which the thread looks at."""
+
     @property
     def now(self) -> Callable[[], float]: ...
 
@@ -79,11 +82,15 @@ class SqliteLog:
             raise StorageError("That row is not in the log: there was no room for it.")
         self._store.hurry()
         waiter = _Waiter(position)
+        # First we are there, then we look: the thread first says what is kept, then looks whether somebody is there.
         self._waiters.append(waiter)
+        self._store.waiting += 1
         try:
-            await waiter.event.wait()
+            if position > self.kept:
+                await waiter.event.wait()
         finally:
-            if not waiter.event.is_set():
+            self._store.waiting -= 1
+            if waiter in self._waiters:
                 self._waiters.remove(waiter)
         if waiter.error is not None:
             raise waiter.error

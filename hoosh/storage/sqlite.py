@@ -2,7 +2,7 @@
 
     append ──▶ queue ──▶ writer's thread ──▶ file
                               │
-    wait_kept, answers ◀──────┘ one call into the event loop for each batch
+    wait_kept, answers ◀──────┘ one call into the event loop for each batch that somebody waits for
 
 A row is put into the queue in a microsecond.  The thread commits at most every 20 ms, at once when somebody waits:
 `PRAGMA synchronous = FULL` makes that survive a power cut.  See `writer.py` for what happens when it cannot.
@@ -55,6 +55,8 @@ class SqliteStore:
         self._opened, self._ended = trio.Event(), trio.Event()
         self._failure: Exception | None = None
         self._asked: set[Question[Any]] = set()
+        self.waiting = 0
+        """Callers of `wait_kept`."""
         self._appended_rows = self._appended_bytes = self._lost_rows = 0
 
     # Its life
@@ -92,12 +94,17 @@ class SqliteStore:
             except trio.RunFinishedError:  # we had no patience left, and are gone
                 pass
 
+        def hand_over(outcome: Outcome) -> None:
+            """In the writer's thread.  Nobody is woken for rows that nobody waits for, which is nearly always."""
+            for name, position in outcome.kept.items():
+                self._logs[name].kept = position
+            if self.waiting or outcome.questions or outcome.failure is not None:
+                call(self._deliver, outcome)
+
         try:
             with patience:
                 await trio.to_thread.run_sync(
-                    lambda: self._writer.run(
-                        lambda found: call(self._open, found), lambda done: call(self._deliver, done)
-                    ),
+                    lambda: self._writer.run(lambda found: call(self._open, found), hand_over),
                     abandon_on_cancel=True,
                     limiter=trio.CapacityLimiter(1),
                 )
@@ -206,8 +213,6 @@ class SqliteStore:
         self._writer.bell.ring()
 
     def _deliver(self, outcome: Outcome) -> None:
-        for name, position in outcome.kept.items():
-            self._logs[name].kept = position
         for log in self._logs.values():
             log.wake(outcome.failure)
         for question in outcome.questions:
