@@ -18,7 +18,7 @@ def delta(text: str | None, **more: object) -> dict[str, object]:
     return {"choices": [{"index": 0, "delta": {"content": text}, **more}]}
 
 
-# -- models and health -------------------------------------------------------------------------------
+# -- models ------------------------------------------------------------------------------------------
 
 
 def test_models_are_listed(gateway, capsys):
@@ -33,16 +33,6 @@ def test_no_models_say_what_to_do(gateway, capsys):
     gateway.json("/v1/models", {"data": []})
     assert main(["models"]) == 0
     assert "OPENAI_API_KEY" in capsys.readouterr().out
-
-
-def test_health_is_0_when_all_is_well_and_1_when_not(gateway, capsys):
-    gateway.json("/v1/health", {"status": "ok", "version": "9"})
-    gateway.json("/v1/health/providers", [{"provider": "ollama", "status": "healthy"}])
-    assert main(["health"]) == 0
-    assert capsys.readouterr().out == f"ok: hoosh 9 at {gateway.url}\n  ollama: healthy\n"
-    gateway.json("/v1/health", {"status": "degraded", "version": "9"})
-    assert main(["health", "--json"]) == 1
-    assert json.loads(capsys.readouterr().out)["status"] == "degraded"
 
 
 # -- keys, servers and errors ------------------------------------------------------------------------
@@ -90,8 +80,9 @@ def test_nobody_there_says_how_to_start_the_gateway(capsys):
 def test_a_password_in_the_servers_url_is_not_shown(gateway, capsys):
     gateway.json("/v1/health", {"status": "ok", "version": "9"})
     gateway.json("/v1/health/providers", [])
+    gateway.json("/v1/health/heartbeat", {"nodes": []})
     assert main(["health", "--server", gateway.url.replace("//", "//ada:hunter2@")]) == 0
-    assert capsys.readouterr().out == f"ok: hoosh 9 at {gateway.url}\n"
+    assert capsys.readouterr().out.splitlines()[0] == f"ok: hoosh 9 at {gateway.url}"
 
 
 def test_no_unix_socket_says_how_to_start_the_gateway(tmp_path, capsys):

@@ -75,7 +75,7 @@ def test_health_says_ok_and_names_the_providers(ask_gateway: Callable[..., Run])
     done = ask_gateway("health")
     assert done.returncode == 0
     assert done.stdout.startswith(f"ok: hoosh {hoosh.__version__} at ")
-    assert re.search(r"^  tiny: \w+$", done.stdout, re.MULTILINE)
+    assert re.search(r"^tiny +\w+ ", done.stdout, re.MULTILINE)
 
 
 @pytest.mark.parametrize("command", [["models"], ["infer", "echo", "hi"], ["infer", "--stream", "echo", "hi"]])
