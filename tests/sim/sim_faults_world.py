@@ -121,9 +121,11 @@ class FaultHouse:
         gateway.silence.run = partial(_watch_silence, gateway.silence)  # type: ignore[method-assign]
 
     async def wait_quiet(self) -> None:
-        """Until nothing runs and everything is written."""
-        while self.gateway.in_flight:
-            await trio.sleep(0.1)
+        """Until nothing runs and everything is written.  Raises AssertionError where something runs for ever."""
+        with trio.move_on_after(2 * self.plan.house.request_timeout_s) as patience:
+            while self.gateway.in_flight:
+                await trio.sleep(0.1)
+        assert not patience.cancelled_caught, f"in flight for ever: {self.gateway.in_flight}"
         await trio.sleep(1)
         self.gateway.flush()
 
