@@ -153,6 +153,12 @@ class Pair:
             answer.read()
         return answer
 
+    def request(self, method: str, path: str) -> httpx.Response:
+        """Anything else as curl would send it."""
+        headers = {"authorization": f"Bearer {CLIENT_KEY}"}
+        with httpx.Client(timeout=PATIENCE_S, trust_env=False) as client:
+            return client.request(method, self.gateway.base_url + path, headers=headers)
+
     # -- its owner ------------------------------------------------------------------------------------------------
 
     def command(self, *arguments: str) -> subprocess.CompletedProcess[str]:
@@ -187,7 +193,7 @@ def _config(port: int, upstreams: tuple[Worded, Worded], settings: str, server: 
     targets = json.dumps([f"{each.name}/plain" for each in upstreams])
     providers = "\n".join(
         f'[[providers]]\ntype = "openai-compatible"\nname = "{each.name}"\nbase_url = "{each.url}"\n'
-        'api_key = "$E2E_UPSTREAM_KEY"\n'
+        'api_key = "$E2E_UPSTREAM_KEY"\nmodels = ["plain"]\n'
         for each in upstreams
     )
     return f"""

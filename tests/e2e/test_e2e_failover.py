@@ -134,9 +134,6 @@ def told(tmp_path_factory: pytest.TempPathFactory) -> Told:
         house.close()
 
 
-@pytest.mark.xfail(
-    strict=True, reason="Journey._broken asks for the rescue before the bill has what the broken one used"
-)
 def test_a_rescued_stream_is_answered_with_all_that_was_used_for_it(told: Told) -> None:
     """The part that the dead one has said, and what the other has made of it: the client is told what is paid."""
     used = Counter((row.usage.prompt_tokens, row.usage.completion_tokens) for row in told.rows)

@@ -19,7 +19,7 @@ from hoosh.testing.faults import Asked, FaultyUpstream
 from hoosh.testing.upstream import Body, Pause, Received, Script, Step, json_reply, with_pauses
 
 HELD_AFTER = 20
-"""Words."""
+"""Pieces of a stream: its opening, and the words.  An answer that is not streamed is held before its body."""
 LOOK_S = 0.05
 
 
@@ -32,7 +32,8 @@ class WordedUpstream(FaultyUpstream):
         self.held = 0
 
     def said_slowly(self, asked: Asked) -> Script:
-        return InTheMiddle(self, with_pauses(self.answer(asked), self.pause_s))
+        after = HELD_AFTER if asked.is_stream else 0
+        return InTheMiddle(self, with_pauses(self.answer(asked), self.pause_s), after)
 
     def _script(self, request: Received) -> Script:
         match request.method, request.target:
@@ -51,22 +52,24 @@ class WordedUpstream(FaultyUpstream):
 
 
 class InTheMiddle(list[Step]):
-    """A script that stands still behind a word for as long as its upstream is held."""
+    """A script that stands still behind so many pieces of its body for as long as its upstream is held."""
 
-    def __init__(self, upstream: WordedUpstream, steps: Script) -> None:
+    def __init__(self, upstream: WordedUpstream, steps: Script, after: int) -> None:
         super().__init__(steps)
         self._upstream = upstream
+        self._after = after
         self._has_stood = False
         """Who plays a script looks through it again afterwards."""
 
     def __iter__(self) -> Iterator[Step]:
-        words = 0
+        pieces = 0
         for step in super().__iter__():
+            if isinstance(step, Body):
+                if pieces == self._after and not self._has_stood:
+                    self._has_stood = True
+                    yield from self._stand()
+                pieces += 1
             yield step
-            words += isinstance(step, Body)
-            if words == HELD_AFTER and not self._has_stood:
-                self._has_stood = True
-                yield from self._stand()
 
     def _stand(self) -> Iterator[Step]:
         upstream = self._upstream
