@@ -31,7 +31,9 @@ __all__ = ["GATEWAY", "ONE_TRY", "MemoryHouse", "memory_house"]
 
 GATEWAY = Origin("http", "gateway", 80)
 ONE_TRY: dict[str, Any] = {
-    "health": Health(interval_secs=0, failure_threshold=1_000_000, min_requests=1_000_000),
+    "health": Health(
+        interval_secs=0, open_s=0.001, denied_s=0.001, failure_threshold=1_000_000, min_requests=1_000_000
+    ),
     "retry": Retry(max_retries=0),
 }
 """For `Config`: upstreams are not probed, none is left alone for its failures, and none is asked twice."""

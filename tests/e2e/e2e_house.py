@@ -218,6 +218,16 @@ port = {port}
 local = false
 environment = false
 
+[health]
+interval_secs = 0
+open_s = 0.001
+denied_s = 0.001
+failure_threshold = 1000000
+min_requests = 1000000
+
+[retry]
+max_retries = 0
+
 [[keys]]
 name = "team"
 key = "$E2E_CLIENT_KEY"

@@ -16,6 +16,7 @@ import threading
 from collections import deque
 from collections.abc import Mapping, Sequence
 from functools import cache
+from itertools import count
 from pathlib import Path
 from typing import Any
 
@@ -79,6 +80,14 @@ class Recorded(Struct, frozen=True):
         pieces = [self.response[at : at + PIECE_BYTES] for at in range(0, len(self.response), PIECE_BYTES)]
         headers = [(name.encode(), value.encode()) for name, value in self.headers.items() if name not in LEFT_OUT]
         return [Head(self.status, headers), *map(Body, pieces), End()]
+
+
+_numbers = count()
+
+
+def some_model(provider: str) -> str:
+    """Of its own for each test: a provider that has said `retry-after` is not asked for that model before it is due."""
+    return f"{provider}/some-model-{next(_numbers)}"
 
 
 @cache
@@ -261,6 +270,16 @@ port = {port}
 [discovery]
 local = false
 environment = false
+
+[health]
+interval_secs = 0
+open_s = 0.001
+denied_s = 0.001
+failure_threshold = 1000000
+min_requests = 1000000
+
+[retry]
+max_retries = 0
 
 [cache]
 enabled = false

@@ -13,7 +13,7 @@ from typing import Any
 import msgspec
 import pytest
 from e2e_house import CLIENT_KEY, PATIENCE_S, UPSTREAM_KEY, Gateway, fetch
-from replay import Recorded, Replay, breaks_late, made, recorded
+from replay import Recorded, Replay, breaks_late, made, recorded, some_model
 
 anthropic = pytest.importorskip("anthropic")
 
@@ -284,7 +284,7 @@ ELSEWHERE = {
 def test_streamed_calls_of_other_providers_and_their_results(client: Any, replay: Replay, name: str) -> None:
     recording = recorded(name)
     replay.play(recording, recording)
-    asked = {"model": f"{recording.provider}/some-model", "max_tokens": 512, "tools": TOOLS}
+    asked = {"model": some_model(recording.provider), "max_tokens": 512, "tools": TOOLS}
     with client.messages.stream(messages=ASK, **asked) as stream:
         message = stream.get_final_message()
     assert message.stop_reason == "tool_use"
@@ -311,7 +311,7 @@ def test_foreign_thinking_comes_as_thinking_and_can_be_sent_back(client: Any, re
     ):
         recording = recorded(name)
         replay.play(recording, recording)
-        model = f"{recording.provider}/some-model"
+        model = some_model(recording.provider)
         message = client.messages.create(model=model, max_tokens=2048, messages=ASK)
         assert message.content[0].type == "thinking", name
         assert message.content[0].thinking
@@ -391,7 +391,7 @@ def test_every_providers_errors_are_anthropics(client: Any, replay: Replay, name
         recording = made("google", "streamGenerateContent", recording.response, status=recording.status)
     replay.play(recording)
     with pytest.raises(anthropic.APIStatusError) as caught:
-        client.messages.create(model=f"{recording.provider}/some-model", max_tokens=9, messages=ASK, stream=stream)
+        client.messages.create(model=some_model(recording.provider), max_tokens=9, messages=ASK, stream=stream)
     error = caught.value
     assert type(error) is getattr(anthropic, FAILS[name], None) or type(error).__name__ == FAILS[name]
     assert error.body["type"] == "error"

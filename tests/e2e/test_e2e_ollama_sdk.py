@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from e2e_house import CLIENT_KEY, PATIENCE_S, Gateway
 from pydantic import BaseModel
-from replay import Replay, breaks_late, made, recorded
+from replay import Replay, breaks_late, made, recorded, some_model
 
 ollama = pytest.importorskip("ollama")
 
@@ -144,7 +144,7 @@ CLAUDE_CALLED = [
 def test_a_streamed_tool_loop_over_others(client: Any, replay: Replay, name: str, called: Any) -> None:
     recording = recorded(name)
     replay.play(recording, recording)
-    model = f"{recording.provider}/some-model"
+    model = some_model(recording.provider)
     parts = list(client.chat(model=model, messages=ASK, tools=[weather], stream=True))
     assert [call for part in parts for call in calls_of(part.message)] == called
     assert parts[-1].done
@@ -229,7 +229,7 @@ def test_errors_are_ollamas(client: Any, replay: Replay, name: str, stream: bool
     replay.play(recording)
 
     def ask() -> None:
-        list(client.chat(model=f"{recording.provider}/some-model", messages=ASK, stream=stream))
+        list(client.chat(model=some_model(recording.provider), messages=ASK, stream=stream))
 
     with pytest.raises(ollama.ResponseError) as caught:
         ask()

@@ -15,7 +15,7 @@ import pytest
 from e2e_house import CLIENT_KEY, PATIENCE_S, UPSTREAM_KEY, Gateway
 from openai import AsyncOpenAI, OpenAI
 from pydantic import BaseModel
-from replay import Recorded, Replay, breaks_late, made, recorded
+from replay import Recorded, Replay, breaks_late, made, recorded, some_model
 
 pytestmark = pytest.mark.filterwarnings(r"ignore:Async generator .(openai|httpx|httpcore):ResourceWarning")
 
@@ -140,7 +140,7 @@ WHOLE = [
 def test_a_whole_chat_says_what_was_recorded(client: OpenAI, replay: Replay, name: str) -> None:
     recording = recorded(name)
     replay.play(recording)
-    reply = client.chat.completions.create(model=f"{recording.provider}/some-model", messages=ASK)
+    reply = client.chat.completions.create(model=some_model(recording.provider), messages=ASK)
     assert reply.choices[0].message.content == words_of(recording)
     assert reply.choices[0].finish_reason in ("stop", "length")
     assert reply.usage is not None
@@ -176,7 +176,7 @@ async def test_a_streamed_chat_arrives_whole_under_trio(async_client: AsyncOpenA
     recording = recorded(name)
     replay.play(recording)
     stream = await async_client.chat.completions.create(
-        model=f"{recording.provider}/some-model", messages=ASK, stream=True, stream_options={"include_usage": True}
+        model=some_model(recording.provider), messages=ASK, stream=True, stream_options={"include_usage": True}
     )
     heard = Heard()
     async for chunk in stream:
@@ -213,7 +213,7 @@ def test_streamed_parallel_calls_add_up(client: OpenAI, replay: Replay, name: st
     recording = recorded(name)
     replay.play(recording)
     heard = hear(
-        client.chat.completions.create(model=f"{recording.provider}/some-model", messages=ASK, tools=TOOLS, stream=True)
+        client.chat.completions.create(model=some_model(recording.provider), messages=ASK, tools=TOOLS, stream=True)
     )
     assert heard.finish == "tool_calls"
     calls = [(c["function"]["name"], json.loads(c["function"]["arguments"])) for c in heard.calls.values()]
@@ -576,7 +576,7 @@ def test_too_many_requests_is_a_rate_limit_error_that_says_when(
         recording = made("google", "streamGenerateContent", recording.response, status=429)
     replay.play(recording)
     with pytest.raises(openai.RateLimitError) as caught:
-        client.chat.completions.create(model=f"{recording.provider}/some-model", messages=ASK, stream=stream)
+        client.chat.completions.create(model=some_model(recording.provider), messages=ASK, stream=stream)
     after = caught.value.response.headers.get("retry-after")
     if (told := recording.headers.get("retry-after")) is not None:
         assert after == told
@@ -594,7 +594,7 @@ def test_a_prompt_that_is_too_long_has_openais_code(client: OpenAI, replay: Repl
     ):
         replay.play(recording)
         with pytest.raises(openai.BadRequestError) as caught:
-            client.chat.completions.create(model=f"{recording.provider}/some-model", messages=ASK, stream=stream)
+            client.chat.completions.create(model=some_model(recording.provider), messages=ASK, stream=stream)
         assert caught.value.code == "context_length_exceeded"
 
 

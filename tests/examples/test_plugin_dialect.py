@@ -18,7 +18,7 @@ from hoosh.dialects.registry import GROUP, upstream_dialect
 from hoosh.dialects.translation import Translation
 from hoosh.errors import InvalidRequest
 from hoosh.testing.contracts import REQUESTS, Sample, check_dialect
-from hoosh.testing.house import memory_house
+from hoosh.testing.house import ONE_TRY, memory_house
 from hoosh.testing.upstream import FakeUpstream, json_reply
 from hoosh.values import CallKind, ChatReply, Finished, FinishReason, TextSaid, Usage
 
@@ -98,7 +98,9 @@ async def test_every_language_leads_to_it(
     provider = Provider(type="tgi", name="mine", base_url="http://mine:80", models=("zephyr",))
     upstream = FakeUpstream(json_reply(json.loads(SAMPLE.whole)))
     asked = {"model": "zephyr", "stream": False, "max_tokens": 5, "messages": [{"role": "user", "content": "Salam"}]}
-    async with memory_house(Config(providers=(provider,), discovery=NOBODY, logging=Logging(level="error"))) as house:
+    async with memory_house(
+        Config(providers=(provider,), discovery=NOBODY, logging=Logging(level="error"), **ONE_TRY)
+    ) as house:
         house.network.listen("mine:80", upstream.serve_wire)
         status, _, body = await house.post(path, asked)
     kinds._plugin.cache_clear()

@@ -10,7 +10,7 @@ import pytest
 from gateway_house import house_with
 
 from hoosh.config import Config, Discovery, Logging, Provider
-from hoosh.testing.house import MemoryHouse
+from hoosh.testing.house import ONE_TRY, MemoryHouse
 from hoosh.testing.upstream import Body, End, FakeUpstream, Head, Received, error_reply, json_reply
 from hoosh.values.secret import Secret
 
@@ -34,7 +34,9 @@ ASKED: dict[str, Any] = {"model": "claude", "max_tokens": 999, "messages": [{"ro
 
 def house_of(provider: Provider, upstream: FakeUpstream) -> AbstractAsyncContextManager[MemoryHouse]:
     discovery = Discovery(local=False, environment=False)
-    return house_with(upstream, Config(providers=(provider,), discovery=discovery, logging=Logging(level="error")))
+    return house_with(
+        upstream, Config(providers=(provider,), discovery=discovery, logging=Logging(level="error"), **ONE_TRY)
+    )
 
 
 async def test_a_languages_own_headers_go_to_an_upstream_that_speaks_it(autojump_clock: object):

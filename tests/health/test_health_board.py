@@ -55,6 +55,16 @@ def test_a_model_that_fails_takes_no_other_model_with_it():
     assert desk.told == ["a/small closed > open: 500", "a/None healthy > unhealthy: 500"]
 
 
+def test_who_was_only_asked_too_often_is_told_from_who_is_ill():
+    desk = Desk()
+    desk.attempt(A, answer(429, wait_s=20.0), 0)
+    desk.fail(B, answer(503), 0, 1, 2)
+    assert desk.board.wait_s(A, 2) == 18.0
+    assert desk.board.is_limited(A, 2)
+    assert desk.board.wait_s(B, 2) > 0
+    assert not desk.board.is_limited(B, 2)
+
+
 def test_who_cannot_be_reached_cannot_be_reached_for_any_model():
     desk = Desk()
     desk.fail(A, unconnected(), 0, 1)

@@ -15,7 +15,7 @@ from upstream_forms import CALLS, PROMPT_TOKENS, REPLY_TOKENS, TEXT, THOUGHT, UP
 
 from hoosh.config import Config, Discovery, Logging, Provider
 from hoosh.errors import ConnectionBroke
-from hoosh.testing.house import memory_house
+from hoosh.testing.house import ONE_TRY, memory_house
 from hoosh.testing.upstream import Body, End, FakeUpstream, Head, Pause, Received, Script, Step
 from hoosh.values.secret import Secret
 
@@ -34,7 +34,10 @@ PAIRS = [(client, upstream) for client in CLIENTS for upstream in UPSTREAMS]
 def config_for(forms: Forms) -> Config:
     provider = Provider(type=forms.type, name="up", base_url="http://up:80", api_key=Secret("sk-test"))
     return Config(
-        providers=(provider,), discovery=Discovery(local=False, environment=False), logging=Logging(level="error")
+        providers=(provider,),
+        discovery=Discovery(local=False, environment=False),
+        logging=Logging(level="error"),
+        **ONE_TRY,
     )
 
 

@@ -14,6 +14,7 @@ from sim_world import World
 
 from hoosh.config import Budget, Config, Discovery, Key, Logging, PriceOverride, Provider
 from hoosh.errors import TransportError
+from hoosh.testing.house import ONE_TRY
 from hoosh.testing.upstream import Body, Head, Pause, Step
 from hoosh.values import Secret
 
@@ -63,6 +64,7 @@ def config_of(*pools: Budget, keys: tuple[Key, ...] = ()) -> Config:
         keys=keys,
         prices=(PRICE,),
         discovery=Discovery(local=False, environment=False, echo=False),
+        **ONE_TRY,
         logging=Logging(level="error"),
     )
 

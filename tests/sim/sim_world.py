@@ -23,7 +23,7 @@ from hoosh.config import Audit, Budget, Cache, Config, Discovery, Key, Logging, 
 from hoosh.gateway.account import Account
 from hoosh.gateway.gateway import Gateway
 from hoosh.http.client import Pool
-from hoosh.testing.house import GATEWAY, MemoryHouse, memory_house
+from hoosh.testing.house import GATEWAY, ONE_TRY, MemoryHouse, memory_house
 from hoosh.testing.upstream import FakeUpstream
 from hoosh.values import Secret
 
@@ -71,6 +71,7 @@ def everything(scale: float = 1.0) -> Config:
         cache=Cache(max_entries=100, ttl_secs=20),
         audit=Audit(enabled=True, signing_key=Secret("a-signing-key-that-is-long-enough"), max_entries=1_000_000),
         discovery=Discovery(local=False, environment=False, echo=False),
+        **ONE_TRY,
         logging=Logging(level="error"),
     )
 

@@ -15,6 +15,7 @@ from sim_world import World, world
 
 from hoosh.config import Budget, Config, Discovery, Logging, Provider
 from hoosh.errors import TransportError
+from hoosh.testing.house import ONE_TRY
 from hoosh.testing.upstream import Body, Cut, End, FakeUpstream, Hang, Head, Pause, Step, error_reply, json_reply
 from hoosh.values import Call, CallKind, Settlement
 
@@ -45,6 +46,7 @@ def config(*pools: Budget, **changes: Any) -> Config:
         providers=(Provider(type="openai-compatible", name="one", base_url="http://one:80"),),
         budgets=(Budget(name="default", capacity=100_000), *pools),
         discovery=Discovery(local=False, environment=False, echo=False),
+        **ONE_TRY,
         logging=Logging(level="error"),
         **changes,
     )

@@ -14,7 +14,7 @@ from hoosh.config import Config, Discovery, Logging, Provider
 from hoosh.dialects.audio import TranscriptTap, audio_dialect, read_transcription
 from hoosh.dialects.contract import Ending
 from hoosh.http.message import HttpRequest, RequestHead
-from hoosh.testing.house import BODY_BYTES, GATEWAY, PATIENCE, memory_house
+from hoosh.testing.house import BODY_BYTES, GATEWAY, ONE_TRY, PATIENCE, memory_house
 from hoosh.testing.upstream import Body, End, FakeUpstream, Head
 from hoosh.values import CallKind
 
@@ -63,7 +63,10 @@ async def test_a_recorded_exchange_goes_through(autojump_clock, one):
     type_ = "openai-compatible" if one.type == "llamacpp" else one.type
     provider = Provider(type=type_, name="mock", base_url="http://mock:80")
     config = Config(
-        providers=(provider,), discovery=Discovery(local=False, environment=False), logging=Logging(level="error")
+        providers=(provider,),
+        discovery=Discovery(local=False, environment=False),
+        logging=Logging(level="error"),
+        **ONE_TRY,
     )
     async with memory_house(config) as house:
         house.network.listen("mock:80", upstream.serve_wire)
