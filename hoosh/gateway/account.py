@@ -67,7 +67,7 @@ class Account:
     attempt: Interruptible | None = None
     """What it waits for now, that others can end."""
     attempts = 0
-    """Begun."""
+    """That an upstream has heard of."""
     tried: Sequence[AttemptRecord] = ()
     """Those that did not answer."""
     wishes = NO_WISHES
@@ -148,6 +148,11 @@ class Account:
         """Raises what it is to end with, where somebody has said so while it waited for nothing they could end."""
         if self.stopped is not None:
             raise self.stopped
+
+    def turn_away(self) -> None:
+        """Nobody is asked: that must not use up the limits of its key and its model."""
+        if self.entry is not None:
+            self.entry.undo(trio.current_time())
 
     def turn_to(self, target: Target) -> None:
         """That one is asked now; what another has said counts no more."""

@@ -11,6 +11,8 @@ from __future__ import annotations
 from types import TracebackType
 from typing import Protocol
 
+import trio
+
 from hoosh.dialects.contract import Outgoing, Passage, UpstreamDialect
 from hoosh.errors import (
     ConnectFailed,
@@ -67,30 +69,30 @@ class Reply:
 class OpenReply:
     """A context manager, and a handle by which others end the attempt."""
 
-    __slots__ = ("_account", "_attempt", "_left_s", "_stopped", "_target", "_upstream", "_way", "is_sent")
+    __slots__ = ("_account", "_attempt", "_target", "_until_s", "_upstream", "_way", "is_sent")
 
     def __init__(
-        self, target: Target, upstream: Upstream, way: Travels, account: Account, left_s: float | None = None
+        self, target: Target, upstream: Upstream, way: Travels, account: Account, until_s: float | None = None
     ) -> None:
-        """`left_s`: of the request's time; None where it has all of it."""
+        """`until_s`: when the request's time is over; None where it has all of it."""
         self._target = target
         self._upstream = upstream
         self._way = way
         self._account = account
-        self._left_s = left_s
+        self._until_s = until_s
         self._attempt: Attempt | None = None
-        self._stopped: HooshError | None = None
         self.is_sent = False
         """The upstream may be at work."""
 
     async def __aenter__(self) -> Reply:
         """Raises UpstreamError when there is no reply, and InvalidRequest where it cannot be asked at all."""
-        upstream, account = self._upstream, self._account
-        account.attempts += 1
+        upstream, account, until_s = self._upstream, self._account, self._until_s
         passage, outgoing = await self._way.to(upstream, self._target.model)
-        if self._stopped is not None:
-            raise self._stopped
-        attempt = self._attempt = upstream.attempt(outgoing, self._left_s)
+        if account.stopped is not None:
+            raise account.stopped
+        account.attempts += 1
+        left_s = None if until_s is None else until_s - trio.current_time()
+        attempt = self._attempt = upstream.attempt(outgoing, left_s)
         self.is_sent = True
         try:
             response = await attempt.__aenter__()
@@ -104,8 +106,7 @@ class OpenReply:
         return await self.__aenter__()
 
     def interrupt(self, error: HooshError) -> None:
-        """Make the attempt fail with `error`."""
-        self._stopped = error
+        """Make the attempt fail with `error`; one that has not begun looks at `account.stopped`."""
         if self._attempt is not None:
             self._attempt.interrupt(error)
 

@@ -166,8 +166,10 @@ class _Ways:
 
     def has_another(self, upstream: Upstream, passage: object, error: UpstreamError) -> bool:
         """An upstream that does not know the path may know another; it is tried next."""
+        if error.status not in NO_SUCH_PATH or self._turn + 1 == len(self._ways):
+            return False
         self._turn += 1
-        return error.status in NO_SUCH_PATH and self._turn < len(self._ways)
+        return True
 
 
 def _dialect_of(upstream: Upstream) -> AudioDialect:

@@ -28,7 +28,8 @@ from msgspec import Struct
 
 from hoosh.budget import Hold, ModelKey, Pool, Unit, choices
 from hoosh.cost import Price, worst_case_micro_usd
-from hoosh.errors import BudgetExceeded, Forbidden, PriceUnknown
+from hoosh.dialects.contract import StreamTap
+from hoosh.errors import BudgetExceeded, Forbidden, HooshError, PriceUnknown
 from hoosh.gateway.admission import ROUGH_BYTES
 from hoosh.gateway.consumption import GENERATING, NOTHING, consumed, text_bytes
 from hoosh.values import DEFAULT_POOL, Call, Caller, CallKind, Outcome, Settlement, Target, Usage
@@ -87,6 +88,9 @@ class NoBill:
     def turn_to(self, target: Target) -> None:
         return None
 
+    def can_hedge(self, target: Target) -> bool:
+        return True
+
     def add(self, usage: Usage, *, is_estimated: bool, target: Target | None = None) -> None:
         return None
 
@@ -122,6 +126,8 @@ class Bill:
 
     __slots__ = (
         "_books",
+        "_counted",
+        "_is_limited",
         "_is_of_sound",
         "_is_whole",
         "_journey",
@@ -161,10 +167,14 @@ class Bill:
         """The tokens of the prompt, as they are held."""
         self._is_of_sound = False
         """Among its tokens may be some of sound; only known where its pool is one of money."""
+        self._is_limited = False
+        """Its pool may have nothing left one day."""
         self._others: list[tuple[Terms, Usage, bool]] = []
         """Used by those whose answer was not, or not to the end, the one that the client has."""
         self._spent = 0
         """Of the hold, by these."""
+        self._counted: StreamTap | None = None
+        """The stream whose usage is among theirs."""
         self.target: Target
         """Who is asked now, and on what terms."""
         self.terms: Terms
@@ -191,8 +201,7 @@ class Bill:
     def _undo_places(self) -> None:
         """Nobody will be asked: that must not use up the limits of others."""
         self._journey.cancel()
-        if self.account.entry is not None:
-            self.account.entry.undo(trio.current_time())
+        self.account.turn_away()
 
     def _place_hold(self, books: Books) -> None:
         at_ms = books.now_ms()
@@ -201,13 +210,12 @@ class Bill:
         if free is None:
             self.hold = books.ledger.hold(self.pool, 0, at_ms)
         else:
+            self._is_limited = True
             self._hold_what_it_may_take(pool, free, at_ms)
 
     def _hold_what_it_may_take(self, pool: Pool, free: int, at_ms: int) -> None:
         ledger, call, unit = self._books.ledger, self.call, pool.unit
-        reply = self._books.reply_limit(call, self.target)
-        if call.stream and call.max_tokens is None:
-            reply = min(reply, SLICE_TOKENS)
+        reply = self._reply_to_hold(self.target)
         if unit == "usd":
             if self.terms.price is None:
                 raise PriceUnknown(self.target.model, self.pool)
@@ -229,7 +237,7 @@ class Bill:
         """A stream without a limit of its own begins with what there is; others only where the owner prefers short
         answers to none, and are then asked to be so short."""
         ledger, call = self._books.ledger, self.call
-        is_open_ended = call.stream and call.max_tokens is None
+        is_open_ended = self._is_open_ended
         finishes = pool.on_exhausted == "finish"
         affordable = self._reply_tokens_for(pool.unit, refused.free) // choices(call)
         if affordable < 1 or not (is_open_ended or finishes) or call.kind not in GENERATING:
@@ -288,35 +296,70 @@ class Bill:
             self.account.interrupt(self.exhausted())
 
     def turn_to(self, target: Target) -> None:
-        """Another is asked from here on.
+        """Another is asked from here on, or the same once more.
 
-        Where that may be dearer more is held.  Raises PriceUnknown, BudgetExceeded where the pool cannot pay for it.
+        Where that takes more than is held, more is.  Raises PriceUnknown, BudgetExceeded where the pool cannot pay for
+        it; then it is still the one before.
         """
-        if target == self.target:
+        if target == self.target and not self._others:
             return
+        before = self.target, self.terms
         self.target, self.terms = target, self._books.terms(target)
-        if self.hold.unit == "usd" and self.hold.amount:
-            self._hold_as_dear()
-        if self.chunks_allowed != UNBOUNDED:
+        if not self._is_limited:
+            return
+        try:
+            self._hold_what_it_takes_now()
+        except HooshError:
+            self.target, self.terms = before
+            raise
+        if self.call.stream:
             self._allow()
 
-    def _hold_as_dear(self) -> None:
-        if self.terms.price is None:
+    def _hold_what_it_takes_now(self) -> None:
+        books, unit = self._books, self.hold.unit
+        if unit == "usd" and self.terms.price is None:
             raise PriceUnknown(self.target.model, self.pool)
-        books, call = self._books, self.call
-        reply = books.reply_limit(call, self.target)
-        if call.stream and call.max_tokens is None:
-            reply = min(reply, SLICE_TOKENS)
-        lacking = self._amount("usd", self._prompt, reply) + self._spent - self.hold.amount
-        if lacking > 0 and books.ledger.extend(self.hold, lacking, books.now_ms()) < lacking:
+        amount = self._amount(unit, self._prompt, self._reply_to_hold(self.target))
+        lacking = amount + self._spent - self.hold.amount
+        if lacking <= 0 or books.ledger.extend(self.hold, lacking, books.now_ms()) == lacking:
+            return
+        if not self._is_open_ended or self._reply_tokens_for(unit, self.hold.amount - self._spent) < 1:
             raise self.exhausted()
 
+    def can_hedge(self, target: Target) -> bool:
+        """Hold what another takes that is asked at the same time.  False: the pool cannot pay for both."""
+        if not self._is_limited:
+            return True
+        books, unit, price = self._books, self.hold.unit, self._books.terms(target).price
+        reply = self._reply_to_hold(target)
+        if unit == "tokens":
+            amount = self._prompt + reply
+        elif price is None:
+            return False
+        else:
+            amount = worst_case_micro_usd(price, self._prompt, reply, audio=self._is_of_sound)
+        return books.ledger.extend(self.hold, amount, books.now_ms()) == amount
+
+    @property
+    def _is_open_ended(self) -> bool:
+        """A stream without a limit of its own."""
+        return self.call.stream and self.call.max_tokens is None
+
+    def _reply_to_hold(self, target: Target) -> int:
+        reply = self._books.reply_limit(self.call, target)
+        return min(reply, SLICE_TOKENS) if self._is_open_ended else reply
+
     def add(self, usage: Usage, *, is_estimated: bool, target: Target | None = None) -> None:
-        """What one attempt has used whose answer is not the one that counts, or only the beginning of it."""
+        """What one attempt has used whose answer is not the one that counts, or only the beginning of it.
+
+        Without a `target` it is the one that has been asked last, and `usage` said of it up to now.
+        """
+        if target is None:
+            self._counted = self.account.tap
         terms = self.terms if target is None else self._books.terms(target)
         self._others.append((terms, usage, is_estimated))
         self._spent += self._charge(terms, usage)
-        if self.chunks_allowed != UNBOUNDED:
+        if self._is_limited and self.call.stream:
             self._allow()
 
     def usage_of_others(self) -> Usage:
@@ -427,10 +470,10 @@ class Bill:
             terms.local,
             outcome=outcome.value,
         )
-        if self.chunks_allowed != UNBOUNDED:
+        if self._is_limited and self.call.stream:
             books.guard.unwatch(self)
         entry = books.ledger.settle(self.hold, settlement)
-        self.position = books.put(entry, None if is_estimated or usage is NOTHING else self)
+        self.position = books.put(entry, None if is_estimated or usage is NOTHING or self._others else self)
 
     def _with_others(self, usage: Usage, cost: int | None, is_estimated: bool) -> tuple[Usage, int | None, bool]:
         for terms, others, estimated in self._others:
@@ -447,6 +490,8 @@ class Bill:
 
     def usage(self, *, is_over: bool = False) -> tuple[Usage, bool]:
         """What has been used up to now, and whether that is our own count.  `is_over`: nothing more will come."""
+        if self._counted is not None and self._counted is self.account.tap:
+            return NOTHING, False
         is_whole = self._is_whole
         return consumed(self.account, self.prompt_tokens, self._reply_tokens, is_whole=is_whole, is_over=is_over)
 

@@ -18,7 +18,7 @@ import trio
 
 from hoosh.access import may_use, require_scope
 from hoosh.dialects.contract import DownstreamDialect
-from hoosh.errors import UnsupportedMedia
+from hoosh.errors import Refused, Unavailable, UnsupportedMedia
 from hoosh.gateway.account import Account
 from hoosh.gateway.answer import answer_headers
 from hoosh.gateway.bill import paying_pool
@@ -63,8 +63,12 @@ async def ask(gateway: Gateway, call: Call, candidates: Sequence[Target], exchan
 
 
 async def in_turn(gateway: Gateway, account: Account, work: Callable[[], Awaitable[None]]) -> None:
-    """Do `work` when there is room for it.  Raises QueueFull, Unavailable."""
-    gateway.require_breath(account.priority)
+    """Do `work` when there is room for it.  Raises QueueFull, Unavailable, and then it has cost no limit anything."""
+    try:
+        gateway.require_breath(account.priority)
+    except Unavailable:
+        account.turn_away()
+        raise
     if gateway.turnstile.is_open:
         await work()
         return
@@ -75,6 +79,9 @@ async def in_turn(gateway: Gateway, account: Account, work: Callable[[], Awaitab
     try:
         try:
             await ticket.enter()
+        except Refused:
+            account.turn_away()
+            raise
         finally:
             account.attempt, account.waited_s = None, trio.current_time() - came_s
         account.go_on()

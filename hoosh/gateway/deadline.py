@@ -13,6 +13,7 @@ import trio
 
 from hoosh.errors import RequestTimeout
 from hoosh.gateway.account import Account, Phase
+from hoosh.values import Outcome
 
 __all__ = ["in_time"]
 
@@ -26,9 +27,14 @@ WORDS: dict[Phase, str] = {
 
 
 async def in_time(account: Account, answer: Awaitable[None]) -> None:
-    """Wait for `answer` until the request's deadline.  Raises RequestTimeout, which says what it was about then."""
+    """Wait for `answer` until the request's deadline.  Raises RequestTimeout, which says what it was about then.
+
+    An answer that has gone out is one, whatever its upstream's connection was still waited for.
+    """
     with trio.CancelScope(deadline=account.deadline_at):
         await answer
+        return
+    if account.outcome is Outcome.OK:
         return
     words = WORDS[account.phase].format(whom=f"provider `{account.provider}`")
     raise RequestTimeout(f"The request's own deadline has passed {words}.")

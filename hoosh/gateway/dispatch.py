@@ -24,8 +24,10 @@ import trio
 
 from hoosh.admission import Pass, sooner
 from hoosh.errors import (
+    BudgetExceeded,
     HooshError,
     InvalidRequest,
+    PriceUnknown,
     RateLimited,
     Unavailable,
     UpstreamBroke,
@@ -86,11 +88,15 @@ class Dispatcher:
         """Somebody wants to know how fast upstreams are."""
 
     def journey(self, account: Account, call: Call, candidates: Sequence[Target]) -> Journey:
-        """Raises RateLimited or Unavailable where nobody may be asked now."""
+        """Raises RateLimited or Unavailable where nobody may be asked now, and then it has cost no limit anything."""
         self.budget.request()
         if self.hedges is not None:
             self.hedges.request()
-        return Journey(self, account, call, candidates)
+        try:
+            return Journey(self, account, call, candidates)
+        except (RateLimited, Unavailable):
+            account.turn_away()
+            raise
 
     def upstream(self, target: Target) -> Upstream:
         """Raises UpstreamBroke where it has left since."""
@@ -126,7 +132,8 @@ class Dispatcher:
         else:
             self.board.left(target, begun_s, now_s)
         if self.measures:
-            content_after_s = None if content_at_s is None else content_at_s - begun_s
+            # A rescue's own first content is not known: `content_at_s` is when the client's stream began.
+            content_after_s = None if content_at_s is None or content_at_s < begun_s else content_at_s - begun_s
             self.loads.of(target).end(now_s, content_after_s, failed=isinstance(failure, UpstreamError))
 
 
@@ -214,25 +221,39 @@ class Journey:
     async def run(self, relay: Relay, way: Travels, bill: Bill | NoBill) -> None:
         """Have the request answered.  Raises the HooshError that its client is to be told."""
         hedges = self._dispatcher.hedges is not None and can_be_hedged(self._call)
+        try:
+            while True:
+                try:
+                    hedge_s = self._hedge_after_s() if hedges else None
+                    if hedge_s is None:
+                        await self._attempt(relay, way, bill)
+                    else:
+                        await self._race(relay, way, bill, hedge_s)
+                    return
+                except (UpstreamError, InvalidRequest) as error:
+                    wait_s = self._after(error, relay, way, bill)
+                if wait_s is not None:
+                    await self._pause(wait_s)
+                self._turn(bill, asks_again=wait_s is not None)
+        finally:
+            if self.place is not None:
+                self.cancel()
+
+    def _turn(self, bill: Bill | NoBill, *, asks_again: bool) -> None:
+        """To whoever is asked next, and can be paid.  Raises the first error where nobody is left."""
         while True:
+            self.cancel()
             try:
-                hedge_s = self._hedge_after_s() if hedges else None
-                if hedge_s is None:
-                    await self._attempt(relay, way, bill)
-                else:
-                    await self._race(relay, way, bill, hedge_s)
-                return
-            except (UpstreamError, InvalidRequest) as error:
-                wait_s = self._after(error, relay, way, bill)
-            candidates = self._candidates
-            if wait_s is not None:
-                await self._pause(wait_s)
-                candidates = (self.target, *candidates)
-            try:
-                self.target = self._next(candidates)
+                target = self._next((self.target, *self._candidates) if asks_again else self._candidates)
             except (RateLimited, Unavailable):
                 raise self._first_error or Unavailable("Nobody is left to ask.") from None
-            bill.turn_to(self.target)
+            try:
+                bill.turn_to(target)
+            except (PriceUnknown, BudgetExceeded):
+                self._given_up = self._given_up | {target}
+            else:
+                self.target = target
+                return
 
     async def _attempt(self, relay: Relay, way: Travels, bill: Bill | NoBill) -> None:
         dispatcher, account, target = self._dispatcher, self._account, self.target
@@ -242,7 +263,7 @@ class Journey:
         failure: BaseException | None = None
         try:
             upstream = dispatcher.upstream(target)
-            opening = account.attempt = OpenReply(target, upstream, way, account, self._left_s(begun_s))
+            opening = account.attempt = OpenReply(target, upstream, way, account, self._until_s())
             async with opening as reply:
                 if self._call.stream and len(self._candidates) > 1:
                     reply.is_spare = self._can_be_rescued()
@@ -287,20 +308,22 @@ class Journey:
         account.turn_to(first)
 
         def second() -> Entry | None:
-            return self._second(way, first)
+            return self._second(way, entry, bill)
 
-        def over(entry: Entry, failure: HooshError | None) -> None:
-            self._lost(entry, failure, bill)
+        def over(entry: Entry, failure: BaseException | None) -> None:
+            self._lost(entry, failure, bill, is_beaten=race.winner is not None)
 
         on_silence = relay.comment if isinstance(relay, StreamRelay) else None
-        race = account.attempt = Race(self._call, account, over, on_silence)
+        race = Race(self._call, account, over, on_silence)
+        entry = self._entry(first, way)
+        account.attempt = race
         failure: BaseException | None = None
         try:
-            winner = await race.run(self._entry(first, way), after_s, second)
+            winner = await race.run(entry, after_s, second)
             self.target = winner.target
-            bill.turn_to(winner.target)
-            account.turn_to(winner.target)
             async with winner as reply:
+                bill.turn_to(winner.target)
+                account.turn_to(winner.target)
                 reply.is_spare = self._call.stream and self._can_be_rescued()
                 await relay(reply)
         except BaseException as error:
@@ -313,27 +336,37 @@ class Journey:
 
     def _entry(self, target: Target, way: Travels) -> Entry:
         dispatcher, now_s = self._dispatcher, trio.current_time()
-        opening = OpenReply(target, dispatcher.upstream(target), way, self._account, self._left_s(now_s))
+        opening = OpenReply(target, dispatcher.upstream(target), way, self._account, self._until_s())
         dispatcher.begin(target, now_s)
         place, self.place = self.place, None
         return Entry(target, opening, place, now_s)
 
-    def _second(self, way: Travels, first: Target) -> Entry | None:
-        """The one to be asked beside `first`; None where there is none, or requests have been hedged enough."""
-        hedges = self._dispatcher.hedges
+    def _second(self, way: Travels, first: Entry, bill: Bill | NoBill) -> Entry | None:
+        """The one to be asked beside `first`; None where there is none, or requests have been hedged enough.
+
+        Then `first` is under the same limit as who is asked alone.
+        """
+        dispatcher, now_s = self._dispatcher, trio.current_time()
+        hedges = dispatcher.hedges
+        if hedges is None or self._account.attempts >= dispatcher.routing.max_attempts:
+            return None
         try:
-            target = self._next(each for each in self._candidates if each != first)
-            if hedges is not None and hedges.try_spend(trio.current_time()):
+            target = self._next(each for each in self._candidates if each != first.target)
+            if bill.can_hedge(target) and hedges.try_spend(now_s):
                 return self._entry(target, way)
+            if self._call.stream:
+                first.limit.deadline = first.begun_s + dispatcher.upstream(first.target).first_token_s
         except (RateLimited, Unavailable, UpstreamError):
             pass
         self.cancel()
         return None
 
-    def _lost(self, entry: Entry, failure: HooshError | None, bill: Bill | NoBill) -> None:
-        """Somebody else has begun first, or it has failed before anybody had."""
+    def _lost(self, entry: Entry, failure: BaseException | None, bill: Bill | NoBill, *, is_beaten: bool) -> None:
+        """Somebody else has begun first (`is_beaten`), or it has ended before anybody had."""
         target, now_s = entry.target, trio.current_time()
-        if failure is not None:
+        if isinstance(failure, Exception) and target != self.target:
+            self._given_up = self._given_up | {target}
+        if isinstance(failure, Exception) or not is_beaten:
             self._ended(target, failure, entry.begun_s, entry.place, NO_BILL)
             return
         if entry.opening.is_sent:  # what it has made of that nobody will say
@@ -354,12 +387,18 @@ class Journey:
         if account.stopped is not None:
             raise account.stopped
 
-    def _left_s(self, now_s: float) -> float | None:
-        """Of the time that the request has; None where that is all of it."""
+    def _until_s(self) -> float | None:
+        """When the next attempt has to be over; None where it has all of the time that the house gives.
+
+        A client's own deadline is around all that is done for its request; see `deadline.py`.
+        """
         account = self._account
-        if account.attempts == 0 and account.deadline_at == math.inf:
-            return None
-        return min(account.started_at + self._dispatcher.total_s, account.deadline_at) - now_s
+        return account.started_at + self._dispatcher.total_s if account.attempts or account.waited_s else None
+
+    def _left_s(self) -> float:
+        """Of the time that the request has."""
+        account = self._account
+        return min(account.started_at + self._dispatcher.total_s, account.deadline_at) - trio.current_time()
 
     # -- after a failure -------------------------------------------------------------------------------------------
 
@@ -374,23 +413,26 @@ class Journey:
         if account.stopped is not None:
             raise account.stopped
         verdict = judge(error) if isinstance(error, UpstreamError) else Verdict.ELSEWHERE
+        if verdict is Verdict.NOBODY and not self._is_broken:
+            raise error
         if account.has_told:
             told = self._broken(error, relay, way, bill)
-        elif verdict is Verdict.NOBODY:
-            raise error
         else:
             told = self._first_error = self._first_error or error
-        left_s = self._left_s(trio.current_time())
-        if account.attempts >= dispatcher.routing.max_attempts or (left_s is not None and left_s <= 0):
+        left_s = self._left_s()
+        if account.attempts >= dispatcher.routing.max_attempts or left_s <= 0:
             raise told
         wait_s = None
         if not (self._is_broken and self._has_another()):  # who has broken off is not trusted with the rest
-            wait_s = self._wait_s(verdict, error, math.inf if left_s is None else left_s)
+            wait_s = self._wait_s(verdict, error, left_s)
         now_s = trio.current_time()
         if wait_s is not None and dispatcher.budget.try_spend(now_s):
             return wait_s
         self._give_up(verdict)
-        if not dispatcher.budget.try_spend(now_s, elsewhere=True):
+        if not self._has_another():
+            raise told
+        # What could not be asked there has not been an attempt.
+        if isinstance(error, UpstreamError) and not dispatcher.budget.try_spend(now_s, elsewhere=True):
             raise told
         return None
 
@@ -403,10 +445,10 @@ class Journey:
             self._is_broken, self._first_error = True, error
         told = self._first_error or error
         usage, is_estimated = bill.usage(is_over=True)
+        bill.add(usage, is_estimated=is_estimated)
         rescue = relay.rescue() if isinstance(relay, StreamRelay) else None
         if rescue is None:
             raise told
-        bill.add(usage, is_estimated=is_estimated)
         way.rescue = rescue
         return told
 

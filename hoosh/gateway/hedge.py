@@ -22,7 +22,9 @@ from hoosh.dialects.contract import Ending
 from hoosh.errors import HooshError, InvalidRequest, UpstreamBroke, UpstreamError
 from hoosh.gateway.account import Account
 from hoosh.gateway.attempt import OpenReply, Reply
+from hoosh.gateway.relay import too_late
 from hoosh.http.message import Headers, Response
+from hoosh.routing import Verdict, judge
 from hoosh.values import Call, CallKind, Target
 
 __all__ = ["HEDGED", "Entry", "PrimedResponse", "Race", "can_be_hedged"]
@@ -65,13 +67,15 @@ class PrimedResponse:
 class Entry:
     """One attempt in a race.  The winner's is handed over, still open: a context manager that gives its reply."""
 
-    __slots__ = ("begun_s", "opening", "place", "reply", "target")
+    __slots__ = ("begun_s", "limit", "opening", "place", "reply", "target")
 
     def __init__(self, target: Target, opening: OpenReply, place: Pass | None, begun_s: float) -> None:
         self.target = target
         self.opening = opening
         self.place = place
         self.begun_s = begun_s
+        self.limit = trio.CancelScope()
+        """Around the wait for its first content."""
         self.reply: Reply
 
     async def __aenter__(self) -> Reply:
@@ -84,6 +88,12 @@ class Entry:
 
     async def prime(self, call: Call, account: Account) -> None:
         """Open, and read up to the first content.  Raises UpstreamError, InvalidRequest; it is closed then."""
+        with self.limit:
+            await self._prime(call, account)
+        if self.limit.cancelled_caught:
+            raise too_late(self.target.provider)
+
+    async def _prime(self, call: Call, account: Account) -> None:
         reply = self.reply = await self.opening.__aenter__()
         try:
             content_type = reply.response.headers.get(b"content-type") or b""
@@ -118,46 +128,69 @@ class Entry:
 class Race:
     """`run` gives the winner.  What became of the others is told to `over`, exactly once each."""
 
-    __slots__ = ("_account", "_call", "_decided", "_entries", "_errors", "_on_silence", "_over", "winner")
+    __slots__ = ("_account", "_call", "_decided", "_entries", "_failures", "_on_silence", "_over", "winner")
 
     def __init__(
         self,
         call: Call,
         account: Account,
-        over: Callable[[Entry, HooshError | None], None],
+        over: Callable[[Entry, BaseException | None], None],
         on_silence: Callable[[], Awaitable[None]] | None,
     ) -> None:
-        """`over` hears of an entry that has failed, or lost (None).  `on_silence` is awaited while nobody has begun."""
+        """`over` hears of an entry that has failed, or was left (cancelled, or None).  `on_silence` is awaited while nobody has begun."""
         self._call = call
         self._account = account
         self._over = over
         self._on_silence = on_silence
         self._entries: dict[Entry, None] = {}
         """That still run."""
-        self._errors: list[UpstreamError | InvalidRequest] = []
+        self._failures: dict[Entry, Exception] = {}
         self._decided = trio.Event()
         self.winner: Entry | None = None
 
     async def run(self, first: Entry, after_s: float, second: Callable[[], Entry | None]) -> Entry:
-        """`second` is asked for after so long.  Raises the first error where nobody has won.
+        """`second` is asked for after so long.  The winner is the caller's to leave.
 
-        The winner is the caller's to leave, also where this is cancelled: then it is in `winner`.
+        Where nobody has won it raises the error of `first`, unless the other has said that the request is at fault;
+        and at once what is no error of an upstream.  No error leaves it in a group.
         """
-        async with trio.open_nursery() as nursery:
-            self._start(nursery, first)
-            with trio.move_on_after(after_s):
-                await self._decided.wait()
-            if not self._decided.is_set() and (other := second()) is not None:
-                self._start(nursery, other)
-            while not self._decided.is_set():
-                with trio.move_on_after(COMMENT_S):
-                    await self._decided.wait()
-                if not self._decided.is_set() and self._on_silence is not None:
-                    await self._on_silence()
-            nursery.cancel_scope.cancel(reason="the race is decided")  # before anything of the winner goes out
-        if self.winner is None:
-            raise self._errors[0]
+        try:
+            async with trio.open_nursery() as nursery:
+                await self._watch(nursery, first, after_s, second)
+                nursery.cancel_scope.cancel(reason="the race is decided")  # before anything of the winner goes out
+            if self.winner is None or not all(map(is_of_an_attempt, self._failures.values())):
+                raise self._worst(first)
+        except BaseException as error:
+            if self.winner is not None:
+                await self.winner.__aexit__(type(error), error, error.__traceback__)
+            raise
         return self.winner
+
+    async def _watch(
+        self, nursery: trio.Nursery, first: Entry, after_s: float, second: Callable[[], Entry | None]
+    ) -> None:
+        """Until it is decided."""
+        self._start(nursery, first)
+        with trio.move_on_after(after_s):
+            await self._decided.wait()
+        if not self._decided.is_set() and (other := second()) is not None:
+            self._start(nursery, other)
+        while not self._decided.is_set():
+            with trio.move_on_after(COMMENT_S):
+                await self._decided.wait()
+            if not self._decided.is_set() and self._on_silence is not None:
+                await self._on_silence()
+
+    def _worst(self, first: Entry) -> Exception:
+        """A bug or somebody's wish that it ends, else a verdict on the request, else the first's."""
+        failures = self._failures.values()
+        for error in failures:
+            if not is_of_an_attempt(error):
+                return error
+        for error in failures:
+            if isinstance(error, UpstreamError) and judge(error) is Verdict.NOBODY:
+                return error
+        return self._failures[first]
 
     def interrupt(self, error: HooshError) -> None:
         """Make every attempt fail with `error`."""
@@ -171,7 +204,7 @@ class Race:
         nursery.start_soon(self._enter, entry)
 
     async def _enter(self, entry: Entry) -> None:
-        failure: HooshError | None = None
+        failure: BaseException | None = None
         try:
             await entry.prime(self._call, self._account)
             if self.winner is None:
@@ -179,12 +212,19 @@ class Race:
                 self._decided.set()
                 return
             await entry.__aexit__(None, None, None)
-        except (UpstreamError, InvalidRequest) as error:
+        except Exception as error:  # for `run` to raise: a nursery would put it into a group
+            failure = self._failures[entry] = error
+        except BaseException as error:
             failure = error
-            self._errors.append(error)
+            raise
         finally:
             del self._entries[entry]
             if self.winner is not entry:
                 self._over(entry, failure)
-                if not self._entries:
+                if not (self._entries and is_of_an_attempt(failure)):
                     self._decided.set()
+
+
+def is_of_an_attempt(failure: BaseException | None) -> bool:
+    """Another attempt may do better."""
+    return failure is None or isinstance(failure, UpstreamError | InvalidRequest)

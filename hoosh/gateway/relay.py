@@ -32,7 +32,7 @@ from hoosh.http.exchange import Exchange
 from hoosh.http.message import Response
 from hoosh.values import Call
 
-__all__ = ["Silence", "SilenceWatch", "StreamRelay", "relay_whole"]
+__all__ = ["Silence", "SilenceWatch", "StreamRelay", "relay_whole", "too_late"]
 
 REPLY_BYTES = 64 * 1024 * 1024
 """A reply that is not streamed is held whole; this is the most."""
@@ -126,6 +126,11 @@ async def relay_whole(exchange: Exchange, call: Call, account: Account, reply: R
     account.answered(200)
 
 
+def too_late(provider: str) -> UpstreamTimeout:
+    message = f"Provider `{provider}` was too slow: nothing of its answer came in time."
+    return UpstreamTimeout(message, provider=provider, phase="first_token")
+
+
 def _counted(body: bytes, call: Call, account: Account) -> bytes:
     """A reply whose upstream has not counted: the books and the client get our count."""
     guess = account.bill.guess(len(body))
@@ -175,13 +180,12 @@ class StreamRelay:
         self._tap: StreamTap
 
     async def __call__(self, reply: Reply) -> None:
-        self._reply, self._held, self._limit = reply, b"", None
+        self._reply, self._held, self._limit, self._has_begun = reply, b"", None, False
         content_type = reply.response.headers.get(b"content-type") or b""
         if content_type.startswith(b"application/json"):  # it was asked for a stream and did not care
             await self._tell_whole(reply)
             return
         account = self._account
-        self._has_begun = False
         self._tap = account.tap = reply.passage.tap(self._call, account.stamp(), provider=reply.provider)
         self._hold_until = math.inf
         if reply.content_by is None:
@@ -226,29 +230,24 @@ class StreamRelay:
         with trio.CancelScope(deadline=content_by) as limit:
             self._limit = limit
             return await self.until_silent(silence)
-        raise self._too_late()
+        raise too_late(self._reply.provider)
 
     async def _tell_whole(self, reply: Reply) -> None:
         """A stream that is there at once."""
         account = self._account
-        body = await reply.response.read(REPLY_BYTES)
+        body = await self._whole_body(reply)
         whole = reply.passage.as_stream(self._call, body, account.stamp(), provider=reply.provider)
         if whole.usage is None:
             whole = replace(whole, usage=account.bill.guess(len(body)))
             account.is_estimated = whole.usage is not None
         account.usage = whole.usage
-        account.first_token_at, account.has_told = trio.current_time(), True
-        last = whole.body + account.downstream.terminator
-        account.sending(last)
-        await account.bill.keep()
-        await self._start()
-        await self._exchange.end(last)
-        account.answered(200)
+        self._begin()
+        await self._end(whole.body)
 
-    def _too_late(self) -> UpstreamTimeout:
-        provider = self._reply.provider
-        message = f"Provider `{provider}` was too slow: nothing of its answer came in time."
-        return UpstreamTimeout(message, provider=provider, phase="first_token")
+    async def _whole_body(self, reply: Reply) -> bytes:
+        with trio.CancelScope(deadline=math.inf if reply.content_by is None else reply.content_by):
+            return await reply.response.read(REPLY_BYTES)
+        raise too_late(self._reply.provider)
 
     async def until_silent(self, silence: Silence) -> bool:
         """Relay until the end (False) or until the watch says that it has been silent for long (True)."""
@@ -339,11 +338,11 @@ class StreamRelay:
         account, limit = self._account, self._limit
         if limit is not None:
             if limit.cancel_called:
-                raise self._too_late()
+                raise too_late(self._reply.provider)
             limit.deadline, self._limit = math.inf, None
         self._has_begun = True
         if self._said is not None:
-            account.is_rescued = True
+            account.is_rescued, account.is_keepable = True, False
         elif self._reply.is_spare and not account.has_told:
             self._said = Said(self._call.language)
         if account.first_token_at is None:
