@@ -273,7 +273,8 @@ async def _pass_on(
 
 def _note(account: Account, payer: Account) -> None:
     """What a member's account knows from the one that asks."""
-    account.provider, account.model = payer.provider, payer.model
+    account.provider, account.model, account.phase = payer.provider, payer.model, payer.phase
     account.usage, account.tap = payer.usage, payer.tap
     if account.payer is payer:
-        account.attempts, account.bill = payer.attempts, payer.bill
+        account.attempts, account.tried, account.is_rescued = payer.attempts, payer.tried, payer.is_rescued
+        account.bill, account.waited_s = payer.bill, payer.waited_s

@@ -286,3 +286,13 @@ async def test_the_time_of_a_rescue_says_how_soon_that_one_began(autojump_clock)
         assert text_of(body) == "".join(WORDS)
         loads = {each.provider: each.first_content_s for each in house.gateway.loads.statistics()}
         assert loads["p2"] is None or loads["p2"] >= 0
+
+
+async def test_who_launches_a_flight_knows_its_attempts(autojump_clock):
+    settings = {"cache": Cache(enabled=True)}
+    async with house_of(FakeUpstream(error_reply(503)), FakeUpstream(json_reply(WHOLE)), settings=settings) as house:
+        records = records_of(house)
+        detail = [(b"x-hoosh-attempts", b"detail")]
+        status, headers, _ = await house.post(CHAT, {**ASK, "temperature": 0}, headers=detail)
+        assert (status, headers.get(b"x-hoosh-cache")) == (200, b"miss")
+        assert [(each.provider, each.reason) for each in records[0].tried] == [("mock", "503")]
