@@ -22,7 +22,7 @@ from hoosh.config import Alias, Routing
 from hoosh.routing import Strategy
 from hoosh.testing.faults import WORDS as FULL
 from hoosh.testing.faults import Asked, Fault, FaultyUpstream, refuses
-from hoosh.testing.upstream import Cut, End, Pause, Reset, Script
+from hoosh.testing.upstream import Cut, End, Hang, Pause, Reset, Script
 
 FIRST_SEED = int(os.environ.get("HOOSH_SEED", randrange(10**6)))
 WORDS = FULL[:4]
@@ -100,3 +100,23 @@ async def test_one_that_fails_every_other_request_and_one_that_is_slow_do_not_ha
         took_s, alone_s = [p99(getattr(came, what) for came in those) for those in (heard, alone)]
         print(f"p99 of {what}: {took_s:.3f}, alone {alone_s:.3f}")
         assert took_s <= AT_MOST * alone_s
+
+
+async def test_no_request_fails_while_another_upstream_is_well_however_many_wait_for_a_silent_one(autojump_clock):
+    """All of them fail over in one moment.  The second upstream is asked no more than it would be alone."""
+    silent, well = FaultyUpstream(words=WORDS), FaultyUpstream(words=WORDS)
+    silent.faults["m"] = lambda upstream, asked: [Hang()]
+    heard: list[Came] = []
+
+    async def one() -> None:
+        heard.append(await ask(house, "m"))
+
+    model = Alias("m", ("silent/m", "well/m"))
+    async with (
+        quick_house({"silent": silent, "well": well}, models=(model,)) as house,
+        trio.open_nursery() as nursery,
+    ):
+        for _ in range(300):
+            nursery.start_soon(one)
+    failed = [came.heard.body for came in heard if not came.heard.is_done]
+    assert not failed, f"{len(failed)} of {len(heard)} have failed: {failed[0]!r}"
