@@ -8,6 +8,7 @@ sockets.  Whom to ask, and whether to ask again, is `dispatch.py`'s business.
 
 from __future__ import annotations
 
+import math
 from types import TracebackType
 from typing import Protocol
 
@@ -29,7 +30,7 @@ from hoosh.gateway.rescue import Rescue
 from hoosh.http.message import Response
 from hoosh.values import Target
 
-__all__ = ["CONNECT_FAILED", "OpenReply", "Reply", "Travels"]
+__all__ = ["CONNECT_FAILED", "OpenReply", "Reply", "Travels", "too_late"]
 
 ERROR_BODY_BYTES = 256 * 1024
 CONNECT_FAILED = "connect_failed"
@@ -61,15 +62,20 @@ class Reply:
         self.passage = passage
         self.response = response
         self.content_by: float | None = None
-        """When the first content must be there, on Trio's clock.  Set where somebody else could be asked."""
+        """When the first content must be there; see `OpenReply.content_by`."""
         self.is_spare = False
         """Where it breaks off, somebody may be asked to go on with it."""
+
+
+def too_late(provider: str) -> UpstreamTimeout:
+    message = f"Provider `{provider}` was too slow: nothing of its answer came in time."
+    return UpstreamTimeout(message, provider=provider, phase="first_token")
 
 
 class OpenReply:
     """A context manager, and a handle by which others end the attempt."""
 
-    __slots__ = ("_account", "_attempt", "_target", "_until_s", "_upstream", "_way", "is_sent")
+    __slots__ = ("_account", "_attempt", "_target", "_until_s", "_upstream", "_way", "content_by", "is_sent")
 
     def __init__(
         self, target: Target, upstream: Upstream, way: Travels, account: Account, until_s: float | None = None
@@ -81,6 +87,8 @@ class OpenReply:
         self._account = account
         self._until_s = until_s
         self._attempt: Attempt | None = None
+        self.content_by: float | None = None
+        """When the first content must be there, on Trio's clock.  Set where somebody else could be asked."""
         self.is_sent = False
         """The upstream may be at work."""
 
@@ -95,15 +103,23 @@ class OpenReply:
         attempt = self._attempt = upstream.attempt(outgoing, left_s)
         self.is_sent = True
         try:
-            response = await attempt.__aenter__()
+            response = await (attempt.__aenter__() if self.content_by is None else self._in_time(attempt))
         except TransportError as error:
             raise self._blame(error) from error
         if response.status < 400:
-            return Reply(upstream.name, upstream.dialect, passage, response)
+            reply = Reply(upstream.name, upstream.dialect, passage, response)
+            reply.content_by = self.content_by
+            return reply
         refusal = await self._refusal(response)
         if not self._way.has_another(upstream, passage, refusal):
             raise refusal
         return await self.__aenter__()
+
+    async def _in_time(self, attempt: Attempt) -> Response:
+        """Without a head there will be no content."""
+        with trio.CancelScope(deadline=math.inf if self.content_by is None else self.content_by):
+            return await attempt.__aenter__()
+        raise too_late(self._upstream.name)
 
     def interrupt(self, error: HooshError) -> None:
         """Make the attempt fail with `error`; one that has not begun looks at `account.stopped`."""

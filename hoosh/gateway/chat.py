@@ -45,21 +45,22 @@ async def infer(gateway: Gateway, exchange: Exchange, account: Account) -> None:
         await exchange.respond(200, headers, at_once)
         account.answered(200)
         return
-    account.go_on()
     directives = gateway.caching.applies(call, exchange.headers)
     if directives is None:
         await ask(gateway, call, candidates, exchange, account)
     else:
+        account.go_on()
         proceed = partial(ask, gateway, call, candidates)
         await gateway.caching.answer(exchange, account, call, candidates, directives, proceed)
 
 
-async def ask(gateway: Gateway, call: Call, candidates: Sequence[Target], exchange: Exchange, account: Account) -> None:
-    """Have the call answered by an upstream, in its turn, and paid for.  Raises HooshError."""
+def ask(
+    gateway: Gateway, call: Call, candidates: Sequence[Target], exchange: Exchange, account: Account
+) -> Awaitable[None]:
+    """Have the call answered by an upstream, in its turn, and paid for.  Raises HooshError when it is awaited."""
     if gateway.has_room:
-        await _ask(gateway, call, candidates, exchange, account)
-    else:
-        await in_turn(gateway, account, partial(_ask, gateway, call, candidates, exchange, account))
+        return _ask(gateway, call, candidates, exchange, account)
+    return in_turn(gateway, account, partial(_ask, gateway, call, candidates, exchange, account))
 
 
 async def in_turn(gateway: Gateway, account: Account, work: Callable[[], Awaitable[None]]) -> None:

@@ -100,10 +100,11 @@ class Dispatcher:
 
     def upstream(self, target: Target) -> Upstream:
         """Raises UpstreamBroke where it has left since."""
-        upstream = self.fleet.members.get(target.provider)
-        if upstream is None:
-            raise UpstreamBroke(f"Provider `{target.provider}` is gone.", provider=target.provider)
-        return upstream
+        try:
+            return self.fleet.members[target.provider]
+        except KeyError:
+            message = f"Provider `{target.provider}` is gone."
+            raise UpstreamBroke(message, provider=target.provider, code=CONNECT_FAILED) from None
 
     def lost(self, target: Target, begun_s: float, now_s: float) -> None:
         """The attempt has been left because another was faster: it is at least so slow."""
@@ -113,7 +114,8 @@ class Dispatcher:
 
     def begin(self, target: Target, now_s: float) -> None:
         """An attempt there begins; `end` follows."""
-        self.board.begin(target, now_s)
+        if not self.board.is_quiet:
+            self.board.begin(target, now_s)
         if self.measures:
             self.loads.of(target).begin()
 
@@ -263,12 +265,15 @@ class Journey:
         failure: BaseException | None = None
         try:
             upstream = dispatcher.upstream(target)
-            opening = account.attempt = OpenReply(target, upstream, way, account, self._until_s())
+            until_s = self._until_s() if account.attempts or account.waited_s else None
+            opening = account.attempt = OpenReply(target, upstream, way, account, until_s)
+            is_spare = False
+            if self._call.stream and len(self._candidates) > 1:
+                is_spare = self._can_be_rescued()
+                if way.rescue is None and self._has_another():
+                    opening.content_by = begun_s + upstream.first_token_s
             async with opening as reply:
-                if self._call.stream and len(self._candidates) > 1:
-                    reply.is_spare = self._can_be_rescued()
-                    if way.rescue is None and self._has_another():
-                        reply.content_by = begun_s + upstream.first_token_s
+                reply.is_spare = is_spare
                 await relay(reply)
         except BaseException as error:
             failure = error
@@ -387,18 +392,16 @@ class Journey:
         if account.stopped is not None:
             raise account.stopped
 
-    def _until_s(self) -> float | None:
-        """When the next attempt has to be over; None where it has all of the time that the house gives.
+    def _until_s(self) -> float:
+        """When any attempt has to be over.
 
         A client's own deadline is around all that is done for its request; see `deadline.py`.
         """
-        account = self._account
-        return account.started_at + self._dispatcher.total_s if account.attempts or account.waited_s else None
+        return self._account.started_at + self._dispatcher.total_s
 
     def _left_s(self) -> float:
         """Of the time that the request has."""
-        account = self._account
-        return min(account.started_at + self._dispatcher.total_s, account.deadline_at) - trio.current_time()
+        return min(self._until_s(), self._account.deadline_at) - trio.current_time()
 
     # -- after a failure -------------------------------------------------------------------------------------------
 

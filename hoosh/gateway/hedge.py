@@ -21,8 +21,7 @@ from hoosh.admission import Pass
 from hoosh.dialects.contract import Ending
 from hoosh.errors import HooshError, InvalidRequest, UpstreamBroke, UpstreamError
 from hoosh.gateway.account import Account
-from hoosh.gateway.attempt import OpenReply, Reply
-from hoosh.gateway.relay import too_late
+from hoosh.gateway.attempt import OpenReply, Reply, too_late
 from hoosh.http.message import Headers, Response
 from hoosh.routing import Verdict, judge
 from hoosh.values import Call, CallKind, Target
@@ -137,7 +136,10 @@ class Race:
         over: Callable[[Entry, BaseException | None], None],
         on_silence: Callable[[], Awaitable[None]] | None,
     ) -> None:
-        """`over` hears of an entry that has failed, or was left (cancelled, or None).  `on_silence` is awaited while nobody has begun."""
+        """`over` hears of an entry that has failed, or was left (cancelled, or None).
+
+        `on_silence` is awaited while nobody has begun.
+        """
         self._call = call
         self._account = account
         self._over = over

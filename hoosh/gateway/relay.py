@@ -21,10 +21,10 @@ import trio
 from msgspec.structs import replace
 
 from hoosh.dialects.contract import Ending, StreamTap
-from hoosh.errors import BudgetExceeded, HooshError, TransportError, UpstreamBroke, UpstreamError, UpstreamTimeout
+from hoosh.errors import BudgetExceeded, HooshError, TransportError, UpstreamBroke, UpstreamError
 from hoosh.gateway.account import Account
 from hoosh.gateway.answer import answer_headers, stream_headers
-from hoosh.gateway.attempt import Reply
+from hoosh.gateway.attempt import Reply, too_late
 from hoosh.gateway.bill import PIECE_BYTES, Bill
 from hoosh.gateway.rescue import Rescue
 from hoosh.gateway.said import Said
@@ -32,7 +32,7 @@ from hoosh.http.exchange import Exchange
 from hoosh.http.message import Response
 from hoosh.values import Call
 
-__all__ = ["Silence", "SilenceWatch", "StreamRelay", "relay_whole", "too_late"]
+__all__ = ["Silence", "SilenceWatch", "StreamRelay", "relay_whole"]
 
 REPLY_BYTES = 64 * 1024 * 1024
 """A reply that is not streamed is held whole; this is the most."""
@@ -126,11 +126,6 @@ async def relay_whole(exchange: Exchange, call: Call, account: Account, reply: R
     account.answered(200)
 
 
-def too_late(provider: str) -> UpstreamTimeout:
-    message = f"Provider `{provider}` was too slow: nothing of its answer came in time."
-    return UpstreamTimeout(message, provider=provider, phase="first_token")
-
-
 def _counted(body: bytes, call: Call, account: Account) -> bytes:
     """A reply whose upstream has not counted: the books and the client get our count."""
     guess = account.bill.guess(len(body))
@@ -193,7 +188,8 @@ class StreamRelay:
         watch, silence = self._watch, Silence(self._tap)
         try:
             watch.waiting.add(silence)
-            while await self._until_silent(silence, reply.content_by):
+            limited = reply.content_by is not None
+            while await (self._until_late(silence, reply) if limited else self.until_silent(silence)):
                 if self._tap.has_finished:
                     await self._conclude(b"")
                     break
@@ -223,11 +219,11 @@ class StreamRelay:
         self._begin()
         await self._end(rest)
 
-    async def _until_silent(self, silence: Silence, content_by: float | None) -> bool:
-        """Raises UpstreamTimeout where the first content does not come in time."""
-        if content_by is None or self._has_begun:
+    async def _until_late(self, silence: Silence, reply: Reply) -> bool:
+        """As `until_silent`; raises UpstreamTimeout where the first content does not come in time."""
+        if self._has_begun:
             return await self.until_silent(silence)
-        with trio.CancelScope(deadline=content_by) as limit:
+        with _limit_of(reply) as limit:
             self._limit = limit
             return await self.until_silent(silence)
         raise too_late(self._reply.provider)
@@ -245,7 +241,7 @@ class StreamRelay:
         await self._end(whole.body)
 
     async def _whole_body(self, reply: Reply) -> bytes:
-        with trio.CancelScope(deadline=math.inf if reply.content_by is None else reply.content_by):
+        with _limit_of(reply):
             return await reply.response.read(REPLY_BYTES)
         raise too_late(self._reply.provider)
 
@@ -397,6 +393,11 @@ class StreamRelay:
             return self._tap.error
         provider = self._reply.provider
         return UpstreamBroke(f"Provider `{provider}` ended the stream before the reply was whole.", provider=provider)
+
+
+def _limit_of(reply: Reply) -> trio.CancelScope:
+    """Around the wait for its first content."""
+    return trio.CancelScope(deadline=math.inf if reply.content_by is None else reply.content_by)
 
 
 async def _leftover(response: Response) -> None:

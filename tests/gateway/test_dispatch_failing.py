@@ -298,3 +298,12 @@ async def test_who_launches_a_flight_knows_its_attempts(autojump_clock):
         status, headers, _ = await house.post(CHAT, {**ASK, "temperature": 0}, headers=detail)
         assert (status, headers.get(b"x-hoosh-cache")) == (200, b"miss")
         assert [(each.provider, each.reason) for each in records[0].tried] == [("mock", "503")]
+
+
+async def test_whose_head_comes_too_late_is_not_waited_for_first_and_then_thrown_away(autojump_clock):
+    async with house_of(FakeUpstream([Pause(20.0), *SAID]), FakeUpstream(SAID)) as house:
+        records = records_of(house)
+        _, _, body = await house.post(CHAT, STREAM)
+        assert text_of(body) == "".join(WORDS)
+        assert [each.reason for each in records[0].tried] == ["first_token"]
+        assert records[0].duration_s < 15.0
