@@ -171,7 +171,7 @@ class Joint:
         out.append(self.encoder.finish())
 
     def end_early(self, usage: Usage) -> bytes:
-        ending: Sequence[ReplyEvent] = (Finished(FinishReason.LENGTH), UsageReported(usage))
+        ending: Sequence[ReplyEvent] = (Finished(FinishReason.LENGTH), UsageReported(_sum(usage, self._earlier)))
         return self.encoder.encode(ending) + self.encoder.finish()
 
 

@@ -225,6 +225,17 @@ def test_the_client_is_told_what_all_attempts_have_used_and_the_books_what_the_l
     assert tap.usage == Usage(PROMPT_TOKENS, REPLY_TOKENS)
 
 
+@pytest.mark.parametrize("client", ["chat", "messages", "responses", "ollama"])
+def test_also_where_the_budget_ends_it_the_client_is_told_what_all_attempts_have_used(client: str):
+    sent, said = broken_after(client, "openai", 20)
+    passage = rescue_of(client, said, Usage(30, 4)).passage(upstream_dialect("openai"), "b/m", prefill=False)
+    tap = passage.tap(call_of(client), SECOND, provider="b")
+    more = b"".join([tap.feed(event) for event in stream_of("openai", Answer(pieces(TEXT, 9)))[:-3]])
+    rest = tap.finish_early(Usage(5, 2))
+    assert rest is not None
+    assert understood(client, sent + more + rest).tokens == (35, 6)
+
+
 def test_a_response_that_was_finished_elsewhere_is_kept_whole():
     store = ResponseStore()
     downstream = ResponsesDownstream(store, caller="me")
