@@ -280,7 +280,9 @@ async def test_a_fresh_flight_is_the_one_to_join(autojump_clock):
         assert flights.find(KEY) is new
 
 
-@pytest.mark.parametrize("seed", [int(os.environ.get("HOOSH_SEED", random.randrange(10**6))) + n for n in range(3)])
+@pytest.mark.parametrize(
+    "seed", [int(os.environ.get("HOOSH_SEED", random.randrange(10**6))) + n for n in range(3)], ids=["1", "2", "3"]
+)
 async def test_nothing_is_left_after_random_members_at_random_moments(seed, autojump_clock):
     print(f"seed {seed}")
     chance = random.Random(seed)

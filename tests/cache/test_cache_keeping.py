@@ -55,18 +55,24 @@ NONDETERMINISTIC = [
 ]
 
 
-@pytest.mark.parametrize("call", YES, ids=repr)
+def _fields_of(call: Call) -> str:
+    return " ".join(
+        [call.language, call.kind.value, *(f"{name}={bytes(raw).decode()}" for name, raw in call.fields.items())]
+    )
+
+
+@pytest.mark.parametrize("call", YES, ids=_fields_of)
 def test_what_gives_the_same_answer_again_may_be_kept(call):
     assert is_cacheable(call, PLAIN)
 
 
-@pytest.mark.parametrize("call", NEVER, ids=repr)
+@pytest.mark.parametrize("call", NEVER, ids=_fields_of)
 def test_what_is_asked_for_its_effect_or_remembered_elsewhere_is_never_kept(call):
     assert not is_cacheable(call, PLAIN)
     assert not is_cacheable(call, EAGER)
 
 
-@pytest.mark.parametrize("call", NONDETERMINISTIC, ids=repr)
+@pytest.mark.parametrize("call", NONDETERMINISTIC, ids=_fields_of)
 def test_what_may_be_answered_otherwise_is_kept_only_where_the_owner_says_so(call):
     assert not is_cacheable(call, PLAIN)
     assert is_cacheable(call, EAGER)

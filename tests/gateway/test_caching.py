@@ -440,7 +440,7 @@ async def test_a_response_that_is_to_be_remembered_is_never_played_again(autojum
 # -- everything at once ----------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("seed", [int(os.environ.get("HOOSH_SEED", random.randrange(10**6)))])
+@pytest.mark.parametrize("seed", [int(os.environ.get("HOOSH_SEED", random.randrange(10**6)))], ids=["1"])
 async def test_hundreds_of_requests_aborted_at_random_moments_leave_no_flight_behind(seed, autojump_clock):
     print(f"seed {seed}")
     chance = random.Random(seed)

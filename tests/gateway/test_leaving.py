@@ -101,7 +101,9 @@ async def test_an_http2_upstream_gets_a_reset_and_keeps_its_connection(autojump_
     assert set(upstream.reset_codes) == {8}  # CANCEL
 
 
-@pytest.mark.parametrize("seed", [int(os.environ.get("HOOSH_SEED", random.randrange(10**6))) + n for n in range(2)])
+@pytest.mark.parametrize(
+    "seed", [int(os.environ.get("HOOSH_SEED", random.randrange(10**6))) + n for n in range(2)], ids=["1", "2"]
+)
 async def test_thousands_of_requests_aborted_at_random_moments_leave_nothing_behind(seed, autojump_clock):
     """D1: in the pool's queue, dialling, waiting for the head, in mid-stream, after the last byte."""
     print(f"seed {seed}")

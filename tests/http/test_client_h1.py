@@ -234,6 +234,7 @@ def raw_deflate(data):
         (b"deflate", raw_deflate(TEXT)),
         (b"identity", TEXT),
     ],
+    ids=["gzip", "two members", "zlib", "raw deflate", "identity"],
 )
 @pytest.mark.parametrize("piece", [1, 7, 100_000])
 async def test_a_coded_body_is_decoded_wherever_it_is_cut(autojump_clock, coding, coded, piece):
@@ -271,6 +272,7 @@ async def test_a_decompression_bomb_stops_at_the_ceiling(autojump_clock):
         (b"deflate", zlib.compress(TEXT) + b"more", ProtocolViolation),
         (b"br", b"whatever", ProtocolViolation),
     ],
+    ids=["cut", "no gzip", "more", "unknown"],
 )
 async def test_a_coded_body_that_is_cut_or_unreadable_is_an_error(autojump_clock, coding, coded, error):
     async with open_house([Head(200, [(b"content-encoding", coding)]), Body(coded), End()]) as house:
