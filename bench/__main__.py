@@ -3,6 +3,7 @@
     for each round:  for each contender, beginning with another one each time:  start, warm, every scenario, stop
     start hoosh without its books, with them, and with answers that wait for the disk;  for each round:  ask each
     then, for each:  start afresh, hold many streams open, stop
+                     start afresh, let clients read slowly and ask for much, stop (hoosh alone)
                      start in front of the upstream that notices, let clients leave, stop
 
 Exit status 0 means that everything ran and every answer was right; a missed target does not change it.
@@ -30,6 +31,7 @@ from bench.disconnects import http2_is_spoken
 from bench.figures import TARGETS, WITH_BOOKS, WITHOUT_BOOKS, judge
 from bench.load import Mock, ask, build, get_status
 from bench.machine import Running, core_busy_s, describe, divide_cores, free_port, raise_file_limit
+from bench.pressure import FullUpstream, large_prompts, slow_readers
 from bench.report import books_table, disconnects_table, figures_table, fill_between, keep_json, targets_table
 from bench.scenarios import (
     SCENARIOS,
@@ -46,8 +48,8 @@ from bench.watched import WatchedUpstream
 HERE = Path(__file__).parent
 DOCS = HERE.parent / "docs"
 PICTURE = "![One panel for each question, one bar for each gateway](benchmarks.svg)"
-QUICK = Scale(seconds=0.4, warm_s=0.1, paced_streams=100, memory_streams=50, tries=6, peer_tries=4)
-ALL_SCENARIOS = [*SCENARIOS, "books", "memory", "disconnects", "start"]
+QUICK = Scale(seconds=0.4, warm_s=0.1, paced_streams=100, memory_streams=50, tries=6, peer_tries=4, slow_readers=20)
+ALL_SCENARIOS = [*SCENARIOS, "books", "memory", "pressure", "disconnects", "start"]
 
 
 def say(text: str) -> None:
@@ -190,6 +192,20 @@ def run_memory(house: House, name: str) -> None:
         measure_memory(house.bench, one, running)
 
 
+def run_pressure(house: House, name: str) -> None:
+    port = free_port()
+    with FullUpstream(port):
+        one, running = house.start(name, port)
+        with running:
+            wait_ready(one, running)
+            slow_readers(house.bench, one, running)
+    one, running = house.start(name, house.bench.mock.port)
+    with running:
+        wait_ready(one, running)
+        warm(house.bench, one, running)
+        large_prompts(house.bench, one, running)
+
+
 def run_disconnects(house: House, name: str, seed: int) -> None:
     port = free_port()
     with WatchedUpstream(port) as upstream:
@@ -218,6 +234,9 @@ def run_all(house: House, names: list[str], chosen: argparse.Namespace) -> None:
         if "memory" in wanted:
             say(f"memory of {house.bench.scale.memory_streams} open streams: {name}")
             guarded(house, name, partial(run_memory, house, name))
+        if "pressure" in wanted and name in OURS:
+            say(f"slow readers and large prompts: {name}")
+            guarded(house, name, partial(run_pressure, house, name))
         if "disconnects" in wanted:
             say(f"clients that leave: {name} (seed {chosen.seed})")
             guarded(house, name, partial(run_disconnects, house, name, chosen.seed))

@@ -35,6 +35,7 @@ PHASES = ("streaming", "waiting", "connecting")
 WITHOUT_BOOKS, WITH_BOOKS, SYNC = "hoosh without books", "hoosh with books", "hoosh with books, answers wait"
 """Contenders only with each other: our own house, told what to write down."""
 GONE_WITHIN_MS = 20.0
+SLOW_READER_KIB = 64.0
 BOOKS_TIMES = 1.25
 """What all books may make of the CPU time of a request."""
 
@@ -102,6 +103,12 @@ MEASURES = [
     Measure("http2_rps", "HTTP/2, 32 streams, one connection", "requests/s"),
     Measure("http2_cpu", "HTTP/2, 32 streams, one connection: CPU", "µs/request"),
     Measure("memory_stream", "memory of an open stream", "KiB"),
+    Measure("slow_reader", "memory of a slow reader of 10 MB", "KiB"),
+    Measure("slow_reader_beside", "chat beside slow readers: p99, times that alone", "times", compared=False),
+    Measure("prompts_alone_p99", "100 paced streams, before large prompts: transit p99", "ms"),
+    Measure("prompts_beside_p99", "100 paced streams, beside large prompts: transit p99", "ms"),
+    Measure("prompts_added_p99", "large prompts: added to it", "ms", compared=False),
+    Measure("prompts_lag", "large prompts: greatest lag of the event loop", "ms", compared=False),
     Measure("memory_base", "process at rest", "MiB RSS"),
     Measure("start", "start to first answer", "s"),
     Measure("others", "the gateway's core, used by somebody else", "%", compared=False),
@@ -302,6 +309,8 @@ TARGETS = [
         "books",
     ),
     Target("memory of an open stream, KiB", _h("memory_stream"), "≤", _fixed(30), "memory"),
+    Target("memory of a slow reader of 10 MB, KiB", _h("slow_reader"), "≤", _fixed(SLOW_READER_KIB), "pressure"),
+    Target("large prompts: added to transit p99, ms", _h("prompts_added_p99"), "≤", _fixed(5), "pressure"),
     Target("process at rest, MiB RSS", _h("memory_base"), "≤", _fixed(90), "memory"),
     Target("start to first answer, s", _h("start"), "≤", _fixed(1.0), "start"),
 ]

@@ -19,6 +19,7 @@ from bench.watched import WatchedUpstream
 
 __all__ = [
     "CLIENTS",
+    "FOREVER_CHUNKS",
     "SCENARIOS",
     "Bench",
     "Scale",
@@ -48,6 +49,7 @@ class Scale:
     warm_s: float = 0.5
     paced_streams: int = 1000
     memory_streams: int = 1000
+    slow_readers: int = 500
     tries: int = 1000
     peer_tries: int = 20
 

@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import gc
 import json
+import tracemalloc
 from collections.abc import Iterator
 from typing import Any
 
@@ -142,6 +143,35 @@ async def must_be_unharmed(house: MemoryHouse) -> None:
     came.heard.must_be_whole()
     alone_s = 0.01 * (came.heard.body.count(b"data:") - 1)
     assert came.whole_s == pytest.approx(alone_s, abs=0.001)
+
+
+async def test_d11_what_is_held_is_held_once(autojump_clock):
+    """In bytes that are really allocated: a block that waits to be sent must not be there in four copies.
+
+    What wires hold is left out, as a kernel's buffers are; so is what an open stream takes that holds nothing.
+    """
+    upstream, count = Big(), 50
+    async with quick_house({"host": upstream}, models=(Alias("big", ("host/big",)),)) as house:
+        read = {str(number): 0 for number in range(count)}
+        async with trio.open_nursery() as nursery:
+            tracemalloc.start()
+            try:
+                for number in range(count):
+                    nursery.start_soon(read_a_little, house, number, "openai", {}, read)
+                await trio.sleep(5.0)
+                blocks = tracemalloc.take_snapshot().filter_traces(IN_THE_GATEWAY).traces
+            finally:
+                tracemalloc.stop()
+            nursery.cancel_scope.cancel(reason="seen enough")
+    held_bytes = sum(block.size for block in blocks if block.size >= LARGE_BYTES) // count
+    print(f"{held_bytes} bytes of each stream")
+    assert held_bytes < HELD_BYTES
+
+
+LARGE_BYTES = 2048
+IN_THE_GATEWAY = [
+    tracemalloc.Filter(inclusive=False, filename_pattern=f"*/hoosh/{path}") for path in ("http/memory.py", "testing/*")
+] + [tracemalloc.Filter(inclusive=False, filename_pattern="*/tests/*")]
 
 
 def of_kind(kind: type) -> list[Any]:
