@@ -10,6 +10,7 @@
     │   ├── RateLimited         too many requests or tokens a minute, or too many at once
     │   ├── QueueFull           too many wait for their turn, or it has not come in time
     │   ├── Withdrawn           the owner has cancelled the request
+    │   ├── Throttled           every upstream has been asked too often
     │   ├── NotCached           only a kept answer was wanted, and there is none
     │   └── BudgetExceeded      the pool cannot pay; MoneySpent where it holds money
     ├── UpstreamError           the upstream's fault, or its verdict on the request
@@ -49,6 +50,7 @@ __all__ = [
     "RequestTimeout",
     "ResponseTooLarge",
     "StorageError",
+    "Throttled",
     "TransportError",
     "TransportTimeout",
     "Unauthenticated",
@@ -204,6 +206,14 @@ class Withdrawn(Refused):
 
     def __init__(self) -> None:
         super().__init__("The owner of this gateway has cancelled the request.")
+
+
+class Throttled(Refused):
+    """Every upstream of `model` has been asked too often, and has said when it may be asked again."""
+
+    def __init__(self, model: str, retry_after_s: float) -> None:
+        message = f"Every upstream of the model `{model[:200]}` has asked for a pause."
+        super().__init__(message, retry_after_s=retry_after_s)
 
 
 class RateLimited(Refused):

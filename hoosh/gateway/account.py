@@ -9,6 +9,7 @@ given error, which the request then tells its client.  That is how a draining ho
 from __future__ import annotations
 
 import math
+import sys
 import time
 from collections.abc import Sequence
 from typing import Literal, Protocol
@@ -68,6 +69,7 @@ class Account:
     """What it waits for now, that others can end."""
     attempts = 0
     """That an upstream has heard of."""
+    most_attempts = sys.maxsize
     tried: Sequence[AttemptRecord] = ()
     """Those that did not answer."""
     wishes = NO_WISHES

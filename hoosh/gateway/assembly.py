@@ -104,6 +104,7 @@ class OpenGateway:
         gateway = self.gateway
         async with trio.open_nursery() as outer:  # the store closes last: others write to it while they end
             await outer.start(gateway.store.run)
+            await outer.start(gateway.log.run)
             await gateway.books.open(gateway.snapshot.config.budgets)
             if gateway.trail is not None:
                 await gateway.trail.open()
@@ -136,7 +137,6 @@ class OpenGateway:
 
     async def _start(self, services: trio.Nursery) -> None:
         gateway = self.gateway
-        await services.start(gateway.log.run)
         await services.start(gateway.books.guard.run)
         await services.start(gateway.caching.run)
         if gateway.trail is not None:

@@ -111,7 +111,7 @@ class OpenReply:
             reply.content_by = self.content_by
             return reply
         refusal = await self._refusal(response)
-        if not self._way.has_another(upstream, passage, refusal):
+        if account.attempts >= account.most_attempts or not self._way.has_another(upstream, passage, refusal):
             raise refusal
         return await self.__aenter__()
 

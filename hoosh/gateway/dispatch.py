@@ -29,6 +29,7 @@ from hoosh.errors import (
     InvalidRequest,
     PriceUnknown,
     RateLimited,
+    Throttled,
     Unavailable,
     UpstreamBroke,
     UpstreamError,
@@ -43,7 +44,7 @@ from hoosh.gateway.hedge import Entry, Race, can_be_hedged
 from hoosh.gateway.relay import StreamRelay
 from hoosh.gateway.rescue import can_be_rescued
 from hoosh.health import Board
-from hoosh.routing import Loads, Retry, RetryBudget, Routing, Strategy, Verdict, judge, larger, wait_for
+from hoosh.routing import HedgeBudget, Loads, Retry, RetryBudget, Routing, Strategy, Verdict, judge, larger, wait_for
 from hoosh.values import AttemptRecord, Call, ModelFacts, Target, Usage
 
 __all__ = ["Dispatcher", "Journey", "Relay", "reason_of"]
@@ -83,7 +84,7 @@ class Dispatcher:
         self.total_s = total_s
         self.chance = chance
         self.budget = RetryBudget(retry.budget_ratio)
-        self.hedges = None if routing.hedge_after_ms is None else RetryBudget(routing.hedge_max_ratio)
+        self.hedges = None if routing.hedge_after_ms is None else HedgeBudget(routing.hedge_max_ratio)
         self.measures = routing.hedge_after_ms is not None or not MEASURED.isdisjoint(strategies)
         """Somebody wants to know how fast upstreams are."""
 
@@ -94,7 +95,7 @@ class Dispatcher:
             self.hedges.request()
         try:
             return Journey(self, account, call, candidates)
-        except (RateLimited, Unavailable):
+        except (RateLimited, Throttled, Unavailable):
             account.turn_away()
             raise
 
@@ -163,6 +164,7 @@ class Journey:
         self._given_up = NOBODY
         self._failures: dict[Target, int] = {}
         self._first_error: HooshError | None = None
+        account.most_attempts = dispatcher.routing.max_attempts
         self._is_broken = False
         """The client's stream has broken off."""
         self.place: Pass | None = None
@@ -181,13 +183,14 @@ class Journey:
         """The first that may be asked now; its place is taken.  Raises RateLimited, Unavailable."""
         dispatcher, now_s = self._dispatcher, trio.current_time()
         refused: RateLimited | None = None
-        wait_s = math.inf
+        wait_s, is_limited = math.inf, True
         for target in candidates:
             if target in self._given_up:
                 continue
             ill_s = dispatcher.board.wait_s(target, now_s)
             if ill_s > 0:
                 wait_s = min(wait_s, ill_s)
+                is_limited = is_limited and dispatcher.board.is_limited(target, now_s)
                 continue
             try:
                 self.place = dispatcher.admission.place_at(self._account, self._call, target, now_s)
@@ -197,6 +200,8 @@ class Journey:
                 return target
         if refused is not None:
             raise refused
+        if is_limited and wait_s < math.inf:
+            raise Throttled(self._call.model, wait_s)
         raise Unavailable(
             f"No upstream of the model `{self._call.model[:200]}` is healthy now.",
             retry_after_s=None if wait_s == math.inf else wait_s,
@@ -247,7 +252,7 @@ class Journey:
             self.cancel()
             try:
                 target = self._next((self.target, *self._candidates) if asks_again else self._candidates)
-            except (RateLimited, Unavailable):
+            except (RateLimited, Throttled, Unavailable):
                 raise self._first_error or Unavailable("Nobody is left to ask.") from None
             try:
                 bill.turn_to(target)
@@ -351,17 +356,17 @@ class Journey:
 
         Then `first` is under the same limit as who is asked alone.
         """
-        dispatcher, now_s = self._dispatcher, trio.current_time()
+        dispatcher = self._dispatcher
         hedges = dispatcher.hedges
         if hedges is None or self._account.attempts >= dispatcher.routing.max_attempts:
             return None
         try:
             target = self._next(each for each in self._candidates if each != first.target)
-            if bill.can_hedge(target) and hedges.try_spend(now_s):
+            if bill.can_hedge(target) and hedges.try_spend():
                 return self._entry(target, way)
             if self._call.stream:
                 first.limit.deadline = first.begun_s + dispatcher.upstream(first.target).first_token_s
-        except (RateLimited, Unavailable, UpstreamError):
+        except (RateLimited, Throttled, Unavailable, UpstreamError):
             pass
         self.cancel()
         return None
@@ -416,8 +421,8 @@ class Journey:
         if account.stopped is not None:
             raise account.stopped
         verdict = judge(error) if isinstance(error, UpstreamError) else Verdict.ELSEWHERE
-        if verdict is Verdict.NOBODY and not self._is_broken:
-            raise error
+        if verdict is Verdict.NOBODY:
+            raise self._first_error if self._is_broken and self._first_error else error
         if account.has_told:
             told = self._broken(error, relay, way, bill)
         else:
@@ -435,9 +440,14 @@ class Journey:
         if not self._has_another():
             raise told
         # What could not be asked there has not been an attempt.
-        if isinstance(error, UpstreamError) and not dispatcher.budget.try_spend(now_s, elsewhere=True):
+        if isinstance(error, UpstreamError) and not self._may_go_elsewhere(now_s):
             raise told
         return None
+
+    def _may_go_elsewhere(self, now_s: float) -> bool:
+        board = self._dispatcher.board
+        is_well = any(each not in self._given_up and board.is_well(each) for each in self._candidates)
+        return self._dispatcher.budget.try_spend(now_s, elsewhere=True, is_well=is_well)
 
     def _broken(self, error: HooshError, relay: Relay, way: Travels, bill: Bill | NoBill) -> HooshError:
         """Part of the answer has gone out: another is to go on with it.  Returns what is told where nobody can.

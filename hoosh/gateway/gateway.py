@@ -141,7 +141,9 @@ class Gateway:
             chance=chance,
         )
         server = config.server
-        self.turnstile = Turnstile(server.max_concurrent, server.max_queue, server.queue_timeout_s)
+        self.turnstile = Turnstile(
+            server.max_concurrent, server.max_queue, min(server.queue_timeout_s, server.request_timeout_s)
+        )
         self.shedder = Shedder(server.max_lag_ms)
         self.has_room = self.turnstile.is_open and server.max_lag_ms is None
         """However many ask: nobody waits for a turn, nobody is turned away."""

@@ -336,6 +336,8 @@ class StreamRelay:
             if limit.cancel_called:
                 raise too_late(self._reply.provider)
             limit.deadline, self._limit = math.inf, None
+        if self._has_begun:
+            return
         self._has_begun = True
         if self._said is not None:
             account.is_rescued, account.is_keepable = True, False

@@ -110,6 +110,10 @@ class Board:
             wait_s = max(wait_s, account.chart.wait_s(now_s))
         return wait_s
 
+    def is_well(self, target: Target) -> bool:
+        """Nothing is held against it."""
+        return not any(True for _ in self._in_the_way(target))
+
     def is_limited(self, target: Target, now_s: float) -> bool:
         """It is only asked too often: what has to be waited for is the time that it has named."""
         return all(chart.breaker.wait_s(now_s) <= 0 for _, chart in self._in_the_way(target))

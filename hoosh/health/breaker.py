@@ -94,7 +94,8 @@ class Breaker:
             self.in_a_row = 0
             self._window.add(now_s, is_failure=False)
         elif began_s >= self._until_s:
-            self.close(now_s)
+            self._shut(now_s)
+            self._window.add(now_s, is_failure=False)
 
     def ill(self, began_s: float, now_s: float, *, open_s: float | None = None, at_once: bool = False) -> bool:
         """An attempt has failed.  `open_s` is another duration than usual; `at_once` opens without counting.
@@ -114,11 +115,15 @@ class Breaker:
 
     def close(self, now_s: float) -> None:
         """All is well again, and what was before is forgotten."""
+        self._shut(now_s)
+        self._window.clear()
+
+    def _shut(self, now_s: float) -> None:
+        """One trial has succeeded.  The window stays: who fails every other time opens again with the next failure."""
         self._until_s = None
         self._closed_s = now_s
         self.in_a_row = 0
         self._trials.clear()
-        self._window.clear()
 
     def _is_too_much(self, now_s: float) -> bool:
         """Count a failure: is it one too many?"""

@@ -19,7 +19,8 @@ from hoosh.errors import ConnectionBroke
 
 __all__ = ["RECEIVE_BYTES", "SocketWire", "StreamWire", "Wire", "linger"]
 
-RECEIVE_BYTES = 65536
+RECEIVE_BYTES = 16 * 1024
+"""At once.  A stream that its client does not read holds a few times as much."""
 SEND_BYTES = 16384
 """At a time through a Trio stream, which does not tell how far it has come: what must move within `stall_s`."""
 

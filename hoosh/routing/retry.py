@@ -15,7 +15,8 @@ The budget is a stock of attempts.  Each request adds `ratio`, each attempt beyo
 every request fails, what the upstreams get is 1 + ratio times what clients ask, and not 1 + max_attempts times.
 
     stock ──0────────reserve────────────most──     the same upstream again: while one is left
-        ──overdraft──┘                             another upstream: also on credit, which requests pay back
+        ──overdraft──┘                             another upstream: also on credit, which requests pay back;
+                                                one that is well: always
 
 One upstream that dies with a hundred streams on it is no storm: they go elsewhere, and the dead one gets nothing.
 
@@ -31,7 +32,7 @@ from hoosh.errors import UpstreamError
 from hoosh.routing.judge import Verdict, is_throttled
 from hoosh.routing.settings import Retry
 
-__all__ = ["RetryBudget", "backoff_s", "wait_for"]
+__all__ = ["HedgeBudget", "RetryBudget", "backoff_s", "wait_for"]
 
 SHORTLY_S = 0.02
 """At most, before what may do better at once: many connections that broke together do not come back together."""
@@ -110,12 +111,17 @@ class RetryBudget:
         """A request has begun."""
         self._earned += self._ratio
 
-    def try_spend(self, now_s: float, *, elsewhere: bool = False) -> bool:
-        """May one more attempt be made?  If so it is counted.  `elsewhere`: at another upstream than the last one."""
+    def try_spend(self, now_s: float, *, elsewhere: bool = False, is_well: bool = False) -> bool:
+        """May one more attempt be made?  If so it is counted.
+
+        `elsewhere`: at another upstream than the last one.  If that `is_well` it is made in any case, except where
+        there is no budget at all: one that dies under many requests must not take along those that somebody could
+        answer.
+        """
         self._settle(now_s)
         left = self._stock - 1.0
         if left < (self._least if elsewhere else 0.0):
-            return False
+            return is_well and self._ratio > 0
         self._stock = left
         return True
 
@@ -131,3 +137,23 @@ class RetryBudget:
         brought = max(self._earned, PER_S * (now_s - self._at_s) if self._ratio else 0.0)
         self._stock = min(self._stock + brought, self._most)
         self._earned, self._at_s = 0.0, max(now_s, self._at_s)
+
+
+class HedgeBudget:
+    """Of all requests, so many in a hundred may be asked twice at once.  The first may always be."""
+
+    __slots__ = ("_ratio", "_requests", "_spent")
+
+    def __init__(self, ratio: float) -> None:
+        self._ratio = ratio
+        self._requests = 0
+        self._spent = 0
+
+    def request(self) -> None:
+        self._requests += 1
+
+    def try_spend(self) -> bool:
+        if self._spent > self._ratio * self._requests - 1 and self._spent:
+            return False
+        self._spent += 1
+        return True

@@ -354,9 +354,9 @@ async def test_d4_the_wait_for_a_turn_counts_against_the_time_that_any_request_h
 
 
 async def test_d4_nobody_waits_for_a_turn_longer_than_any_request_may_take(autojump_clock):
-    told = await tell([AT_ONCE], Limits(house_s=3.0, queue_s=30.0), before_s=2.0, before=3)
+    told = await tell([AT_ONCE], Limits(house_s=3.0, queue_s=30.0), before_s=4.0, before=9)
     assert told.came.whole_s == pytest.approx(3.0, abs=WRITING_S)
-    assert told.error["code"] in ("queue_full", "request_timeout")
+    assert told.error["code"] in ("queue_full", "request_timeout", "upstream_timeout")
 
 
 async def test_d4_a_deadline_that_passes_behind_the_last_byte_changes_nothing(autojump_clock):

@@ -44,7 +44,8 @@ async def two(first: FakeUpstream, second: FakeUpstream, **routing: Any) -> Asyn
 @pytest.mark.parametrize("stream", [False, True])
 async def test_the_second_wins_where_the_first_is_slow_and_the_first_is_left_at_once(stream, autojump_clock):
     said = sse_chat(*"salam")
-    first = FakeUpstream([Head(200, [(b"content-type", b"text/event-stream")]), Pause(5), *said[1:]] if stream else SLOW)
+    silent = [Head(200, [(b"content-type", b"text/event-stream")]), Pause(5), *said[1:]]
+    first = FakeUpstream(silent if stream else SLOW)
     second = FakeUpstream(with_pauses(said, 0.1) if stream else QUICK)
     async with two(first, second) as house:
         records = records_of(house)

@@ -4,15 +4,12 @@ from __future__ import annotations
 
 import json
 
-import pytest
-
 from hoosh.config import Config, Discovery, Logging
 from hoosh.testing.house import memory_house
 
 QUIET = Config(discovery=Discovery(local=False, environment=False), logging=Logging(format="json"))
 
 
-@pytest.mark.xfail(strict=True, reason="the log is closed with the services, before the gateway's last flush")
 async def test_the_last_request_before_the_end_has_its_line(capsys, autojump_clock):
     async with memory_house(QUIET) as house:
         status, headers, _ = await house.post(
