@@ -1,7 +1,7 @@
 """`python -m bench`: options, rounds, tables.
 
     for each round:  for each contender, beginning with another one each time:  start, warm, every scenario, stop
-    start hoosh without its books, with them, and with answers that wait for the disk;  for each round:  ask each
+    for each round:  start hoosh without its books, with them, with answers that wait for the disk;  ask each in turn
     then, for each:  start afresh, hold many streams open, stop
                      start afresh, let clients read slowly and ask for much, stop (hoosh alone)
                      start in front of the upstream that notices, let clients leave, stop
@@ -168,8 +168,8 @@ def check_hoosh(bench: Bench, one: Contender) -> None:
         bench.problem(one, "HTTP/2 with prior knowledge is not answered")
 
 
-def run_books(house: House, rounds: int) -> None:
-    """In fresh processes, each with a fresh folder."""
+def run_books(house: House) -> None:
+    """In fresh processes, each with a fresh folder: two of one program differ by where their memory happens to lie."""
     bench, houses = house.bench, dict[str, Ledger]()
     with ExitStack() as stack:
         for name in turns(0):
@@ -178,7 +178,7 @@ def run_books(house: House, rounds: int) -> None:
             wait_ready(one, running)
             warm(bench, one, running)
             houses[name] = Ledger(one, running)
-        measure_pairs(bench, houses, rounds)
+        measure_pairs(bench, houses)
         for each in houses.values():
             check_books(bench, each)
 
@@ -227,9 +227,9 @@ def run_all(house: House, names: list[str], chosen: argparse.Namespace) -> None:
         if {"chat", "streams", "paced"} & set(in_rounds):
             say(f"round {number + 1} of {rounds}: upstream alone")
             measure_direct(house.bench, in_rounds)
-    if "books" in wanted:
-        say(f"books, {rounds} round(s) by turns: without, with all, with answers that wait")
-        guarded(house, WITH_BOOKS, partial(run_books, house, rounds))
+    for number in range(rounds) if "books" in wanted else ():
+        say(f"books, round {number + 1} of {rounds}: without, with all, with answers that wait")
+        guarded(house, WITH_BOOKS, partial(run_books, house))
     for name in [name for name in names if name not in BASELINES]:
         if "memory" in wanted:
             say(f"memory of {house.bench.scale.memory_streams} open streams: {name}")

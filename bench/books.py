@@ -1,8 +1,9 @@
 """What the books cost, and whether they are right: the same hoosh with and without them, by turns, on one core.
 
-    start all three: without books, with all of them, with answers that wait for the disk
-    for each round, forwards and backwards by turns:   chat, chat, chat;  streams, streams
-    look into the books, stop
+    for each round:
+        start all three: without books, with all of them, with answers that wait for the disk
+        four times, forwards and backwards by turns:   chat, chat, chat;  once:  streams, streams
+        look into the books, stop
 
 A machine changes its speed from one second to the next, so those who are compared run within the same few: what counts
 is the ratio of each pair, and of all pairs the median.  Whoever is not asked sleeps.
@@ -30,6 +31,7 @@ from bench.scenarios import CLIENTS, Bench, chat_of, streams
 
 __all__ = ["Ledger", "Look", "check_books", "measure_pairs", "mistakes", "readings", "turns"]
 
+PAIRS = 4
 QUIET_WITHIN_S = 5.0
 VERIFY_WITHIN_S = 60.0
 
@@ -50,9 +52,9 @@ class Ledger:
         self.loads: list[LoadResult] = []
 
 
-def measure_pairs(bench: Bench, houses: Mapping[str, Ledger], rounds: int) -> None:
-    """Ask them by turns, `rounds` times."""
-    for number in range(rounds):
+def measure_pairs(bench: Bench, houses: Mapping[str, Ledger]) -> None:
+    """Ask them by turns."""
+    for number in range(PAIRS):
         chats: dict[str, float] = {}
         for name in turns(number):
             one = houses[name]
@@ -62,9 +64,9 @@ def measure_pairs(bench: Bench, houses: Mapping[str, Ledger], rounds: int) -> No
         for name in (WITH_BOOKS, SYNC):
             if chats[WITHOUT_BOOKS]:
                 bench.samples.note(name, "chat32_times", chats[name] / chats[WITHOUT_BOOKS])
-        for name in turns(number)[:2]:
-            one = houses[name]
-            one.loads.append(streams(bench, one.contender, one.running))
+    for name in turns(0)[:2]:
+        one = houses[name]
+        one.loads.append(streams(bench, one.contender, one.running))
 
 
 def check_books(bench: Bench, house: Ledger) -> None:

@@ -457,9 +457,11 @@ class Journey:
         if not self._is_broken:
             self._is_broken, self._first_error = True, error
         told = self._first_error or error
+        if not isinstance(relay, StreamRelay):
+            raise told
         usage, is_estimated = bill.usage(is_over=True)
         bill.add(usage, is_estimated=is_estimated)
-        rescue = relay.rescue() if isinstance(relay, StreamRelay) else None
+        rescue = relay.rescue()
         if rescue is None:
             raise told
         way.rescue = rescue

@@ -287,7 +287,8 @@ def test_a_refusal_of_the_upstream_keeps_its_message_and_param(client: OpenAI) -
 def test_a_rate_limit_says_when_to_come_back(client: OpenAI) -> None:
     with pytest.raises(openai.RateLimitError) as caught:
         client.chat.completions.create(model="fail-429", messages=SALAM)
-    assert caught.value.response.headers["retry-after"] == "7"
+    # Of the upstream's own 7 seconds what is left: it is not asked again before.
+    assert 1 <= int(caught.value.response.headers["retry-after"]) <= 7
 
 
 def test_a_wrong_key_is_an_authentication_error(gateway: Gateway) -> None:

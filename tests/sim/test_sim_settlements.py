@@ -89,7 +89,7 @@ CASES = {
     "left in the middle": Case([SSE, OPENING, *PIECES, Hang()], (GUESS, 3), "client_left", True, leaves_after_s=3),
     "left, counted": Case([SSE, OPENING, *PIECES_COUNTED, Hang()], COUNTED, "client_left", leaves_after_s=3),
     "left before the usage": Case(
-        [SSE, OPENING, *PIECES, finish(3)[0], Hang()], (GUESS, 4), "client_left", True, leaves_after_s=3
+        [SSE, OPENING, *PIECES, finish(3)[0], Hang()], (GUESS, 4), "client_left", True, leaves_after_s=1
     ),
     "left at the end": Case([SSE, OPENING, *PIECES, *finish(3), DONE, Hang()], COUNTED, "ok", leaves_at=b"[DONE]"),
     "left a whole answer": Case([JSON, Body(WHOLE[:50]), Hang()], NOTHING, "client_left", body=ASK, leaves_after_s=3),

@@ -63,6 +63,7 @@ def test_a_recorded_request_keeps_every_field(recording: Recording):
     given = sent.pop("stream_options", None)
     if recording.provider == "mistral":
         with_short_ids(sent)
+    sent.pop("models", None)  # whom to ask next is ours to see to, as it is OpenRouter's for its own clients
     assert encoded == {name: value for name, value in sent.items() if name != "model"}
     if call.stream and recording.provider != "mistral":
         assert options == {**(given or {}), "include_usage": True}
