@@ -252,8 +252,9 @@ def _a_retry_after_is_respected(house: FaultHouse) -> None:
         said_s, due_s = not_before.get(place, (0.0, 0.0))
         if said_s + AT_ONCE_S < attempt.at_s < due_s - AT_ONCE_S:
             raise RuleBroken("a_retry_after_is_respected", attempt.ask, f"{attempt}, asked not to before {due_s:.3f} s")
-        if attempt.retry_at_s is not None and attempt.retry_at_s - attempt.at_s > house.plan.house.wait_out_s:
-            not_before[place] = (attempt.at_s, max(due_s, attempt.retry_at_s))
+        heard_s = None if attempt.was_left else attempt.retry_at_s  # whose client has left hears nothing any more
+        if heard_s is not None and heard_s - attempt.at_s > house.plan.house.wait_out_s:
+            not_before[place] = (attempt.at_s, max(due_s, heard_s))
 
 
 def _extra_attempts_have_a_budget(house: FaultHouse) -> None:
