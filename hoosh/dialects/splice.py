@@ -21,8 +21,6 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from typing import Protocol
 
-from msgspec.structs import astuple
-
 from hoosh.dialects.contract import Ending, StreamDecoder, StreamEncoder
 from hoosh.errors import UpstreamBroke, UpstreamError
 from hoosh.values import (
@@ -158,7 +156,7 @@ class Joint:
                 if text := self._seam.feed(event.text):  # type: ignore[union-attr]
                     out.append(self.encoder.encode((TextDelta(text),)))
             elif isinstance(event, UsageReported):
-                out.append(self.encoder.encode((UsageReported(_sum(event.usage, self._earlier)),)))
+                out.append(self.encoder.encode((UsageReported(event.usage + self._earlier),)))
             elif kind is Finished:
                 out.append(self.encoder.encode((event,)))
             elif kind not in UNHEARD:
@@ -171,7 +169,7 @@ class Joint:
         out.append(self.encoder.finish())
 
     def end_early(self, usage: Usage) -> bytes:
-        ending: Sequence[ReplyEvent] = (Finished(FinishReason.LENGTH), UsageReported(_sum(usage, self._earlier)))
+        ending: Sequence[ReplyEvent] = (Finished(FinishReason.LENGTH), UsageReported(usage + self._earlier))
         return self.encoder.encode(ending) + self.encoder.finish()
 
 
@@ -244,7 +242,3 @@ class Splice:
 def does_not_fit(why: DoesNotFit, provider: str) -> UpstreamBroke:
     message = f"The answer broke off, and provider `{provider}` cannot go on with it: {why}."
     return UpstreamBroke(message, provider=provider)
-
-
-def _sum(one: Usage, other: Usage) -> Usage:
-    return Usage(*[a + b for a, b in zip(astuple(one), astuple(other), strict=True)])

@@ -28,7 +28,7 @@ from hoosh.gateway.discovery import Discovery
 from hoosh.gateway.fleet import EchoUpstream, Fleet, HttpUpstream
 from hoosh.gateway.gateway import Gateway
 from hoosh.gateway.media import MediaFetcher, fetch_media
-from hoosh.gateway.relay import SilenceWatch
+from hoosh.gateway.relay import COMMENT_S, SilenceWatch
 from hoosh.http.client import Pool, PoolLimits
 from hoosh.http.deadlines import Timeouts
 from hoosh.http.dial import Dialer, SocketDialer
@@ -43,7 +43,6 @@ from hoosh.values import Secret
 
 __all__ = ["OpenGateway", "build_gateway", "build_upstream", "open_gateway"]
 
-KEEPALIVE_COMMENT_S = 15.0
 LAST_WORDS_S = 5.0
 LAST = 1_000_000
 """A priority behind all others: where the embedded model stands in lists."""
@@ -186,7 +185,7 @@ def build_gateway(
         metrics=Metrics(version=hoosh.__version__),
         log=AccessLog(sys.stderr, format=config.logging.format, level=config.logging.level),
         lag=LagWatch(),
-        silence=SilenceWatch(KEEPALIVE_COMMENT_S),
+        silence=SilenceWatch(COMMENT_S),
         fetch_media=partial(fetch_media, fetcher=_media_fetcher(dialer)),
         store=open_store(config.storage, now=wall_s),
         wall_s=wall_s,

@@ -30,7 +30,7 @@ from hoosh.gateway.rescue import Rescue
 from hoosh.http.message import Response
 from hoosh.values import Target
 
-__all__ = ["CONNECT_FAILED", "OpenReply", "Reply", "Travels", "too_late"]
+__all__ = ["CONNECT_FAILED", "OpenReply", "Reply", "Travels", "ended_early", "too_late"]
 
 ERROR_BODY_BYTES = 256 * 1024
 CONNECT_FAILED = "connect_failed"
@@ -61,7 +61,7 @@ class Reply:
         self.dialect = dialect
         self.passage = passage
         self.response = response
-        self.content_by: float | None = None
+        self.content_by = math.inf
         """When the first content must be there; see `OpenReply.content_by`."""
         self.is_spare = False
         """Where it breaks off, somebody may be asked to go on with it."""
@@ -70,6 +70,10 @@ class Reply:
 def too_late(provider: str) -> UpstreamTimeout:
     message = f"Provider `{provider}` was too slow: nothing of its answer came in time."
     return UpstreamTimeout(message, provider=provider, phase="first_token")
+
+
+def ended_early(provider: str) -> UpstreamBroke:
+    return UpstreamBroke(f"Provider `{provider}` ended the stream before the reply was whole.", provider=provider)
 
 
 class OpenReply:
@@ -87,7 +91,7 @@ class OpenReply:
         self._account = account
         self._until_s = until_s
         self._attempt: Attempt | None = None
-        self.content_by: float | None = None
+        self.content_by = math.inf
         """When the first content must be there, on Trio's clock.  Set where somebody else could be asked."""
         self.is_sent = False
         """The upstream may be at work."""
@@ -96,14 +100,13 @@ class OpenReply:
         """Raises UpstreamError when there is no reply, and InvalidRequest where it cannot be asked at all."""
         upstream, account, until_s = self._upstream, self._account, self._until_s
         passage, outgoing = await self._way.to(upstream, self._target.model)
-        if account.stopped is not None:
-            raise account.stopped
+        account.go_on()
         account.attempts += 1
         left_s = None if until_s is None else until_s - trio.current_time()
         attempt = self._attempt = upstream.attempt(outgoing, left_s)
         self.is_sent = True
         try:
-            response = await (attempt.__aenter__() if self.content_by is None else self._in_time(attempt))
+            response = await (attempt.__aenter__() if self.content_by == math.inf else self._in_time(attempt))
         except TransportError as error:
             raise self._blame(error) from error
         if response.status < 400:
@@ -117,7 +120,7 @@ class OpenReply:
 
     async def _in_time(self, attempt: Attempt) -> Response:
         """Without a head there will be no content."""
-        with trio.CancelScope(deadline=math.inf if self.content_by is None else self.content_by):
+        with trio.CancelScope(deadline=self.content_by):
             return await attempt.__aenter__()
         raise too_late(self._upstream.name)
 

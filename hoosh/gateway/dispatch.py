@@ -394,8 +394,7 @@ class Journey:
             await pause.sleep(seconds)
         finally:
             account.attempt = None
-        if account.stopped is not None:
-            raise account.stopped
+        account.go_on()
 
     def _until_s(self) -> float:
         """When any attempt has to be over.
@@ -418,8 +417,7 @@ class Journey:
         Raises what the client is to be told where nobody is.
         """
         account, dispatcher = self._account, self._dispatcher
-        if account.stopped is not None:
-            raise account.stopped
+        account.go_on()
         verdict = judge(error) if isinstance(error, UpstreamError) else Verdict.ELSEWHERE
         if verdict is Verdict.NOBODY:
             raise self._first_error if self._is_broken and self._first_error else error

@@ -19,18 +19,17 @@ import trio
 
 from hoosh.admission import Pass
 from hoosh.dialects.contract import Ending
-from hoosh.errors import HooshError, InvalidRequest, UpstreamBroke, UpstreamError
+from hoosh.errors import HooshError, InvalidRequest, UpstreamError
 from hoosh.gateway.account import Account
-from hoosh.gateway.attempt import OpenReply, Reply, too_late
+from hoosh.gateway.attempt import OpenReply, Reply, ended_early, too_late
+from hoosh.gateway.relay import COMMENT_S, REPLY_BYTES
 from hoosh.http.message import Headers, Response
 from hoosh.routing import Verdict, judge
 from hoosh.values import Call, CallKind, Target
 
 __all__ = ["HEDGED", "Entry", "PrimedResponse", "Race", "can_be_hedged"]
 
-REPLY_BYTES = 64 * 1024 * 1024
 HEDGED = frozenset({CallKind.CHAT, CallKind.COMPLETION, CallKind.EMBEDDING})
-COMMENT_S = 15.0
 
 
 def can_be_hedged(call: Call) -> bool:
@@ -115,8 +114,7 @@ class Entry:
             if data:
                 tap.feed(data)
             elif tap.close()[1] is not Ending.COMPLETE:
-                message = f"Provider `{reply.provider}` ended the stream before the reply was whole."
-                raise tap.error or UpstreamBroke(message, provider=reply.provider)
+                raise tap.error or ended_early(reply.provider)
             else:
                 break
             if tap.error is not None:

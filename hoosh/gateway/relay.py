@@ -21,10 +21,10 @@ import trio
 from msgspec.structs import replace
 
 from hoosh.dialects.contract import Ending, StreamTap
-from hoosh.errors import BudgetExceeded, HooshError, TransportError, UpstreamBroke, UpstreamError
+from hoosh.errors import BudgetExceeded, HooshError, TransportError, UpstreamError
 from hoosh.gateway.account import Account
 from hoosh.gateway.answer import answer_headers, stream_headers
-from hoosh.gateway.attempt import Reply, too_late
+from hoosh.gateway.attempt import Reply, ended_early, too_late
 from hoosh.gateway.bill import PIECE_BYTES, Bill
 from hoosh.gateway.rescue import Rescue
 from hoosh.gateway.said import Said
@@ -32,10 +32,12 @@ from hoosh.http.exchange import Exchange
 from hoosh.http.message import Response
 from hoosh.values import Call
 
-__all__ = ["Silence", "SilenceWatch", "StreamRelay", "relay_whole"]
+__all__ = ["COMMENT_S", "REPLY_BYTES", "Silence", "SilenceWatch", "StreamRelay", "relay_whole"]
 
 REPLY_BYTES = 64 * 1024 * 1024
 """A reply that is not streamed is held whole; this is the most."""
+COMMENT_S = 15.0
+"""So long an upstream may be silent before the client gets a comment."""
 HOLD_S = 5.0
 """With nobody else to ask, what comes before the first content is held back no longer than this."""
 LEFTOVER_S = 0.25
@@ -182,14 +184,12 @@ class StreamRelay:
             return
         account = self._account
         self._tap = account.tap = reply.passage.tap(self._call, account.stamp(), provider=reply.provider)
-        self._hold_until = math.inf
-        if reply.content_by is None:
-            self._hold_until = trio.current_time() + HOLD_S
+        is_limited = reply.content_by < math.inf
+        self._hold_until = math.inf if is_limited else trio.current_time() + HOLD_S
         watch, silence = self._watch, Silence(self._tap)
         try:
             watch.waiting.add(silence)
-            limited = reply.content_by is not None
-            while await (self._until_late(silence, reply) if limited else self.until_silent(silence)):
+            while await (self._until_late(silence, reply) if is_limited else self.until_silent(silence)):
                 if self._tap.has_finished:
                     await self._conclude(b"")
                     break
@@ -223,10 +223,10 @@ class StreamRelay:
         """As `until_silent`; raises UpstreamTimeout where the first content does not come in time."""
         if self._has_begun:
             return await self.until_silent(silence)
-        with _limit_of(reply) as limit:
+        with trio.CancelScope(deadline=reply.content_by) as limit:
             self._limit = limit
             return await self.until_silent(silence)
-        raise too_late(self._reply.provider)
+        raise too_late(reply.provider)
 
     async def _tell_whole(self, reply: Reply) -> None:
         """A stream that is there at once."""
@@ -241,9 +241,9 @@ class StreamRelay:
         await self._end(whole.body)
 
     async def _whole_body(self, reply: Reply) -> bytes:
-        with _limit_of(reply):
+        with trio.CancelScope(deadline=reply.content_by):
             return await reply.response.read(REPLY_BYTES)
-        raise too_late(self._reply.provider)
+        raise too_late(reply.provider)
 
     async def until_silent(self, silence: Silence) -> bool:
         """Relay until the end (False) or until the watch says that it has been silent for long (True)."""
@@ -393,13 +393,7 @@ class StreamRelay:
     def _failure(self, ending: Ending) -> UpstreamError:
         if ending is Ending.FAILED and self._tap.error is not None:
             return self._tap.error
-        provider = self._reply.provider
-        return UpstreamBroke(f"Provider `{provider}` ended the stream before the reply was whole.", provider=provider)
-
-
-def _limit_of(reply: Reply) -> trio.CancelScope:
-    """Around the wait for its first content."""
-    return trio.CancelScope(deadline=math.inf if reply.content_by is None else reply.content_by)
+        return ended_early(self._reply.provider)
 
 
 async def _leftover(response: Response) -> None:

@@ -112,7 +112,7 @@ class Board:
 
     def is_well(self, target: Target) -> bool:
         """Nothing is held against it."""
-        return not any(True for _ in self._in_the_way(target))
+        return not self._in_the_way(target)
 
     def is_limited(self, target: Target, now_s: float) -> bool:
         """It is only asked too often: what has to be waited for is the time that it has named."""

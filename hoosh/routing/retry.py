@@ -16,7 +16,7 @@ every request fails, what the upstreams get is 1 + ratio times what clients ask,
 
     stock ──0────────reserve────────────most──     the same upstream again: while one is left
         ──overdraft──┘                             another upstream: also on credit, which requests pay back;
-                                                one that is well: always
+                                                   one that is well: always
 
 One upstream that dies with a hundred streams on it is no storm: they go elsewhere, and the dead one gets nothing.
 
@@ -153,7 +153,7 @@ class HedgeBudget:
         self._requests += 1
 
     def try_spend(self) -> bool:
-        if self._spent > self._ratio * self._requests - 1 and self._spent:
+        if self._spent and self._spent + 1 > self._ratio * self._requests:
             return False
         self._spent += 1
         return True

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from operator import add
+
 from msgspec import Struct
+from msgspec.structs import astuple
 
 __all__ = ["Usage"]
 
@@ -25,7 +28,7 @@ class Usage(Struct, frozen=True, omit_defaults=True, gc=False):
     audio_completion_tokens: int = 0
 
     def __add__(self, other: Usage) -> Usage:
-        return Usage(*(getattr(self, name) + getattr(other, name) for name in self.__struct_fields__))
+        return Usage(*map(add, astuple(self), astuple(other)))
 
     @property
     def total_tokens(self) -> int:

@@ -205,6 +205,20 @@ class Gateway(Process):
         assert '"message":"bug"' not in self.stderr, self.stderr
 
 
+ASKED_ONCE = """\
+[health]
+interval_secs = 0
+open_s = 0.001
+denied_s = 0.001
+failure_threshold = 1000000
+min_requests = 1000000
+
+[retry]
+max_retries = 0
+"""
+"""What an upstream says is what the client hears: it is asked once, and never held to be ill."""
+
+
 def config_text(
     upstream_url: str, port: int, *, server: str = "", more: str = "", first_byte_s: float = 30.0, alias: bool = True
 ) -> str:
@@ -218,16 +232,7 @@ port = {port}
 local = false
 environment = false
 
-[health]
-interval_secs = 0
-open_s = 0.001
-denied_s = 0.001
-failure_threshold = 1000000
-min_requests = 1000000
-
-[retry]
-max_retries = 0
-
+{ASKED_ONCE}
 [[keys]]
 name = "team"
 key = "$E2E_CLIENT_KEY"

@@ -21,6 +21,7 @@ from pathlib import Path
 from typing import Any
 
 import trio
+from e2e_house import ASKED_ONCE
 from msgspec import Struct
 from msgspec.structs import replace
 
@@ -271,16 +272,7 @@ port = {port}
 local = false
 environment = false
 
-[health]
-interval_secs = 0
-open_s = 0.001
-denied_s = 0.001
-failure_threshold = 1000000
-min_requests = 1000000
-
-[retry]
-max_retries = 0
-
+{ASKED_ONCE}
 [cache]
 enabled = false
 
