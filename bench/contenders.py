@@ -51,6 +51,8 @@ port = {port}
 [discovery]
 local = false
 environment = false
+[health]
+interval_secs = 0
 [logging]
 level = "info"
 [[providers]]
@@ -67,7 +69,8 @@ models = ["mock-claude"]
 name = "bench"
 key = "{key}"
 """
-"""To Linux 0.0.0.0 is this machine; to hoosh it is no loopback address, whose models would be free: they are priced."""
+"""To Linux 0.0.0.0 is this machine; to hoosh it is no loopback address, whose models would be free: they are priced.
+Nobody is probed: where clients leave while the gateway connects, its own probe would be taken for a client's."""
 NO_BOOKS = """\
 [storage]
 url = "memory:"
