@@ -1,4 +1,4 @@
-"""Whom to ask, and whom after that: one request's way through its candidates, one attempt after another.
+"""One request's way through its candidates, one attempt after another; whom it may ask says `choice.py`.
 
     journey = dispatcher.journey(account, call, candidates)       somebody may be asked: else RateLimited, Unavailable
     await journey.run(relay, way, bill)
@@ -16,13 +16,12 @@ What an attempt came to is told to the board of health, which says who may be as
 
 from __future__ import annotations
 
-import math
 from collections.abc import Awaitable, Callable, Iterable, Sequence
 from random import Random
 
 import trio
 
-from hoosh.admission import Pass, sooner
+from hoosh.admission import Pass
 from hoosh.errors import (
     BudgetExceeded,
     HooshError,
@@ -39,6 +38,7 @@ from hoosh.gateway.account import Account
 from hoosh.gateway.admission import Admission
 from hoosh.gateway.attempt import CONNECT_FAILED, OpenReply, Reply, Travels
 from hoosh.gateway.bill import NO_BILL, Bill, NoBill
+from hoosh.gateway.choice import Choice
 from hoosh.gateway.fleet import Fleet, Upstream
 from hoosh.gateway.hedge import Entry, Race, can_be_hedged
 from hoosh.gateway.relay import StreamRelay
@@ -52,7 +52,6 @@ __all__ = ["Dispatcher", "Journey", "Relay", "reason_of"]
 
 Relay = Callable[[Reply], Awaitable[None]]
 """Passes one reply on.  Called again, with another, where that has failed before anything of it has gone out."""
-NOBODY: frozenset[Target] = frozenset()
 MEASURED = frozenset({"lowest_latency", "least_loaded"})
 
 
@@ -141,18 +140,19 @@ class Dispatcher:
 
 
 class Journey:
-    """One request's.  `target` is whom it asks now, or next."""
+    """One request's.  `target` is whom it asks now, or next; its place there is taken.
+
+    Raises RateLimited, Throttled or Unavailable where nobody may be asked now.
+    """
 
     __slots__ = (
         "_account",
         "_call",
-        "_candidates",
+        "_choice",
         "_dispatcher",
         "_failures",
         "_first_error",
-        "_given_up",
         "_is_broken",
-        "place",
         "target",
     )
 
@@ -160,68 +160,17 @@ class Journey:
         self._dispatcher = dispatcher
         self._account = account
         self._call = call
-        self._candidates = candidates
-        self._given_up = NOBODY
+        self._choice = Choice(dispatcher.board, dispatcher.admission, account, call, candidates)
         self._failures: dict[Target, int] = {}
         self._first_error: HooshError | None = None
         account.most_attempts = dispatcher.routing.max_attempts
         self._is_broken = False
         """The client's stream has broken off."""
-        self.place: Pass | None = None
-        """Among the requests of the provider to be asked, where these are limited."""
-        self.target = self._first()
-
-    # -- whom to ask -----------------------------------------------------------------------------------------------
-
-    def _first(self) -> Target:
-        dispatcher, target = self._dispatcher, self._candidates[0]
-        if dispatcher.board.is_quiet and not dispatcher.admission.gate.is_limited(("provider", target.provider)):
-            return target
-        return self._next(self._candidates)
-
-    def _next(self, candidates: Iterable[Target]) -> Target:
-        """The first that may be asked now; its place is taken.  Raises RateLimited, Unavailable."""
-        dispatcher, now_s = self._dispatcher, trio.current_time()
-        refused: RateLimited | None = None
-        wait_s, is_limited = math.inf, True
-        for target in candidates:
-            if target in self._given_up:
-                continue
-            ill_s = dispatcher.board.wait_s(target, now_s)
-            if ill_s > 0:
-                wait_s = min(wait_s, ill_s)
-                is_limited = is_limited and dispatcher.board.is_limited(target, now_s)
-                continue
-            try:
-                self.place = dispatcher.admission.place_at(self._account, self._call, target, now_s)
-            except RateLimited as full:
-                refused = full if refused is None else sooner(refused, full)
-            else:
-                return target
-        if refused is not None:
-            raise refused
-        if is_limited and wait_s < math.inf:
-            raise Throttled(self._call.model, wait_s)
-        raise Unavailable(
-            f"No upstream of the model `{self._call.model[:200]}` is healthy now.",
-            retry_after_s=None if wait_s == math.inf else wait_s,
-        )
-
-    def _has_another(self) -> bool:
-        """Could somebody else be asked than the one that is?"""
-        if len(self._candidates) == 1:
-            return False
-        board, now_s = self._dispatcher.board, trio.current_time()
-        return any(
-            each != self.target and each not in self._given_up and (board.is_quiet or board.wait_s(each, now_s) == 0)
-            for each in self._candidates
-        )
+        self.target = self._choice.first()
 
     def cancel(self) -> None:
-        """Nobody will be asked: that must not use up the limits of others."""
-        place, self.place = self.place, None
-        if place is not None:
-            place.undo(trio.current_time())
+        """Nobody will be asked."""
+        self._choice.give_back()
 
     # -- asking ----------------------------------------------------------------------------------------------------
 
@@ -243,21 +192,19 @@ class Journey:
                     await self._pause(wait_s)
                 self._turn(bill, asks_again=wait_s is not None)
         finally:
-            if self.place is not None:
-                self.cancel()
+            self._choice.give_back()
 
     def _turn(self, bill: Bill | NoBill, *, asks_again: bool) -> None:
         """To whoever is asked next, and can be paid.  Raises the first error where nobody is left."""
         while True:
-            self.cancel()
             try:
-                target = self._next((self.target, *self._candidates) if asks_again else self._candidates)
+                target = self._choice.next(again=self.target if asks_again else None)
             except (RateLimited, Throttled, Unavailable):
                 raise self._first_error or Unavailable("Nobody is left to ask.") from None
             try:
                 bill.turn_to(target)
             except (PriceUnknown, BudgetExceeded):
-                self._given_up = self._given_up | {target}
+                self._choice.give_up(target)
             else:
                 self.target = target
                 return
@@ -273,9 +220,9 @@ class Journey:
             until_s = self._until_s() if account.attempts or account.waited_s else None
             opening = account.attempt = OpenReply(target, upstream, way, account, until_s)
             is_spare = False
-            if self._call.stream and len(self._candidates) > 1:
+            if self._call.stream and len(self._choice.candidates) > 1:
                 is_spare = self._can_be_rescued()
-                if way.rescue is None and self._has_another():
+                if way.rescue is None and self._choice.has_another(self.target):
                     opening.content_by = begun_s + upstream.first_token_s
             async with opening as reply:
                 reply.is_spare = is_spare
@@ -285,8 +232,7 @@ class Journey:
             raise
         finally:
             account.attempt = None
-            place, self.place = self.place, None
-            self._ended(target, failure, begun_s, place, bill)
+            self._ended(target, failure, begun_s, self._choice.take_place(), bill)
 
     def _ended(
         self, target: Target, failure: BaseException | None, begun_s: float, place: Pass | None, bill: Bill | NoBill
@@ -307,7 +253,7 @@ class Journey:
 
     def _hedge_after_s(self) -> float | None:
         """None: the next attempt runs alone."""
-        if self._is_broken or not self._has_another():
+        if self._is_broken or not self._choice.has_another(self.target):
             return None
         after = self._dispatcher.routing.hedge_after_ms
         return self._dispatcher.loads.p95_s(self.target.model) if after == "p95" else (after or 0) / 1000
@@ -348,8 +294,7 @@ class Journey:
         dispatcher, now_s = self._dispatcher, trio.current_time()
         opening = OpenReply(target, dispatcher.upstream(target), way, self._account, self._until_s())
         dispatcher.begin(target, now_s)
-        place, self.place = self.place, None
-        return Entry(target, opening, place, now_s)
+        return Entry(target, opening, self._choice.take_place(), now_s)
 
     def _second(self, way: Travels, first: Entry, bill: Bill | NoBill) -> Entry | None:
         """The one to be asked beside `first`; None where there is none, or requests have been hedged enough.
@@ -361,21 +306,21 @@ class Journey:
         if hedges is None or self._account.attempts >= dispatcher.routing.max_attempts:
             return None
         try:
-            target = self._next(each for each in self._candidates if each != first.target)
+            target = self._choice.next(besides=first.target)
             if bill.can_hedge(target) and hedges.try_spend():
                 return self._entry(target, way)
             if self._call.stream:
                 first.limit.deadline = first.begun_s + dispatcher.upstream(first.target).first_token_s
         except (RateLimited, Throttled, Unavailable, UpstreamError):
             pass
-        self.cancel()
+        self._choice.give_back()
         return None
 
     def _lost(self, entry: Entry, failure: BaseException | None, bill: Bill | NoBill, *, is_beaten: bool) -> None:
         """Somebody else has begun first (`is_beaten`), or it has ended before anybody had."""
         target, now_s = entry.target, trio.current_time()
         if isinstance(failure, Exception) and target != self.target:
-            self._given_up = self._given_up | {target}
+            self._choice.give_up(target)
         if isinstance(failure, Exception) or not is_beaten:
             self._ended(target, failure, entry.begun_s, entry.place, NO_BILL)
             return
@@ -429,23 +374,21 @@ class Journey:
         if account.attempts >= dispatcher.routing.max_attempts or left_s <= 0:
             raise told
         wait_s = None
-        if not (self._is_broken and self._has_another()):  # who has broken off is not trusted with the rest
+        # Who has broken off is not trusted with the rest.
+        if not (self._is_broken and self._choice.has_another(self.target)):
             wait_s = self._wait_s(verdict, error, left_s)
         now_s = trio.current_time()
         if wait_s is not None and dispatcher.budget.try_spend(now_s):
             return wait_s
         self._give_up(verdict)
-        if not self._has_another():
+        if not self._choice.has_another(self.target):
             raise told
         # What could not be asked there has not been an attempt.
-        if isinstance(error, UpstreamError) and not self._may_go_elsewhere(now_s):
-            raise told
+        if isinstance(error, UpstreamError):
+            is_well = self._choice.has_a_healthy_one()
+            if not dispatcher.budget.try_spend(now_s, elsewhere=True, is_well=is_well):
+                raise told
         return None
-
-    def _may_go_elsewhere(self, now_s: float) -> bool:
-        board = self._dispatcher.board
-        is_well = any(each not in self._given_up and board.is_well(each) for each in self._candidates)
-        return self._dispatcher.budget.try_spend(now_s, elsewhere=True, is_well=is_well)
 
     def _broken(self, error: HooshError, relay: Relay, way: Travels, bill: Bill | NoBill) -> HooshError:
         """Part of the answer has gone out: another is to go on with it.  Returns what is told where nobody can.
@@ -479,17 +422,18 @@ class Journey:
             error,
             failures,
             dispatcher.chance,
-            another=self._has_another(),
+            another=self._choice.has_another(self.target),
             left_s=left_s,
         )
 
     def _give_up(self, verdict: Verdict) -> None:
         """This one is not asked again, nor are those that would say the same."""
-        self._given_up = self._given_up | {self.target}
+        choice = self._choice
+        choice.give_up(self.target)
         if verdict is Verdict.LARGER:
             facts_of, asked = self._dispatcher.facts_of, self._call.model
-            left = larger(self._candidates, self.target, lambda target: facts_of(asked, target).context_tokens)
-            self._given_up = self._given_up | (frozenset(self._candidates) - frozenset(left))
+            left = larger(choice.candidates, self.target, lambda target: facts_of(asked, target).context_tokens)
+            choice.give_up(*set(choice.candidates).difference(left))
 
 
 class Pause:
