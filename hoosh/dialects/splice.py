@@ -197,11 +197,6 @@ class Splice:
         return self._joint.encoder.chunks > 0
 
     @property
-    def has_begun(self) -> bool:
-        """B has said something, perhaps only what the client has already."""
-        return self._decoder.has_content
-
-    @property
     def terminated(self) -> bool:
         return self._decoder.terminated
 

@@ -66,6 +66,11 @@ class Reply:
         self.is_spare = False
         """Where it breaks off, somebody may be asked to go on with it."""
 
+    @property
+    def is_whole(self) -> bool:
+        """One body, though a stream may have been asked for."""
+        return (self.response.headers.get(b"content-type") or b"").startswith(b"application/json")
+
 
 def too_late(provider: str) -> UpstreamTimeout:
     message = f"Provider `{provider}` was too slow: nothing of its answer came in time."

@@ -23,6 +23,7 @@ from hoosh.errors import HooshError, InvalidRequest, UpstreamError
 from hoosh.gateway.account import Account
 from hoosh.gateway.attempt import OpenReply, Reply, ended_early, too_late
 from hoosh.gateway.relay import COMMENT_S, REPLY_BYTES
+from hoosh.http.client_response import read_body
 from hoosh.http.message import Headers, Response
 from hoosh.routing import Verdict, judge
 from hoosh.values import Call, CallKind, Target
@@ -55,11 +56,7 @@ class PrimedResponse:
         return data
 
     async def read(self, max_bytes: int) -> bytes:
-        beginning = b"".join(self._read[::-1])
-        self._read.clear()
-        rest = await self._response.read(max_bytes)
-        self.ended = self._response.ended
-        return beginning + rest
+        return await read_body(self, max_bytes)
 
 
 class Entry:
@@ -94,8 +91,7 @@ class Entry:
     async def _prime(self, call: Call, account: Account) -> None:
         reply = self.reply = await self.opening.__aenter__()
         try:
-            content_type = reply.response.headers.get(b"content-type") or b""
-            if call.stream and not content_type.startswith(b"application/json"):
+            if call.stream and not reply.is_whole:
                 read = await self._first_events(reply, call, account)
             else:
                 read = [await reply.response.read(REPLY_BYTES)]

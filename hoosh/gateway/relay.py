@@ -178,8 +178,7 @@ class StreamRelay:
 
     async def __call__(self, reply: Reply) -> None:
         self._reply, self._held, self._limit, self._has_begun = reply, b"", None, False
-        content_type = reply.response.headers.get(b"content-type") or b""
-        if content_type.startswith(b"application/json"):  # it was asked for a stream and did not care
+        if reply.is_whole:
             await self._tell_whole(reply)
             return
         account = self._account
