@@ -31,7 +31,7 @@ from bench.disconnects import http2_is_spoken
 from bench.figures import TARGETS, WITH_BOOKS, WITHOUT_BOOKS, judge
 from bench.load import Mock, ask, build, get_status
 from bench.machine import Running, core_busy_s, describe, divide_cores, free_port, raise_file_limit
-from bench.pressure import FullUpstream, large_prompts, slow_readers
+from bench.pressure import FullUpstream, large_prompts, slow_readers, withdrawal
 from bench.report import books_table, disconnects_table, figures_table, fill_between, keep_json, targets_table
 from bench.scenarios import (
     SCENARIOS,
@@ -48,7 +48,7 @@ from bench.watched import WatchedUpstream
 HERE = Path(__file__).parent
 DOCS = HERE.parent / "docs"
 PICTURE = "![One panel for each question, one bar for each gateway](benchmarks.svg)"
-QUICK = Scale(seconds=0.4, warm_s=0.1, paced_streams=100, memory_streams=50, tries=6, peer_tries=4, slow_readers=20)
+QUICK = Scale(seconds=0.4, warm_s=0.1, paced_streams=100, memory_streams=50, tries=6, peer_tries=4, held_streams=20)
 ALL_SCENARIOS = [*SCENARIOS, "books", "memory", "pressure", "disconnects", "start"]
 
 
@@ -204,6 +204,7 @@ def run_pressure(house: House, name: str) -> None:
         wait_ready(one, running)
         warm(house.bench, one, running)
         large_prompts(house.bench, one, running)
+        withdrawal(house.bench, one, running)
 
 
 def run_disconnects(house: House, name: str, seed: int) -> None:
@@ -235,7 +236,7 @@ def run_all(house: House, names: list[str], chosen: argparse.Namespace) -> None:
             say(f"memory of {house.bench.scale.memory_streams} open streams: {name}")
             guarded(house, name, partial(run_memory, house, name))
         if "pressure" in wanted and name in OURS:
-            say(f"slow readers and large prompts: {name}")
+            say(f"slow readers, large prompts, an owner who ends everything: {name}")
             guarded(house, name, partial(run_pressure, house, name))
         if "disconnects" in wanted:
             say(f"clients that leave: {name} (seed {chosen.seed})")

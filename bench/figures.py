@@ -36,6 +36,7 @@ WITHOUT_BOOKS, WITH_BOOKS, SYNC = "hoosh without books", "hoosh with books", "ho
 """Contenders only with each other: our own house, told what to write down."""
 GONE_WITHIN_MS = 20.0
 SLOW_READER_KIB = 64.0
+WITHDRAWN_MS = 100.0
 BOOKS_TIMES = 1.25
 """What all books may make of the CPU time of a request."""
 
@@ -109,6 +110,8 @@ MEASURES = [
     Measure("prompts_beside_p99", "100 paced streams, beside large prompts: transit p99", "ms"),
     Measure("prompts_added_p99", "large prompts: added to it", "ms", compared=False),
     Measure("prompts_lag", "large prompts: greatest lag of the event loop", "ms", compared=False),
+    Measure("withdrawn_left", "500 streams ended by their owner: until the upstream has none", "ms"),
+    Measure("withdrawn_answered", "500 streams ended by their owner: until the owner is answered", "ms"),
     Measure("memory_base", "process at rest", "MiB RSS"),
     Measure("start", "start to first answer", "s"),
     Measure("others", "the gateway's core, used by somebody else", "%", compared=False),
@@ -218,6 +221,12 @@ def _added(contender: str) -> Figure:
     return figure
 
 
+def _buffered(samples: Samples) -> float | None:
+    """What a slow reader costs above any open stream."""
+    slow, open_ = samples.median("hoosh", "slow_reader"), samples.median("hoosh", "memory_stream")
+    return None if slow is None or open_ is None else slow - open_
+
+
 def _disconnect_targets() -> list[Target]:
     return [
         Target(
@@ -309,8 +318,9 @@ TARGETS = [
         "books",
     ),
     Target("memory of an open stream, KiB", _h("memory_stream"), "≤", _fixed(30), "memory"),
-    Target("memory of a slow reader of 10 MB, KiB", _h("slow_reader"), "≤", _fixed(SLOW_READER_KIB), "pressure"),
+    Target("buffered for a slow reader of 10 MB, KiB", _buffered, "≤", _fixed(SLOW_READER_KIB), "pressure"),
     Target("large prompts: added to transit p99, ms", _h("prompts_added_p99"), "≤", _fixed(5), "pressure"),
+    Target("500 streams ended by their owner, ms", _h("withdrawn_left"), "≤", _fixed(WITHDRAWN_MS), "pressure"),
     Target("process at rest, MiB RSS", _h("memory_base"), "≤", _fixed(90), "memory"),
     Target("start to first answer, s", _h("start"), "≤", _fixed(1.0), "start"),
 ]

@@ -29,6 +29,7 @@ __all__ = [
     "Tools",
     "ask",
     "build",
+    "delete",
     "get",
     "get_status",
     "parse_h2load",
@@ -121,6 +122,11 @@ def get_status(port: int, path: str) -> int:
 def get(port: int, path: str, *, timeout_s: float = 5.0) -> tuple[int, bytes]:
     """Status and body; 0 when nobody answers."""
     return _call(port, "GET", path, None, {"authorization": f"Bearer {KEY}"}, timeout_s)
+
+
+def delete(port: int, path: str, *, timeout_s: float = 5.0) -> tuple[int, bytes]:
+    """As `get`."""
+    return _call(port, "DELETE", path, None, {"authorization": f"Bearer {KEY}"}, timeout_s)
 
 
 def _call(

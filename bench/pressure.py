@@ -1,9 +1,12 @@
-"""Pressure: clients that read slowly, and prompts that are large.  What does that do to the house, and to the others?
+"""Pressure: clients that read slowly, prompts that are large, an owner who ends everything.  What does that do to the
+house, and to the others?
 
     slow readers   500 streams of 10 MB, of which each client reads a kilobyte a second: resident memory of each, above
                    that before; and the p99 of small chats beside them, in multiples of the same alone
     prompts        100 streams of 50 chunks a second, alone and beside prompts of 400 kB, five a second, by turns: how
                    much later a chunk comes (transit p99), and the lag of the event loop, as the house says itself
+    withdrawal     500 streams with a chunk a second, and one `DELETE /v1/admin/requests?key=…`: until the upstream has
+                   none of them left, and until the owner is answered
 
 A slow client's kernel would take megabytes: its receive buffer is made small, so that it is the gateway who must stop.
 So must its upstream: `mockllm` makes a stream without pauses all at once, and `FullUpstream` only what is taken.
@@ -24,11 +27,11 @@ from contextlib import contextmanager
 from bench.books import readings
 from bench.contenders import Contender
 from bench.figures import percentile
-from bench.load import KEY, MODEL, Load, ask, get
+from bench.load import KEY, MODEL, Load, ask, delete, get
 from bench.machine import Running
 from bench.scenarios import FOREVER_CHUNKS, Bench
 
-__all__ = ["FullUpstream", "large_prompts", "slow_readers"]
+__all__ = ["FullUpstream", "large_prompts", "slow_readers", "withdrawal"]
 
 EVENTS, EVENT_BYTES = 5000, 2000
 LISTED = json.dumps({"object": "list", "status": "ok", "data": [{"id": MODEL, "object": "model"}]}).encode()
@@ -43,6 +46,9 @@ STREAMS, INTERVAL_MS = 100, 20
 PROMPT = "A prompt of four hundred thousand signs, " * 10_000
 PROMPT_EVERY_S = 0.2
 ROUNDS = 3
+WITHDRAWALS = 5
+LOOK_EVERY_S = 0.001
+GIVE_UP_S = 10.0
 
 
 class FullUpstream:
@@ -106,7 +112,7 @@ def _whole(body: bytes) -> bytes:
 def slow_readers(bench: Bench, contender: Contender, running: Running) -> None:
     """`contender` must stand before a `FullUpstream`, and be fresh: what earlier streams have freed would hide what
     new ones take."""
-    note, count = bench.samples.note, bench.scale.slow_readers
+    note, count = bench.samples.note, bench.scale.held_streams
     alone_s, before_kib = _chat_p99_s(contender), running.rss_kib()
     with reading_slowly(contender.port, count) as ended:
         time.sleep(SETTLES_S)
@@ -139,7 +145,7 @@ def reading_slowly(port: int, count: int) -> Iterator[list[socket.socket]]:
                     ended.append(sock)
 
     try:
-        sockets += (_ask_for_much(port) for _ in range(count))
+        sockets += (_stream(port, RECEIVE_BUFFER_BYTES) for _ in range(count))
         reader = threading.Thread(target=read)
         reader.start()
         yield ended
@@ -151,11 +157,12 @@ def reading_slowly(port: int, count: int) -> Iterator[list[socket.socket]]:
             sock.close()
 
 
-def _ask_for_much(port: int) -> socket.socket:
+def _stream(port: int, receive_buffer_bytes: int | None = None) -> socket.socket:
     """Its answer has begun."""
     sock = socket.socket()
-    sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, RECEIVE_BUFFER_BYTES)
-    sock.settimeout(10.0)
+    if receive_buffer_bytes is not None:
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, receive_buffer_bytes)
+    sock.settimeout(GIVE_UP_S)
     sock.connect(("127.0.0.1", port))
     body = json.dumps({"model": MODEL, "stream": True, "messages": [{"role": "user", "content": "everything"}]})
     head = f"POST /v1/chat/completions HTTP/1.1\r\nhost: 127.0.0.1\r\nauthorization: Bearer {KEY}\r\n"
@@ -163,7 +170,7 @@ def _ask_for_much(port: int) -> socket.socket:
     sock.sendall((head + body).encode())
     begun = sock.recv(READ_BYTES)
     if not begun.startswith(b"HTTP/1.1 200"):
-        raise RuntimeError(f"a slow reader was told {begun[:200]!r}")
+        raise RuntimeError(f"a stream was told {begun[:200]!r}")
     return sock
 
 
@@ -235,3 +242,43 @@ def _prompt(port: int) -> int:
         return 0
     finally:
         connection.close()
+
+
+# --- The owner ends everything ---
+
+
+def withdrawal(bench: Bench, contender: Contender, running: Running) -> None:
+    """Before a `mockllm`."""
+    count = bench.scale.held_streams
+    for _ in range(WITHDRAWALS):
+        bench.mock.behave(chunks=FOREVER_CHUNKS, interval_ms=1000)
+        sockets = [_stream(contender.port) for _ in range(count)]
+        try:
+            left_ms, answered_ms = _withdraw(bench, contender)
+        finally:
+            for sock in sockets:
+                sock.close()
+        bench.samples.note(contender.name, "withdrawn_left", left_ms)
+        bench.samples.note(contender.name, "withdrawn_answered", answered_ms)
+
+
+def _withdraw(bench: Bench, contender: Contender) -> tuple[float, float]:
+    """Milliseconds until the upstream has no stream left, and until the owner has his answer."""
+    answered_s = list[float]()
+
+    def ask_for_it() -> None:
+        status, _ = delete(contender.port, "/v1/admin/requests?key=bench")
+        answered_s.append(time.monotonic())
+        if status != 200:
+            bench.problem(contender, f"an owner who ended all requests was answered {status}")
+
+    owner = threading.Thread(target=ask_for_it)
+    began_s = time.monotonic()
+    owner.start()
+    while bench.mock.active_streams():
+        if time.monotonic() - began_s > GIVE_UP_S:
+            raise RuntimeError("requests that were ended go on upstream")
+        time.sleep(LOOK_EVERY_S)
+    left_s = time.monotonic()
+    owner.join()
+    return 1000 * (left_s - began_s), 1000 * (answered_s[0] - began_s)

@@ -49,7 +49,7 @@ class Scale:
     warm_s: float = 0.5
     paced_streams: int = 1000
     memory_streams: int = 1000
-    slow_readers: int = 500
+    held_streams: int = 500
     tries: int = 1000
     peer_tries: int = 20
 

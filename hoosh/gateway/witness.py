@@ -27,7 +27,7 @@ class Witness(Struct, eq=False, gc=False):
     asked: bytes = b""
     """The request's body."""
     first: bytes = b""
-    """Block of the reply."""
+    """Block of the reply, until a second has come."""
     hash: Any = None
     """Of the reply, from its second block on."""
     words: bytes = b""
@@ -41,12 +41,13 @@ class Witness(Struct, eq=False, gc=False):
         else:
             self.hash = hashlib.sha256(self.first)
             self.hash.update(block)
+            self.first = b""  # a stream may stand for hours: nothing of it is kept
         if self.keeps_words and len(self.words) < CONTENT_BYTES:
             self.words += block[: CONTENT_BYTES - len(self.words)]
 
     def details(self) -> Details:
         asked, told = self.asked, self.first
-        reply_sha256 = None if not told else hash_of(told) if self.hash is None else self.hash.hexdigest()
+        reply_sha256 = self.hash.hexdigest() if self.hash is not None else hash_of(told) if told else None
         digests = hash_of(asked) if asked else None, reply_sha256
         if not self.keeps_words:
             return Details(*digests)

@@ -10,7 +10,7 @@ from hoosh.testing.house import memory_house
 QUIET = Config(discovery=Discovery(local=False, environment=False), logging=Logging(format="json"))
 
 
-async def test_the_last_request_before_the_end_has_its_line(capsys, autojump_clock):
+async def test_the_last_request_before_the_end_has_its_line(capsys):
     async with memory_house(QUIET) as house:
         status, headers, _ = await house.post(
             "/v1/chat/completions", {"model": "echo", "messages": [{"role": "user", "content": "hi"}]}

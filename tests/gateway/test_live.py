@@ -16,7 +16,7 @@ from msgspec import to_builtins
 from hoosh.dialects.openai import OpenAIDownstream
 from hoosh.errors import HooshError, TransportError, Unavailable, Withdrawn
 from hoosh.gateway.account import Account
-from hoosh.gateway.live import LiveDesk
+from hoosh.gateway.live import BITE, LiveDesk
 from hoosh.http.exchange import Exchange
 from hoosh.testing.house import MemoryHouse
 from hoosh.testing.upstream import Hang, Pause, Received, json_reply, sse_chat, with_pauses
@@ -195,7 +195,7 @@ async def test_what_is_ending_already_is_left_alone(autojump_clock):
 
 
 async def test_others_run_between_two_bites_and_who_has_ended_meanwhile_is_not_counted(autojump_clock):
-    running = {account() for _ in range(500)}
+    running = {account() for _ in range(10 * BITE)}
     turns = 0
 
     async def live_on() -> None:
@@ -205,15 +205,15 @@ async def test_others_run_between_two_bites_and_who_has_ended_meanwhile_is_not_c
             turns += 1
             if turns == 5:
                 survivors = [one for one in running if one.stopped is None]
-                running.difference_update(survivors[:100])
+                running.difference_update(survivors[: 2 * BITE])
 
     async with trio.open_nursery() as nursery:
         nursery.start_soon(live_on)
         count = await LiveDesk(running, told := Told()).withdraw(Selection(), by="root")
         nursery.cancel_scope.cancel()
-    assert (count, len(running)) == (400, 400)
+    assert (count, len(running)) == (8 * BITE, 8 * BITE)
     assert turns >= 6
-    assert told[0]["requests"] == 400
+    assert told[0]["requests"] == 8 * BITE
 
 
 async def test_those_that_wait_for_their_turn_end_first(autojump_clock):
@@ -229,9 +229,9 @@ async def test_an_owner_who_leaves_in_the_middle_has_ended_some_and_the_note_say
     told = Told()
     with trio.CancelScope() as scope:
         scope.cancel()
-        await LiveDesk({account() for _ in range(120)}, told).withdraw(Selection(), by="root")
+        await LiveDesk({account() for _ in range(2 * BITE + 20)}, told).withdraw(Selection(), by="root")
     assert scope.cancelled_caught
-    assert [note["requests"] for note in told] == [50]
+    assert [note["requests"] for note in told] == [BITE]
 
 
 # -- in a house --------------------------------------------------------------------------------------------------------
