@@ -84,6 +84,7 @@ def p99(times: Iterable[float]) -> float:
     ("strategy", "failures"),
     [
         ("priority", "at once"),
+        ("priority", "any"),
         ("round_robin", "any"),
         ("least_loaded", "any"),
         ("lowest_latency", "any"),
