@@ -176,12 +176,25 @@ def _some_are_not_asked_again(house: FaultHouse, heard: Heard, attempts: list[At
         place = (attempt.host, attempt.account, attempt.model)
         if attempt.at_s >= over_s.get(place, inf):
             return f"{attempt} once more"
-        if attempt.fault in ("mute", "too long"):
+        if attempt.fault == "too long" or (attempt.fault == "mute" and not _was_beaten(house, attempt)):
             over_s[place] = attempt.ended_s or inf
     for before, after in itertools.pairwise(attempts):
         if before.fault == "policy" and after.at_s >= (before.ended_s or inf):
             return f"{before}, and somebody else was asked"
     return ""
+
+
+def _was_beaten(house: FaultHouse, attempt: Attempt) -> bool:
+    """Left for another who was asked beside it: it was slow, and may have been about to answer."""
+    record = house.records.get(attempt.ask)
+    tried = () if record is None else record.tried
+    member = _members(house)[attempt.host][attempt.account]
+    return any(each.reason == "hedged" and (each.provider, each.model) == (member, attempt.model) for each in tried)
+
+
+def _members(house: FaultHouse) -> dict[str, list[str]]:
+    """Names of each host's accounts in the gateway."""
+    return {host.name: host.members for host in house.plan.house.hosts}
 
 
 def _attempts_have_a_limit(house: FaultHouse, heard: Heard, attempts: list[Attempt]) -> object:
@@ -252,9 +265,16 @@ def _a_retry_after_is_respected(house: FaultHouse) -> None:
         said_s, due_s = not_before.get(place, (0.0, 0.0))
         if said_s + AT_ONCE_S < attempt.at_s < due_s - AT_ONCE_S:
             raise RuleBroken("a_retry_after_is_respected", attempt.ask, f"{attempt}, asked not to before {due_s:.3f} s")
-        heard_s = None if attempt.was_left else attempt.retry_at_s  # whose client has left hears nothing any more
+        heard_s = attempt.retry_at_s if _was_heard_out(house, attempt) else None
         if heard_s is not None and heard_s - attempt.at_s > house.plan.house.wait_out_s:
             not_before[place] = (attempt.at_s, max(due_s, heard_s))
+
+
+def _was_heard_out(house: FaultHouse, attempt: Attempt) -> bool:
+    """Whose client has left, even in the same moment, hears nothing any more."""
+    heard = house.heard.get(attempt.ask)
+    client_left = heard is not None and heard.has_left and heard.ended_s <= (attempt.ended_s or inf)
+    return not (attempt.was_left or client_left)
 
 
 def _extra_attempts_have_a_budget(house: FaultHouse) -> None:
@@ -289,8 +309,8 @@ def _nobody_is_forgotten(house: FaultHouse) -> None:
 
 def _breakers_are_closed(house: FaultHouse) -> None:
     """Of all who have been asked, and have answered, since the weather is fair."""
-    last = [each for each in house.log.attempts if each.at_s >= FAIR_AT_S and not each.fault]
-    members = {host.name: host.members for host in house.plan.house.hosts}
+    last = [each for each in house.log.attempts if each.at_s >= FAIR_AT_S and not (each.fault or each.was_left)]
+    members = _members(house)
     for attempt in last:
         member = members[attempt.host][attempt.account]
         breakers = house.gateway.board.state(member, trio.current_time()).breakers

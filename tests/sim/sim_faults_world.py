@@ -191,7 +191,8 @@ async def _watch_silence(
                 while waiting:
                     await trio.sleep(5.0)
                 rounds.cancel()
-        waiting.has_some = trio.Event()
+        if not waiting:  # else somebody has joined while the rounds came to their end
+            waiting.has_some = trio.Event()
 
 
 class JumpingClock(trio.abc.Clock):
