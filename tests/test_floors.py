@@ -50,6 +50,7 @@ QUICK_TO_START = {
     ),
     *("api/passage.py", "api/cache.py", "api/responses.py", "api/tokens.py"),
     "api/queue.py",
+    "api/reload.py",
     "api/requests.py",
 }
 """The only modules that may import Quart: it is slow to import, and the hot door must not wait for it."""

@@ -34,6 +34,7 @@ from hoosh.api.ollama import ollama_routes
 from hoosh.api.operations import operation_routes
 from hoosh.api.passage import Incoming, Outgoing, drain, live
 from hoosh.api.queue import QueueFace, queue_routes
+from hoosh.api.reload import ReloadFace, reload_routes
 from hoosh.api.requests import LiveFace, request_routes
 from hoosh.api.responses import response_routes
 from hoosh.api.tokens import HasTokens, token_routes
@@ -54,7 +55,9 @@ REQUEST_ID = "hoosh.request_id"
 BODY_S = 60.0
 
 
-class AppFace(AuditFace, CacheFace, CostsGateway, HasTokens, HealthFace, LiveFace, QueueFace, GatewayFace, Protocol):
+class AppFace(
+    AuditFace, CacheFace, CostsGateway, HasTokens, HealthFace, LiveFace, QueueFace, ReloadFace, GatewayFace, Protocol
+):
     """All that the routes ask of the gateway."""
 
 
@@ -116,11 +119,16 @@ class HooshApp(QuartTrio):
         self.register_error_handler(HTTPException, self._on_http_error)
         for routes in (
             *(health_routes, model_routes, ollama_routes, response_routes, operation_routes),
-            *(token_routes, cost_routes, audit_routes, cache_routes, queue_routes, request_routes),
+            *(token_routes, cost_routes, audit_routes, cache_routes, queue_routes, request_routes, reload_routes),
         ):
             self.register_blueprint(routes(self.gateway))
         for method, path in self.hot:  # Quart must know them for 405, OPTIONS and /openapi.json
             self.add_url_rule(path, f"{method} {path}", _never, methods=[method])
+
+    def configure(self, limits: Limits) -> None:
+        """From now on these are the limits."""
+        self._limits = limits
+        self.config["MAX_CONTENT_LENGTH"] = limits.body_bytes
 
     # -- the ASGI side ---------------------------------------------------------------------------------------------
 

@@ -39,6 +39,7 @@ class ColdApp:
         self._limits = limits
         self._on_crash = on_crash
         self._host: AsgiHost | None = None
+        self._configure: Callable[[Limits], None] | None = None
         self._up = trio.Event()
 
     async def run(self, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
@@ -54,8 +55,16 @@ class ColdApp:
         )
         async with trio.open_nursery() as nursery:
             await nursery.start(run_lifespan, app)
+            self._configure = app.configure
+            app.configure(self._limits)  # they may have changed since the import began
             self._host = AsgiHost(app, on_error=module.answer_error)
             self._up.set()
+
+    def configure(self, limits: Limits) -> None:
+        """From now on these are the limits, of the app as soon as it is there."""
+        self._limits = limits
+        if self._configure is not None:
+            self._configure(limits)
 
     async def _import(self) -> ModuleType:
         """Raises ImportError when it goes on failing: an installation that is not whole."""

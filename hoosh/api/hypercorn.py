@@ -17,7 +17,7 @@ from hypercorn.config import Config as HypercornConfig
 from hypercorn.trio import serve as hypercorn_serve
 
 from hoosh.api.errors import unwrap
-from hoosh.api.serve import GRACE_S, LISTEN_ADVICE, CannotListen, create_app
+from hoosh.api.serve import GRACE_S, LISTEN_ADVICE, CannotListen, Source, create_app, reload_at
 from hoosh.config import Config
 from hoosh.errors import Unavailable
 from hoosh.gateway.gateway import Gateway
@@ -45,15 +45,21 @@ def hypercorn_config(config: Config) -> HypercornConfig:
     return settings
 
 
-async def run_hypercorn(config: Config) -> int:
+async def run_hypercorn(config: Config, source: Source) -> int:
     """Serve until SIGINT or SIGTERM, then drain.  Returns the exit code.  Raises CannotListen."""
     app = create_app(config)
+    gateway = cast(Gateway, app.gateway)
+    gateway.source = source
     settings = hypercorn_config(config)
     draining = trio.Event()
     print(f"hoosh on Hypercorn, {settings.bind[0]}", file=sys.stdout, flush=True)
-    with trio.open_signal_receiver(signal.SIGINT, signal.SIGTERM) as signals:
+    with (
+        trio.open_signal_receiver(signal.SIGINT, signal.SIGTERM) as signals,
+        trio.open_signal_receiver(signal.SIGHUP) as hangups,
+    ):
         async with trio.open_nursery() as nursery:
-            nursery.start_soon(_obey, signals, cast(Gateway, app.gateway), draining, config.server.drain_s)
+            nursery.start_soon(_obey, signals, gateway, draining, config.server.drain_s)
+            nursery.start_soon(reload_at, hangups, gateway)
             try:
                 await hypercorn_serve(cast(Any, app), settings, shutdown_trigger=draining.wait, mode="asgi")
             except* OSError as group:

@@ -18,7 +18,7 @@ import socket
 import ssl
 import sys
 import traceback
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -31,8 +31,9 @@ from hoosh.api.errors import error_page, unwrap
 from hoosh.api.inference import InferenceDoor
 from hoosh.api.screen import start_screen
 from hoosh.config import Config, store_path
-from hoosh.errors import ConfigError, StorageError, Unavailable
+from hoosh.errors import ConfigError, HooshError, StorageError, Unavailable
 from hoosh.gateway.assembly import open_gateway
+from hoosh.gateway.config_watch import Look, look_at, watch_file
 from hoosh.gateway.gateway import Gateway
 from hoosh.http.message import Limits
 from hoosh.http.server import HttpServer, listen_tcp, listen_unix
@@ -41,7 +42,21 @@ from hoosh.http.tls import server_context
 if TYPE_CHECKING:
     from hoosh.api.app import HooshApp
 
-__all__ = ["GRACE_S", "LISTEN_ADVICE", "CannotListen", "House", "build_server", "create_app", "run_server", "serve"]
+__all__ = [
+    "GRACE_S",
+    "LISTEN_ADVICE",
+    "CannotListen",
+    "House",
+    "Source",
+    "build_server",
+    "create_app",
+    "reload_at",
+    "run_server",
+    "serve",
+]
+
+Source = Callable[[], Config]
+"""Reads the configuration.  Blocks; raises ConfigError."""
 
 GRACE_S = 0.4
 """After the drain: for the last error events to leave."""
@@ -84,8 +99,10 @@ class House:
     gateway: Gateway
     cold: ColdApp
 
-    def __init__(self, config: Config) -> None:
+    def __init__(self, config: Config, source: Source | None = None) -> None:
+        """`source` reads the configuration again, where it has come from a file."""
         self.config = config
+        self._source = source
         self.address = ""
         self.cut_short = False
         self._server: HttpServer
@@ -96,6 +113,7 @@ class House:
         config = self.config
         context = open_gateway(config)
         self.gateway = context.gateway
+        self.gateway.source = self._source
         self._server, self.cold = build_server(self.gateway)
         self.gateway.server = self._server
         listeners = open_listeners(config)
@@ -123,7 +141,7 @@ class House:
         gateway = self.gateway
         gateway.begin_draining()
         self._server.drain()
-        with trio.move_on_after(self.config.server.drain_s):
+        with trio.move_on_after(gateway.snapshot.config.server.drain_s):
             await self.over.wait()
             return
         gateway.interrupt_all(Unavailable("The gateway is shutting down.", retry_after_s=1.0))
@@ -149,6 +167,13 @@ def build_server(gateway: Gateway) -> tuple[HttpServer, ColdApp]:
         http2=config.server.http2,
         on_crash=on_crash,
     )
+
+    def configure(config: Config) -> None:
+        limits = limits_for(config)
+        server.configure(limits)
+        cold.configure(limits)
+
+    gateway.when_configured.append(configure)
     return server, cold
 
 
@@ -220,16 +245,23 @@ def report_crash(gateway: Gateway, bug: BaseException) -> None:
 # -- the command -------------------------------------------------------------------------------------------------
 
 
-def run_server(config: Config, *, config_path: Path | None, server: str) -> int:
-    """Serve until a signal.  Returns the exit code: 0 after a drain, 1 when it could not start or was cut short."""
+def run_server(config: Config, *, config_path: Path | None, read: Source, server: str) -> int:
+    """Serve until a signal; `read` reads the configuration again when it is to be reloaded.
+
+    Returns the exit code: 0 after a drain, 1 when it could not start or was cut short.
+    """
     raise_file_limit()
+
+    def source() -> Config:
+        return with_store(read(), os.environ)
+
     try:
         config = with_store(config, os.environ)
         if server == "hypercorn":
             from hoosh.api.hypercorn import run_hypercorn
 
-            return trio.run(run_hypercorn, config)
-        return trio.run(_run_until_signal, config, config_path)
+            return trio.run(run_hypercorn, config, source)
+        return trio.run(_run_until_signal, config, config_path, source)
     except* ConfigError as group:
         print(unwrap(group), file=sys.stderr)
     except* (CannotListen, StorageError) as group:
@@ -254,11 +286,18 @@ def raise_file_limit() -> None:
             pass  # macOS has a lower limit than it says
 
 
-async def _run_until_signal(config: Config, config_path: Path | None) -> int:
-    house = House(config)
-    with trio.open_signal_receiver(signal.SIGINT, signal.SIGTERM) as signals:
+async def _run_until_signal(config: Config, config_path: Path | None, source: Source) -> int:
+    house = House(config, source)
+    known = None if config_path is None else look_at(config_path)
+    with (
+        trio.open_signal_receiver(signal.SIGINT, signal.SIGTERM) as signals,
+        trio.open_signal_receiver(signal.SIGHUP) as hangups,
+    ):
         async with trio.open_nursery() as nursery:
             await nursery.start(house.run)
+            nursery.start_soon(reload_at, hangups, house.gateway)
+            if config_path is not None:
+                nursery.start_soon(_watch, config_path, known, house.gateway)
             nursery.start_soon(_greet, house, config_path)
             nursery.start_soon(_freeze_what_stays, house)
             nursery.start_soon(_obey, signals, house, nursery.cancel_scope)
@@ -284,6 +323,29 @@ async def _greet(house: House, config_path: Path | None) -> None:
         print(screen, flush=True)
     except Exception as bug:
         gateway.log.error("start screen not shown", error=f"{type(bug).__name__}: {bug}")
+
+
+async def reload_at(hangups: AsyncIterator[int], gateway: Gateway) -> None:
+    """Read the configuration again at each SIGHUP."""
+    async for _ in hangups:
+        await _reload(gateway, by="SIGHUP")
+
+
+async def _watch(config_path: Path, known: Look, gateway: Gateway) -> None:
+    def is_wanted() -> bool:
+        return gateway.snapshot.config.server.watch_config
+
+    await watch_file(config_path, partial(_reload, gateway, by="file"), known, is_wanted=is_wanted)
+
+
+async def _reload(gateway: Gateway, *, by: str) -> None:
+    """Nobody waits for what comes of it: that is in the log."""
+    try:
+        await gateway.reload(by=by)
+    except HooshError:
+        pass
+    except Exception as bug:
+        report_crash(gateway, bug)
 
 
 YOUNG_OBJECTS = 5_000

@@ -84,13 +84,17 @@ class ExactCache:
     """`settings.enabled` is only told on: whoever asks here wants an answer."""
 
     def __init__(self, settings: Cache) -> None:
-        self.settings = settings
-        self.max_answer_bytes = settings.max_bytes // SHARE_OF_ONE
-        self._ttl_s = settings.ttl_secs or float("inf")
+        self.configure(settings)
         self._by_use: OrderedDict[bytes, _Entry] = OrderedDict()
         self._by_age: OrderedDict[bytes, _Entry] = OrderedDict()
         self._bytes = 0
         self._hits = self._misses = self._shared = self._evictions = 0
+
+    def configure(self, settings: Cache) -> None:
+        """What is kept from now on is kept by these.  What is kept already stays for as long as it was to."""
+        self.settings = settings
+        self.max_answer_bytes = settings.max_bytes // SHARE_OF_ONE
+        self._ttl_s = settings.ttl_secs or float("inf")
 
     def get(self, key: bytes, *, now_s: float) -> Answer | None:
         """The kept answer, which is then the last to be dropped.  Counts a hit or a miss."""

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import argparse
 import sys
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from hoosh.cli.configured import add_config_flag, load_config
 from hoosh.cli.failure import FAILED
+
+if TYPE_CHECKING:
+    from hoosh.config import Config
 
 __all__ = ["add_to", "run"]
 
@@ -16,6 +19,7 @@ _FLAGS: dict[str, tuple[str | int, ...]] = {
     "port": ("server", "port"),
     "log_format": ("logging", "format"),
     "log_level": ("logging", "level"),
+    "watch": ("server", "watch_config"),
 }
 
 
@@ -32,6 +36,7 @@ def add_to(commands: Any) -> None:
     )
     parser.add_argument("--log-format", choices=("auto", "json", "text"), help="default: text on a terminal, else json")
     parser.add_argument("--log-level", choices=("debug", "info", "warning", "error"), help="default: info")
+    parser.add_argument("--watch", action="store_true", default=None, help="reload the file when it has been changed")
     parser.set_defaults(run=run)
 
 
@@ -46,4 +51,7 @@ def run(arguments: argparse.Namespace) -> int:
         return FAILED
     from hoosh.api.serve import run_server
 
-    return run_server(config, config_path=path, server=arguments.server)
+    def read() -> Config:
+        return load_config(arguments, given)[0]
+
+    return run_server(config, config_path=path, read=read, server=arguments.server)

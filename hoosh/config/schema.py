@@ -108,6 +108,8 @@ class Server(_Section, frozen=True):
     max_lag_ms: Count | None = None
     """Of the event loop: above it requests of low priority are turned away, above twice as much normal ones, too."""
     allow_public_without_keys: bool = False
+    watch_config: bool = False
+    """Read the file again whenever it has been changed."""
 
 
 class Auth(_Section, frozen=True):

@@ -32,8 +32,12 @@ class PriceBook:
 
     def __init__(self, overrides: Sequence[PriceOverride] = (), prices: PriceList | None = None) -> None:
         """`prices` is the list of the catalogue, unless another one is given.  Reads it now: raises OSError."""
-        self._overrides = [(entry.provider, entry.model, price_of(entry)) for entry in overrides]
         self._prices = load_prices() if prices is None else prices
+        self.configure(overrides)
+
+    def configure(self, overrides: Sequence[PriceOverride]) -> None:
+        """These are the owner's prices from now on."""
+        self._overrides = [(entry.provider, entry.model, price_of(entry)) for entry in overrides]
         self._remembered: dict[tuple[str, str, str], Price | None] = {}
 
     @property

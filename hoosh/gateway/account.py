@@ -11,8 +11,8 @@ from __future__ import annotations
 import math
 import sys
 import time
-from collections.abc import Sequence
-from typing import Literal, Protocol
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Literal, Protocol
 
 import trio
 
@@ -38,10 +38,14 @@ from hoosh.values import (
     new_request_id,
 )
 
+if TYPE_CHECKING:
+    from hoosh.gateway.fleet import Upstream
+
 __all__ = ["Account", "Interruptible", "Phase"]
 
 CLIENT_CLOSED_REQUEST = 499
 """nginx's status for a client that left; only in logs and metrics, nobody is there to read it."""
+NO_UPSTREAMS: Mapping[str, Upstream] = {}
 
 
 Phase = Literal["reading", "queued", "asking", "waiting", "streaming"]
@@ -65,6 +69,8 @@ class Account:
     provider: str | None = None
     model: str | None = None
     """As the upstream is asked."""
+    upstreams: Mapping[str, Upstream] = NO_UPSTREAMS
+    """Those that were there when it was decided who may answer: by their names, and the request's to the end."""
     attempt: Interruptible | None = None
     """What it waits for now, that others can end."""
     attempts = 0

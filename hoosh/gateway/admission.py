@@ -37,10 +37,14 @@ class Admission:
     def __init__(self, config: Config, *, guess: Callable[[Call, Target], int], wall_s: Callable[[], float]) -> None:
         """`guess` says how many tokens a prompt has, `wall_s` is Unix time."""
         self.gate = Gate()
-        self.gate.configure(_rates(config))
-        self._limits = config.limits
         self._guess = guess
         self._wall_s = wall_s
+        self.configure(config)
+
+    def configure(self, config: Config) -> None:
+        """From now on these are the limits.  Who is inside stays inside, and what was asked lately counts."""
+        self.gate.configure(_rates(config))
+        self._limits = config.limits
         self._scopes: dict[tuple[str, str], tuple[Scope, ...]] = {}
 
     def enter(self, account: Account, call: Call, target: Target) -> None:

@@ -25,10 +25,11 @@ from hoosh.dialects.contract import UpstreamDialect
 from hoosh.dialects.registry import upstream_dialect
 from hoosh.errors import StorageError
 from hoosh.gateway.discovery import Discovery
-from hoosh.gateway.fleet import EchoUpstream, Fleet, HttpUpstream
+from hoosh.gateway.fleet import EchoUpstream, Fleet, HttpUpstream, Upstream
 from hoosh.gateway.gateway import Gateway
 from hoosh.gateway.media import MediaFetcher, fetch_media
 from hoosh.gateway.relay import COMMENT_S, SilenceWatch
+from hoosh.gateway.reload import Reloader, Wanted
 from hoosh.http.client import Pool, PoolLimits
 from hoosh.http.deadlines import Timeouts
 from hoosh.http.dial import Dialer, SocketDialer
@@ -147,14 +148,10 @@ class OpenGateway:
         await services.start(gateway.supervisor.run)
         for upstream in gateway.fleet:
             if isinstance(upstream, HttpUpstream):
-                await services.start(upstream.pool.run)
-        config = gateway.snapshot.config
-        if config.discovery.local:
-            build = partial(build_upstream, dialer=self._dialer, total_s=config.server.request_timeout_s)
-            discovery = Discovery(gateway, build, route_of)
-            await services.start(discovery.run)
-        else:
-            gateway.discovered.set()
+                await services.start(upstream.run)
+        discovery = Discovery(gateway, partial(build_upstream, dialer=self._dialer), route_of)
+        gateway.when_configured.append(discovery.reconsider)
+        await services.start(discovery.run)
 
 
 def build_gateway(
@@ -167,17 +164,11 @@ def build_gateway(
 ) -> Gateway:
     """Everything, wired, with nothing running yet.  Raises ConfigError for what only shows when it is built."""
     load_models()
+    build = partial(build_wanted, dialer=dialer)
+    wanted = wanted_in(config, environ)
     fleet = Fleet()
-    routes: dict[str, Route] = {}
-    providers = [p for p in config.providers if p.enabled]
-    total_s = config.server.request_timeout_s
-    for provider in (*providers, *environment_providers(config, environ)):
-        for account, key in provider.accounts():
-            fleet.join(build_upstream(provider, dialer, total_s=total_s, account=account, key=key))
-            routes[account] = route_of(provider, account)
-    if config.discovery.echo:
-        fleet.join(EchoUpstream(upstream_dialect("openai-compatible")))
-        routes["echo"] = Route("echo", priority=LAST, models=("echo",), local=True, embedded=True)
+    fleet.become([build(each) for each in wanted])
+    routes = {each.name: each.route for each in wanted}
     gateway = Gateway(
         config,
         fleet=fleet,
@@ -192,7 +183,29 @@ def build_gateway(
         chance=chance or Random(),
     )
     gateway.metrics.read = gateway.readings
+    gateway.reloader = Reloader(gateway, partial(wanted_in, environ=environ), build)
     return gateway
+
+
+def wanted_in(config: Config, environ: Mapping[str, str]) -> list[Wanted]:
+    """The accounts that `config` asks for, those that the environment has keys for, and the embedded one."""
+    total_s = config.server.request_timeout_s
+    providers = [*filter(lambda each: each.enabled, config.providers), *environment_providers(config, environ)]
+    wanted = [
+        Wanted(account, route_of(provider, account), provider, key, total_s)
+        for provider in providers
+        for account, key in provider.accounts()
+    ]
+    if config.discovery.echo:
+        wanted.append(Wanted("echo", Route("echo", priority=LAST, models=("echo",), local=True, embedded=True)))
+    return wanted
+
+
+def build_wanted(wanted: Wanted, dialer: Dialer) -> Upstream:
+    """Its living counterpart.  Raises ConfigError."""
+    if wanted.provider is None:
+        return EchoUpstream(upstream_dialect("openai-compatible"))
+    return build_upstream(wanted.provider, dialer, total_s=wanted.total_s, account=wanted.name, key=wanted.key)
 
 
 def _media_fetcher(dialer: Dialer) -> MediaFetcher:

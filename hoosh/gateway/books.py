@@ -90,6 +90,15 @@ class Books:
         self._cannot_write = False
         """Nothing more can be kept, not even beside the store, as of the last rows."""
 
+    def configure(self, config: Config) -> None:
+        """Other limits, prices and pools.  What is used, held and reserved stays so.  Never waits."""
+        self.prices.configure(config.prices)
+        self._terms.clear()
+        self.admission.configure(config)
+        configured = self.ledger.configure(config.budgets, self.now_ms())
+        if configured is not None:
+            self.write(configured)
+
     def now_ms(self) -> int:
         """Unix milliseconds."""
         return int(self._wall_s() * 1000)

@@ -78,6 +78,14 @@ class Caching:
             flight_bytes=self.exact.max_answer_bytes, total_bytes=settings.max_bytes
         )
 
+    def configure(self, settings: Cache) -> None:
+        """From now on these are the rules.  Where nothing is kept any more, what is kept is forgotten."""
+        self.settings = settings
+        self.exact.configure(settings)
+        self.flights.flight_bytes, self.flights.total_bytes = self.exact.max_answer_bytes, settings.max_bytes
+        if not settings.enabled:
+            self.exact.clear()
+
     async def run(self, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
         await self.flights.run(task_status=task_status)
 

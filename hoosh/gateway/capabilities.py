@@ -89,8 +89,8 @@ def _refusal(lacking: Needs, model: str, language: str) -> InvalidRequest:
 class FactBook:
     """What is known of every model by everyone, merged and remembered.
 
-    `aliases` is what the owner says of names in `[[models]]` (`Config.alias_facts`).  Make a new one with a new
-    configuration; new lists of the providers are noticed.
+    `aliases` is what the owner says of names in `[[models]]` (`Config.alias_facts`).  New lists of the providers are
+    noticed.
     """
 
     def __init__(self, fleet: Fleet, lists: ModelLists, aliases: Mapping[str, ModelFacts]) -> None:
@@ -100,6 +100,11 @@ class FactBook:
         self._remembered: dict[tuple[str, str, str], ModelFacts] = {}
         self._unlimited: dict[str, Sequence[Target]] = {}
         """By the name asked for: candidates of whom no lack is known."""
+        self._version = -1
+
+    def configure(self, aliases: Mapping[str, ModelFacts]) -> None:
+        """The owner says this now, and other upstreams may stand behind the old names."""
+        self._aliases = aliases
         self._version = -1
 
     def of(self, asked: str, target: Target) -> ModelFacts:

@@ -12,15 +12,17 @@ The first round is short, and happens beside the listener, never before it: whoe
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from typing import Protocol
 
 import trio
 from msgspec import Struct
 
 from hoosh.catalogue import PROVIDER_TYPES, SIGNS, ProviderType, engine_at, is_sign_of, local_ports, model_facts
-from hoosh.config import Provider, local_provider
+from hoosh.config import Config, Provider, local_provider
 from hoosh.errors import HooshError
 from hoosh.gateway.fleet import HttpUpstream
 from hoosh.gateway.gateway import Gateway
+from hoosh.gateway.reload import see_off
 from hoosh.http.deadlines import Timeouts
 from hoosh.http.message import HttpRequest, RequestHead
 from hoosh.routing import Route
@@ -36,6 +38,10 @@ MISSES = 3
 SPEAKS = frozenset({Capability.SPEECH})
 SIGN_BYTES = 1024 * 1024
 """Piper's `/voices` tells each voice's whole configuration."""
+
+
+class Build(Protocol):
+    def __call__(self, provider: Provider, *, total_s: float) -> HttpUpstream: ...
 
 
 class Found(Struct, frozen=True):
@@ -59,20 +65,17 @@ class Post:
 class Discovery:
     """A service.  Ready at once; `gateway.discovered` is set after the first round, FIRST_ROUND_S later at most."""
 
-    def __init__(
-        self, gateway: Gateway, build: Callable[[Provider], HttpUpstream], route_of: Callable[[Provider], Route]
-    ) -> None:
+    def __init__(self, gateway: Gateway, build: Build, route_of: Callable[[Provider], Route]) -> None:
         self._gateway = gateway
         self._build = build
         self._route_of = route_of
         self._posts: dict[int, Post] = {}
         self._usual = local_ports()
+        self._pools: trio.Nursery | None = None
 
     async def run(self, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
         async with trio.open_nursery() as pools:
-            for port, kinds in self._usual.items():
-                if port != self._gateway.snapshot.config.server.port:  # that is ourselves
-                    await self._watch(port, kinds[0], pools)
+            self._pools = pools
             task_status.started()
             await self._round(FIRST_ROUND_S, pools)
             self._gateway.discovered.set()
@@ -80,17 +83,33 @@ class Discovery:
                 await trio.sleep(EVERY_S)
                 await self._round(ROUND_S, pools)
 
+    def reconsider(self, config: Config) -> None:
+        """Leave those that the configuration does not want to be found any more.  Others are looked for in a while."""
+        for post in list(self._posts.values()):
+            if local_provider(config, post.upstream.kind, post.port) is None:
+                del self._posts[post.port]
+                self._give_up(post)
+
+    async def _look_at_more(self, pools: trio.Nursery) -> None:
+        """Ports that nobody looks at, and somebody may."""
+        for port, kinds in self._usual.items():
+            if port not in self._posts and port != self._gateway.snapshot.config.server.port:  # that is ourselves
+                await self._watch(port, kinds[0], pools)
+
     async def _watch(self, port: int, kind: ProviderType, pools: trio.Nursery) -> Post | None:
         """Take `port` for an engine of `kind`, unless the configuration knows better."""
         provider = local_provider(self._gateway.snapshot.config, kind, port)
         if provider is None:
             return None
-        upstream = self._build(provider)
-        await pools.start(upstream.pool.run)
+        upstream = self._build(provider, total_s=self._gateway.snapshot.config.server.request_timeout_s)
+        await pools.start(upstream.run)
         post = self._posts[port] = Post(port, upstream)
         return post
 
     async def _round(self, within_s: float, pools: trio.Nursery) -> None:
+        await self._look_at_more(pools)
+        if not self._posts:
+            return
         answers: dict[int, Found] = {}
         with trio.move_on_after(within_s):
             async with trio.open_nursery() as probes:
@@ -98,7 +117,9 @@ class Discovery:
                     probes.start_soon(self._probe, post, answers)
         for post in list(self._posts.values()):
             found = answers.get(post.port)
-            if found is not None:
+            if self._posts.get(post.port) is not post:
+                pass  # the configuration has changed meanwhile
+            elif found is not None:
                 await self._learn(post, found, pools)
             else:
                 await self._miss(post, pools)
@@ -152,7 +173,7 @@ class Discovery:
 
     async def _learn(self, post: Post, found: Found, pools: trio.Nursery) -> None:
         if found.kind is not post.upstream.kind:
-            self._lose(post)
+            self._give_up(post)
             watched = await self._watch(post.port, found.kind, pools)
             if watched is None:
                 return
@@ -173,15 +194,22 @@ class Discovery:
         post.misses += 1
         if post.misses < MISSES:
             return
-        self._lose(post)
         likeliest = self._usual[post.port][0]
-        if post.upstream.kind is not likeliest:  # somebody else may come in its place
+        if post.upstream.kind is likeliest:
+            self._lose(post)
+        else:  # somebody else may come in its place
+            self._give_up(post)
             await self._watch(post.port, likeliest, pools)
+
+    def _give_up(self, post: Post) -> None:
+        """Nobody looks at it as this engine any more."""
+        self._lose(post)
+        assert self._pools is not None, "there are posts only while it runs"
+        self._pools.start_soon(see_off, self._gateway, post.upstream)
 
     def _lose(self, post: Post) -> None:
         name, fleet = post.upstream.name, self._gateway.fleet
         if fleet.members.get(name) is post.upstream:
             fleet.leave(name)
-            self._gateway.board.forget(name)
-            self._gateway.remove_route(name)
+            self._gateway.forget(name)
             self._gateway.reroute()  # at once: a request must not find a route to nobody

@@ -16,7 +16,7 @@ What an attempt came to is told to the board of health, which says who may be as
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Iterable, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from random import Random
 
 import trio
@@ -52,6 +52,7 @@ __all__ = ["Dispatcher", "Journey", "Relay", "reason_of"]
 
 Relay = Callable[[Reply], Awaitable[None]]
 """Passes one reply on.  Called again, with another, where that has failed before anything of it has gone out."""
+Upstreams = Mapping[str, Upstream]
 MEASURED = frozenset({"lowest_latency", "least_loaded"})
 
 
@@ -77,15 +78,28 @@ class Dispatcher:
         self.board = board
         self.loads = loads
         self.admission = admission
+        self.facts_of = facts_of
+        self.chance = chance
+        self.measures = False
+        """Somebody wants to know how fast upstreams are."""
+        self.budget = RetryBudget(retry.budget_ratio)
+        self.hedges: HedgeBudget | None = None
+        self.routing, self.retry = routing, retry
+        self.configure(routing, retry, strategies, total_s=total_s)
+
+    def configure(self, routing: Routing, retry: Retry, strategies: Iterable[Strategy], *, total_s: float) -> None:
+        """From now on, also for journeys that are under way.  A budget that is another begins anew."""
+        if retry.budget_ratio != self.retry.budget_ratio:
+            self.budget = RetryBudget(retry.budget_ratio)
+        if routing.hedge_after_ms is None:
+            self.hedges = None
+        elif self.hedges is None or routing.hedge_max_ratio != self.routing.hedge_max_ratio:
+            self.hedges = HedgeBudget(routing.hedge_max_ratio)
         self.routing = routing
         self.retry = retry
-        self.facts_of = facts_of
         self.total_s = total_s
-        self.chance = chance
-        self.budget = RetryBudget(retry.budget_ratio)
-        self.hedges = None if routing.hedge_after_ms is None else HedgeBudget(routing.hedge_max_ratio)
-        self.measures = routing.hedge_after_ms is not None or not MEASURED.isdisjoint(strategies)
-        """Somebody wants to know how fast upstreams are."""
+        # Once begun it goes on: an attempt that was counted when it began is when it ends.
+        self.measures = self.measures or routing.hedge_after_ms is not None or not MEASURED.isdisjoint(strategies)
 
     def journey(self, account: Account, call: Call, candidates: Sequence[Target]) -> Journey:
         """Raises RateLimited or Unavailable where nobody may be asked now, and then it has cost no limit anything."""
@@ -98,17 +112,10 @@ class Dispatcher:
             account.turn_away()
             raise
 
-    def upstream(self, target: Target) -> Upstream:
-        """Raises UpstreamBroke where it has left since."""
-        try:
-            return self.fleet.members[target.provider]
-        except KeyError:
-            message = f"Provider `{target.provider}` is gone."
-            raise UpstreamBroke(message, provider=target.provider, code=CONNECT_FAILED) from None
-
-    def lost(self, target: Target, begun_s: float, now_s: float) -> None:
+    def lost(self, target: Target, begun_s: float, now_s: float, asked: Upstreams) -> None:
         """The attempt has been left because another was faster: it is at least so slow."""
-        self.board.left(target, begun_s, now_s)
+        if self._is_there(target, asked):
+            self.board.left(target, begun_s, now_s)
         if self.measures:
             self.loads.of(target).end(now_s, now_s - begun_s, failed=False)
 
@@ -126,8 +133,12 @@ class Dispatcher:
         begun_s: float,
         now_s: float,
         content_at_s: float | None,
+        asked: Upstreams,
     ) -> None:
-        if failure is None:
+        """The attempt is over.  `asked` are those among whom it was."""
+        if not self._is_there(target, asked):
+            pass  # somebody else has its name now, or nobody
+        elif failure is None:
             self.board.well(target, begun_s, now_s)
         elif isinstance(failure, UpstreamError):
             self.board.ill(target, failure, begun_s, now_s)
@@ -137,6 +148,11 @@ class Dispatcher:
             # A rescue's own first content is not known: `content_at_s` is when the client's stream began.
             content_after_s = None if content_at_s is None or content_at_s < begun_s else content_at_s - begun_s
             self.loads.of(target).end(now_s, content_after_s, failed=isinstance(failure, UpstreamError))
+
+    def _is_there(self, target: Target, asked: Upstreams) -> bool:
+        """Is it still the one that `asked` has by its name?"""
+        members = self.fleet.members
+        return asked is members or asked.get(target.provider) is members.get(target.provider)
 
 
 class Journey:
@@ -216,7 +232,7 @@ class Journey:
         dispatcher.begin(target, begun_s)
         failure: BaseException | None = None
         try:
-            upstream = dispatcher.upstream(target)
+            upstream = self._upstream(target)
             until_s = self._until_s() if account.attempts or account.waited_s else None
             opening = account.attempt = OpenReply(target, upstream, way, account, until_s)
             is_spare = False
@@ -239,7 +255,7 @@ class Journey:
     ) -> None:
         """The attempt is over."""
         account, now_s = self._account, trio.current_time()
-        self._dispatcher.end(target, failure, begun_s, now_s, account.first_token_at)
+        self._dispatcher.end(target, failure, begun_s, now_s, account.first_token_at, account.upstreams)
         if isinstance(failure, UpstreamError | InvalidRequest):
             self._note(target, now_s - begun_s, reason_of(failure))
         if place is not None:
@@ -292,7 +308,7 @@ class Journey:
 
     def _entry(self, target: Target, way: Travels) -> Entry:
         dispatcher, now_s = self._dispatcher, trio.current_time()
-        opening = OpenReply(target, dispatcher.upstream(target), way, self._account, self._until_s())
+        opening = OpenReply(target, self._upstream(target), way, self._account, self._until_s())
         dispatcher.begin(target, now_s)
         return Entry(target, opening, self._choice.take_place(), now_s)
 
@@ -310,7 +326,7 @@ class Journey:
             if bill.can_hedge(target) and hedges.try_spend():
                 return self._entry(target, way)
             if self._call.stream:
-                first.limit.deadline = first.begun_s + dispatcher.upstream(first.target).first_token_s
+                first.limit.deadline = first.begun_s + self._upstream(first.target).first_token_s
         except (RateLimited, Throttled, Unavailable, UpstreamError):
             pass
         self._choice.give_back()
@@ -326,7 +342,7 @@ class Journey:
             return
         if entry.opening.is_sent:  # what it has made of that nobody will say
             bill.add(Usage(bill.prompt_tokens()), is_estimated=True, target=target)
-        self._dispatcher.lost(target, entry.begun_s, now_s)
+        self._dispatcher.lost(target, entry.begun_s, now_s, self._account.upstreams)
         self._note(target, now_s - entry.begun_s, "hedged")
         if entry.place is not None:
             entry.place.leave(None, now_s)
@@ -340,6 +356,14 @@ class Journey:
         finally:
             account.attempt = None
         account.go_on()
+
+    def _upstream(self, target: Target) -> Upstream:
+        """Of those that were there when the request came.  Raises UpstreamBroke where it was not among them."""
+        try:
+            return self._account.upstreams[target.provider]
+        except KeyError:
+            message = f"Provider `{target.provider}` is gone."
+            raise UpstreamBroke(message, provider=target.provider, code=CONNECT_FAILED) from None
 
     def _until_s(self) -> float:
         """When any attempt has to be over.

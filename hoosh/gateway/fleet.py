@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from types import TracebackType
 from typing import Protocol
 
@@ -118,6 +118,7 @@ class HttpUpstream:
         self._facts: dict[str, ModelFacts] = {}
         self._headers = tuple(headers)
         self._heads: dict[tuple[str, str, bool], RequestHead] = {}
+        self._open = trio.CancelScope()
 
     def attempt(self, outgoing: Outgoing, left_s: float | None = None) -> UpstreamExchange:
         timeouts = self.timeouts
@@ -208,6 +209,15 @@ class HttpUpstream:
 
     def statistics(self) -> PoolStatistics | None:
         return self.pool.statistics()
+
+    async def run(self, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
+        """Keep the connections to it, until `close`."""
+        with self._open:
+            await self.pool.run(task_status=task_status)
+
+    def close(self) -> None:
+        """Every connection ends.  Whoever still asks gets ConnectFailed."""
+        self._open.cancel(reason="the upstream has left")
 
 
 MODEL_LIST_BYTES = 8 * 1024 * 1024
@@ -301,16 +311,33 @@ class EchoAttempt:
 
 
 class Fleet:
-    """Upstreams by name, in the order they joined."""
+    """Upstreams by name, in the order they joined.
+
+    `members` is never changed but replaced: a request keeps those that were there when it came, and may ask them
+    until it ends.
+    """
 
     def __init__(self) -> None:
-        self.members: dict[str, Upstream] = {}
+        self.members: Mapping[str, Upstream] = {}
+        self.departed: dict[str, Upstream] = {}
+        """Those that have left, of each name the last, while requests may still ask them."""
 
     def join(self, upstream: Upstream) -> None:
-        self.members[upstream.name] = upstream
+        self.members = {**self.members, upstream.name: upstream}
 
     def leave(self, name: str) -> None:
-        self.members.pop(name, None)
+        self.members = {other: upstream for other, upstream in self.members.items() if other != name}
+
+    def become(self, upstreams: Iterable[Upstream]) -> list[Upstream]:
+        """These and no others.  Returns those that have left, one who has been replaced by another among them."""
+        before, self.members = self.members, {upstream.name: upstream for upstream in upstreams}
+        left = [upstream for name, upstream in before.items() if self.members.get(name) is not upstream]
+        self.departed.update((upstream.name, upstream) for upstream in left)
+        return left
+
+    def known(self, name: str) -> Upstream | None:
+        """Also one that has left."""
+        return self.members.get(name) or self.departed.get(name)
 
     def __getitem__(self, name: str) -> Upstream:
         return self.members[name]

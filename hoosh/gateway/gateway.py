@@ -10,7 +10,7 @@ survives a change of it.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import cached_property, partial
 from random import Random
 from typing import TYPE_CHECKING, Any
@@ -41,6 +41,7 @@ from hoosh.gateway.live import LiveDesk
 from hoosh.gateway.models import ModelLists
 from hoosh.gateway.recorder import Recorder
 from hoosh.gateway.relay import SilenceWatch
+from hoosh.gateway.reload import Reloader, strategies_in, turns_of
 from hoosh.gateway.snapshot import Snapshot
 from hoosh.gateway.tokens import TokenDesk
 from hoosh.gateway.trail import AuditTrail
@@ -55,7 +56,19 @@ from hoosh.observe.logs import AccessLog
 from hoosh.observe.metrics import Metrics, Readings
 from hoosh.routing import Chooser, Loads, Route, RouteTable, prefix_digest, within
 from hoosh.storage import Store, StoreStatistics
-from hoosh.values import Call, Caller, CallKind, ModelCard, Node, Priority, ProviderState, QueueState, Record, Target
+from hoosh.values import (
+    Call,
+    Caller,
+    CallKind,
+    ModelCard,
+    Node,
+    Priority,
+    ProviderState,
+    QueueState,
+    Record,
+    Reloaded,
+    Target,
+)
 
 if TYPE_CHECKING:
     from hoosh.dialects.responses import ResponseStore
@@ -117,6 +130,12 @@ class Gateway:
         """Local engines have been looked for once (or are not to be)."""
         self.server: HttpServer | None = None
         """Our own listener, where one serves this gateway."""
+        self.source: Callable[[], Config] | None = None
+        """Reads the configuration again: blocks, and raises ConfigError.  None where a program has made it."""
+        self.reloader: Reloader
+        """Set by `assembly.py`."""
+        self.when_configured: list[Callable[[Config], object]] = []
+        """Told of a configuration that has taken the place of another, at once."""
         self._routes = dict(routes)
         self.snapshot = Snapshot(config, KeyRing(config.all_keys()), self._route_table(config))
 
@@ -136,14 +155,12 @@ class Gateway:
             routing=config.routing,
             retry=config.retry,
             facts_of=self.facts.of,
-            strategies=(config.routing.strategy, *[each.strategy for each in config.models if each.strategy]),
+            strategies=strategies_in(config),
             total_s=config.server.request_timeout_s,
             chance=chance,
         )
         server = config.server
-        self.turnstile = Turnstile(
-            server.max_concurrent, server.max_queue, min(server.queue_timeout_s, server.request_timeout_s)
-        )
+        self.turnstile = Turnstile(*turns_of(server))
         self.shedder = Shedder(server.max_lag_ms)
         self.has_room = self.turnstile.is_open and server.max_lag_ms is None
         """However many ask: nobody waits for a turn, nobody is turned away."""
@@ -355,7 +372,7 @@ class Gateway:
 
     def _type_of(self, provider: str) -> tuple[str, bool]:
         """Of a provider that may have left: its type's name, and whether it is local."""
-        upstream = self.fleet.members.get(provider)
+        upstream = self.fleet.known(provider)
         return ("", False) if upstream is None else (upstream.type_name, upstream.local)
 
     def note(self, event: str, level: Level, message: str, **facts: str | int) -> None:
@@ -411,8 +428,26 @@ class Gateway:
 
     # -- configuration --------------------------------------------------------------------------------------------
 
+    async def reload(self, config: Config | None = None, *, by: str = "") -> Reloaded:
+        """Let `config`, or what its source says now, take the place of the configuration that runs; see `reload.py`.
+
+        `by` is the name of the key that asks for it.  Waits for files, and for upstreams that are new.  Raises
+        ConfigError, InvalidRequest where there is no source, and Unavailable where the gateway is not open; nothing has
+        changed then.
+        """
+        return await self.reloader.reload(config, by=by)
+
+    def forget(self, name: str) -> None:
+        """An upstream has left the fleet: nothing is held against its name, or known of it."""
+        self.board.forget(name)
+        self.remove_route(name)
+
     def add_route(self, route: Route) -> None:
         self._routes[route.name] = route
+
+    def set_routes(self, routes: Mapping[str, Route], *, and_of: Iterable[str] = ()) -> None:
+        """These, in this order, and behind them those there are of the names in `and_of`."""
+        self._routes = {**routes, **{name: self._routes[name] for name in and_of if name in self._routes}}
 
     def remove_route(self, name: str) -> None:
         self._routes.pop(name, None)

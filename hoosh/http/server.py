@@ -118,6 +118,11 @@ class HttpServer:
         for connection in list(self._connections):
             connection.drain()
 
+    def configure(self, limits: Limits) -> None:
+        """From now on these are the limits: of new connections, and of how many there may be."""
+        self.limits = limits
+        self._service = Service(self._service.handler, self._service.error_page, limits, self._note_crash)
+
     def statistics(self) -> ServerStatistics:
         return ServerStatistics(self._sockets, self._accepted, self._refused, self._crashed)
 

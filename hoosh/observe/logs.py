@@ -73,6 +73,16 @@ class Line(Struct, frozen=True):
     fields: Mapping[str, object]
 
 
+class LogSettings(Protocol):
+    """As `[logging]` has them."""
+
+    @property
+    def level(self) -> str: ...
+
+    @property
+    def format(self) -> str: ...
+
+
 class AccessLog:
     """The log of the house.  For one thread, the event loop's; lines may also be given before it runs."""
 
@@ -94,6 +104,11 @@ class AccessLog:
         self._has_lines = trio.Event()
         self._thread = trio.CapacityLimiter(1)
         self._written = self._dropped = self._reported = 0
+
+    def configure(self, settings: LogSettings) -> None:
+        """From now on lines are written at this level, in this form."""
+        self.level = Level[settings.level.upper()]
+        self._is_text = self._stream.isatty() if settings.format == "auto" else settings.format == "text"
 
     # -- what the house says: never waits --------------------------------------------------------------------------
 

@@ -104,7 +104,7 @@ class Load:
 
         Of one that lost a race, the time it was given says something, too: it would have taken at least as long.
         """
-        self.in_flight -= 1
+        self.in_flight = max(0, self.in_flight - 1)  # it may have begun before anybody counted
         if failed:
             worse_s = 2 * (self._average_s or 0.0)
             self._note(now_s, min(max(FAILURE_S, worse_s, content_after_s or 0.0), FAILURE_MAX_S))

@@ -81,13 +81,17 @@ class Chooser:
         price_of: Callable[[Target], int | None],
     ) -> None:
         """`weight_of` takes an account; `price_of` is that of a reply, in any unit, None where nobody knows it."""
-        self._strategy = settings.strategy
-        self._is_fixed = settings.strategy in FIXED
+        self.configure(settings)
         self._loads = loads
         self._chance = chance
         self._weight_of = weight_of
         self._price_of = price_of
         self._turns = Turns(weight_of)
+
+    def configure(self, settings: Routing) -> None:
+        """From now on this is the strategy."""
+        self._strategy = settings.strategy
+        self._is_fixed = settings.strategy in FIXED
 
     def order(
         self, candidates: Sequence[Target], plan: Plan, *, model: str, sticky_key: Callable[[], bytes], now_s: float

@@ -39,6 +39,7 @@ from hoosh.values.ids import new_call_id, new_request_id
 from hoosh.values.live import LIVE_PHASES, LivePhase, RunningPage, RunningRequest, Selection
 from hoosh.values.queue import CallerQueue, QueueState
 from hoosh.values.record import Outcome, Record
+from hoosh.values.reloaded import Reloaded
 from hoosh.values.reply import (
     Annotation,
     CallSaid,
@@ -120,6 +121,7 @@ __all__ = [
     "RefusalDelta",
     "RefusalPart",
     "RefusalSaid",
+    "Reloaded",
     "ReplyEvent",
     "ReplyPart",
     "ReplyStarted",

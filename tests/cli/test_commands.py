@@ -173,7 +173,7 @@ def served(monkeypatch):
 
     calls = []
     stub = types.ModuleType("hoosh.api.serve")
-    stub.run_server = lambda config, *, config_path, server: calls.append((config, config_path, server)) or 7
+    stub.run_server = lambda config, *, config_path, read, server: calls.append((config, config_path, server)) or 7
     monkeypatch.setitem(sys.modules, "hoosh.api.serve", stub)
     return calls
 
