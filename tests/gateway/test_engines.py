@@ -7,6 +7,7 @@ import json
 import pytest
 import trio
 from gateway_house import ASK, CHAT, FakeUpstream, config
+from msgspec.structs import replace
 
 from hoosh.config import Config, Logging, Provider
 from hoosh.config import Discovery as DiscoverySettings
@@ -229,3 +230,36 @@ async def test_no_route_is_left_to_an_engine_that_has_been_let_go(autojump_clock
         await go_away(house, "127.0.0.1:5000")
         assert await ids(house) == ["echo"]
     assert nobodys == []
+
+
+# -- another configuration ---------------------------------------------------------------------------------------------
+
+
+async def test_a_found_engine_gives_way_to_a_configuration_that_knows_its_address_and_comes_back(autojump_clock):
+    mine = Provider(type="ollama", name="mine", base_url="http://127.0.0.1:11434", models=("big",))
+    async with memory_house(LOOKING) as house:
+        house.network.listen("127.0.0.1:11434", ollama("phi4").serve_wire)
+        await trio.sleep(EVERY_S * 2)
+        assert await ids(house) == ["phi4", "echo"]
+        await house.gateway.reload(replace(LOOKING, providers=(mine,)))
+        assert [each.name for each in house.gateway.providers()] == ["mine", "echo"]
+        assert (await house.post(CHAT, {**ASK, "model": "big"}))[1].get(b"x-hoosh-provider") == b"mine"
+        await house.gateway.reload(LOOKING)
+        await trio.sleep(EVERY_S * 2)
+        assert [each.name for each in house.gateway.providers()] == ["echo", "ollama"]
+        assert await ids(house) == ["phi4", "echo"]
+
+
+async def test_nobody_is_looked_for_once_that_is_switched_off_and_again_when_it_is_on(autojump_clock):
+    quiet = replace(LOOKING, discovery=DiscoverySettings(local=False, environment=False))
+    async with memory_house(LOOKING) as house:
+        house.network.listen("127.0.0.1:1234", engine("gemma3").serve_wire)
+        await trio.sleep(EVERY_S * 2)
+        assert "gemma3" in await ids(house)
+        await house.gateway.reload(quiet)
+        assert (await house.post(CHAT, {**ASK, "model": "gemma3"}))[0] == 404
+        await trio.sleep(EVERY_S * 2)
+        assert await ids(house) == ["echo"]
+        await house.gateway.reload(LOOKING)
+        await trio.sleep(EVERY_S * 2)
+        assert "gemma3" in await ids(house)
