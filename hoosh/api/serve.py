@@ -41,7 +41,17 @@ from hoosh.http.tls import server_context
 if TYPE_CHECKING:
     from hoosh.api.app import HooshApp
 
-__all__ = ["GRACE_S", "LISTEN_ADVICE", "CannotListen", "House", "build_server", "create_app", "run_server", "serve"]
+__all__ = [
+    "GRACE_S",
+    "LISTEN_ADVICE",
+    "CannotListen",
+    "House",
+    "build_server",
+    "create_app",
+    "run_server",
+    "serve",
+    "server_tls",
+]
 
 GRACE_S = 0.4
 """After the drain: for the last error events to leave."""
@@ -113,6 +123,16 @@ class House:
             if config.server.unix_socket:
                 _remove(config.server.unix_socket)
 
+    async def renew_tls(self) -> None:
+        """Read the certificate files again; connections made from now on get what they say.  Loses no request.
+
+        Raises ConfigError, with the file, where they cannot be used or do not fit each other: then nothing has
+        changed.  Does nothing where TLS is not spoken.
+        """
+        context = await trio.to_thread.run_sync(server_tls, self.config, abandon_on_cancel=True)
+        if context is not None:
+            self._server.renew_tls(context)
+
     async def _serve(self, listeners: list[socket.socket], task_status: trio.TaskStatus[None]) -> None:
         async with trio.open_nursery() as nursery:
             await nursery.start(self._server.run, listeners)
@@ -145,7 +165,7 @@ def build_server(gateway: Gateway) -> tuple[HttpServer, ColdApp]:
         door,
         error_page=error_page,
         limits=limits,
-        tls=_server_tls(config),
+        tls=server_tls(config),
         http2=config.server.http2,
         on_crash=on_crash,
     )
@@ -196,7 +216,8 @@ def limits_for(config: Config) -> Limits:
     )
 
 
-def _server_tls(config: Config) -> ssl.SSLContext | None:
+def server_tls(config: Config) -> ssl.SSLContext | None:
+    """What its listener speaks TLS with, the files read anew; None for none.  Blocking.  Raises ConfigError."""
     server = config.server
     if server.tls_cert is None or server.tls_key is None:
         return None
