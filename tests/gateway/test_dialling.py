@@ -17,7 +17,7 @@ from msgspec.structs import replace
 
 import hoosh
 from hoosh.config import Config, Http2, Provider
-from hoosh.errors import ConfigError
+from hoosh.errors import ConfigError, ConnectFailed
 from hoosh.gateway.assembly import build_upstream, open_gateway
 from hoosh.gateway.dialling import dialer_for, tls_for
 from hoosh.http.dial import GuardedDialer, SocketDialer
@@ -42,6 +42,7 @@ REPLY = json_reply(
     }
 )
 NAME = "rebind.example"
+SOME_PIN = "sha256/" + "A" * 43 + "="
 PATIENCE_S = 20.0
 
 
@@ -124,7 +125,7 @@ async def test_a_provider_is_reached_at_a_unix_socket(nursery: trio.Nursery, tmp
 async def behind_tls(folder: Path, upstream: FakeUpstream, said: bytearray) -> AsyncIterator[int]:
     """`upstream` behind TLS; `said` is what anybody has sent inside it."""
     authority = trustme.CA()
-    authority.issue_cert("localhost").private_key_and_cert_chain_pem.write_to_path(folder / "all.pem")
+    authority.issue_cert("localhost", NAME).private_key_and_cert_chain_pem.write_to_path(folder / "all.pem")
     authority.cert_pem.write_to_path(folder / "ca.pem")
     context = server_context(folder / "all.pem", None)
 
@@ -148,15 +149,18 @@ async def behind_tls(folder: Path, upstream: FakeUpstream, said: bytearray) -> A
 
 
 @pytest.mark.parametrize("http2", [Http2.OFF, Http2.ALPN])
-async def test_a_key_never_reaches_a_server_whose_own_is_not_pinned(tmp_path: Path, http2: Http2) -> None:
+@pytest.mark.parametrize("host", ["localhost", NAME], ids=["local", "remote"])
+async def test_a_key_never_reaches_a_server_whose_own_is_not_pinned(
+    tmp_path: Path, leads_home: list[str], host: str, http2: Http2
+) -> None:
     upstream, said = FakeUpstream(REPLY), bytearray()
     async with behind_tls(tmp_path, upstream, said) as port:
-        provider = {"base_url": f"https://localhost:{port}", "api_key": Secret(KEY), "verify": str(tmp_path / "ca.pem")}
-        wrong = config(provider={**provider, "http2": http2, "spki_pins": ("sha256/" + "A" * 43 + "=",)})
-        answer = await ask(wrong)
+        trust = {"verify": str(tmp_path / "ca.pem"), "allow_private": True, "http2": http2}
+        provider = {"base_url": f"https://{host}:{port}", "api_key": Secret(KEY), **trust}
+        answer = await ask(config(provider={**provider, "spki_pins": (SOME_PIN,)}))
         assert answer.status_code >= 500
         assert (bytes(said), upstream.requests) == (b"", [])
-        answer = await ask(config(provider={**provider, "http2": http2}))
+        answer = await ask(config(provider=provider))
         assert answer.status_code == 200
         assert upstream.requests[0].headers.get(b"authorization") == f"Bearer {KEY}".encode()
 
@@ -189,8 +193,24 @@ REMOTE = Provider(type="openai-compatible", base_url="https://api.example")
         ({"proxy": Secret("http://proxy")}, ProxyDialer),
     ],
 )
-def test_a_provider_has_the_dialler_that_it_may_have(changes: dict[str, Any], kind: type) -> None:
-    assert type(dialer_for(replace(REMOTE, **changes), SocketDialer())) is kind
+def test_a_provider_has_the_dialler_that_it_may_have_and_its_pins(changes: dict[str, Any], kind: type) -> None:
+    dialer = dialer_for(replace(REMOTE, spki_pins=(SOME_PIN,), **changes), SocketDialer())
+    assert type(dialer) is kind
+    assert isinstance(dialer, SocketDialer)
+    assert dialer._pins == {bytes(32)}
+
+
+@pytest.mark.parametrize(
+    ("changes", "host"),
+    [({}, "10.0.0.1"), ({}, "127.1"), ({"allow_private": True}, "169.254.169.254"), ({}, "::ffff:10.0.0.1")],
+)
+async def test_a_proxy_is_not_asked_for_what_a_remote_provider_may_not_have(changes: dict[str, Any], host: str) -> None:
+    provider = replace(REMOTE, proxy=Secret("http://127.0.0.1:1"), **changes)
+    with pytest.raises(ConnectFailed, match="not allowed"):
+        await dialer_for(provider, SocketDialer()).dial(Origin("http", host, 80), None)
+    local = replace(provider, type="vllm")
+    with pytest.raises(ConnectFailed, match=r"^proxy: connection refused$"):
+        await dialer_for(local, SocketDialer()).dial(Origin("http", host, 80), None)
 
 
 async def test_a_network_in_place_of_the_real_one_is_taken_as_it_is(nursery: trio.Nursery) -> None:
@@ -206,7 +226,7 @@ async def test_a_network_in_place_of_the_real_one_is_taken_as_it_is(nursery: tri
         {"spki_pins": ("sha256/AAAA",)},
         {"proxy": Secret("hunter2")},
         {"proxy": Secret("env")},  # a file's word; a program says which
-        {"base_url": "http://api.example", "spki_pins": ("sha256/" + "A" * 43 + "=",)},
+        {"base_url": "http://api.example", "spki_pins": (SOME_PIN,)},
         {"base_url": "http://api.example", "client_cert": "/nowhere.pem"},
         {"client_cert": "/nowhere.pem", "client_key": "/nowhere.pem"},
         {"tls_pinned_certs": ("/nowhere.pem",)},
