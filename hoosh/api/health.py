@@ -130,4 +130,6 @@ def shown_url(url: str) -> str:
         host = parts.netloc.rpartition("@")[2]
     except ValueError:
         return ""
+    if parts.scheme == "unix":
+        return f"unix:{parts.path}"
     return f"{parts.scheme}://{host}{parts.path}" if host else ""

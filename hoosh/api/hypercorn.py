@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import signal
+import ssl
 import sys
 from collections.abc import AsyncIterator
 from typing import Any, NoReturn, cast
@@ -42,6 +43,8 @@ def hypercorn_config(config: Config) -> HypercornConfig:
     settings.h2_max_header_list_size = 32 * 1024
     settings.alpn_protocols = ["h2", "http/1.1"] if server.http2 else ["http/1.1"]
     settings.certfile, settings.keyfile, settings.ca_certs = server.tls_cert, server.tls_key, server.tls_client_ca
+    if server.tls_client_ca is not None:  # Hypercorn asks nobody for a certificate just because it knows authorities
+        settings.verify_mode = ssl.CERT_REQUIRED
     return settings
 
 

@@ -53,6 +53,7 @@ __all__ = [
     "reload_at",
     "run_server",
     "serve",
+    "server_tls",
 ]
 
 Source = Callable[[], Config]
@@ -163,7 +164,7 @@ def build_server(gateway: Gateway) -> tuple[HttpServer, ColdApp]:
         door,
         error_page=error_page,
         limits=limits,
-        tls=_server_tls(config),
+        tls=server_tls(config),
         http2=config.server.http2,
         on_crash=on_crash,
     )
@@ -173,7 +174,13 @@ def build_server(gateway: Gateway) -> tuple[HttpServer, ColdApp]:
         server.configure(limits)
         cold.configure(limits)
 
+    def renew_tls(config: Config) -> Callable[[], None]:
+        context = server_tls(config)
+        return (lambda: None) if context is None else partial(server.renew_tls, context)
+
     gateway.when_configured.append(configure)
+    if config.server.tls_cert is not None:
+        gateway.preparations.append(renew_tls)
     return server, cold
 
 
@@ -221,7 +228,8 @@ def limits_for(config: Config) -> Limits:
     )
 
 
-def _server_tls(config: Config) -> ssl.SSLContext | None:
+def server_tls(config: Config) -> ssl.SSLContext | None:
+    """What its listener speaks TLS with, the files read anew; None for none.  Blocking.  Raises ConfigError."""
     server = config.server
     if server.tls_cert is None or server.tls_key is None:
         return None

@@ -121,6 +121,10 @@ def _provider(provider: Provider) -> str:
     if provider.models:
         shown = ", ".join(provider.models[:4]) + (", ..." if len(provider.models) > 4 else "")
         facts.append(f"models {shown}")
+    if provider.spki_pins:
+        facts.append("pinned")
+    if provider.proxy is not None:
+        facts.append("through a proxy")
     if provider.origin != "config":
         facts.append(f"from the {provider.origin}")
     if not provider.enabled:

@@ -3,13 +3,60 @@
 from __future__ import annotations
 
 import ipaddress
+import os
 import re
-from urllib.parse import urlsplit
+from urllib.parse import SplitResult, unquote, urlsplit
 
-__all__ = ["is_host", "is_loopback_host", "is_loopback_url", "plain_base_url", "same_address", "url_mistake"]
+from msgspec import Struct
+
+__all__ = [
+    "MAX_SOCKET_PATH_BYTES",
+    "Place",
+    "is_host",
+    "is_loopback_host",
+    "is_loopback_url",
+    "is_unix_url",
+    "place_of",
+    "plain_base_url",
+    "same_address",
+    "url_mistake",
+]
+
+MAX_SOCKET_PATH_BYTES = 107
+"""sun_path of Linux, less its final zero (man 7 unix)."""
 
 _HOST_NAME = re.compile(r"[A-Za-z0-9_]([A-Za-z0-9._-]{0,252})")
 _VERSION_AT_END = re.compile(r"/v\d+[a-z0-9]*$")
+
+
+class Place(Struct, frozen=True):
+    """Where a base URL leads.  At a unix socket host and port are only what a request calls its server."""
+
+    scheme: str
+    host: str
+    port: int
+    path: str
+    """Of the URL, without a slash at its end."""
+    unix_path: str | None = None
+
+
+def place_of(url: str) -> Place:
+    """For a URL in which `url_mistake` finds none: http, https, or a socket.
+
+    `unix:/run/llm.sock` is one without a path behind it, `http+unix://%2Frun%2Fllm.sock/v1` one with.
+    """
+    parts = urlsplit(url)
+    path = parts.path.rstrip("/")
+    if parts.scheme == "unix":
+        return Place("http", "localhost", 80, "", parts.path)
+    if parts.scheme == "http+unix":
+        return Place("http", "localhost", 80, path, unquote(parts.netloc))
+    scheme = parts.scheme or "http"
+    return Place(scheme, parts.hostname or "localhost", parts.port or (443 if scheme == "https" else 80), path)
+
+
+def is_unix_url(url: str) -> bool:
+    return url.startswith(("unix:", "http+unix:"))
 
 
 def is_host(text: str) -> bool:
@@ -66,6 +113,8 @@ def url_mistake(url: str) -> str | None:
         host, port = parts.hostname, parts.port
     except ValueError:
         return f"is not an address; {right}"
+    if is_unix_url(url):
+        return _unix_mistake(parts)
     if parts.scheme not in ("http", "https"):
         return f"must begin with http:// or https://; {right}"
     if not host or not is_host(host) or port == 0:
@@ -73,5 +122,17 @@ def url_mistake(url: str) -> str | None:
     if parts.username is not None or parts.password is not None:
         return "holds a user name or password; use api_key or headers for that"
     if parts.query or parts.fragment or "?" in url or "#" in url:
+        return f"holds a query or fragment; {right}"
+    return None
+
+
+def _unix_mistake(parts: SplitResult) -> str | None:
+    socket_path = parts.path if parts.scheme == "unix" else unquote(parts.netloc)
+    right = "write unix:/run/engine.sock, or http+unix://%2Frun%2Fengine.sock/v1"
+    if not os.path.isabs(socket_path) or "\0" in socket_path or (parts.scheme == "unix" and parts.netloc):
+        return f"names no socket by its whole path; {right}"
+    if len(os.fsencode(socket_path)) > MAX_SOCKET_PATH_BYTES:
+        return f"is longer than the {MAX_SOCKET_PATH_BYTES} bytes a socket path may have; shorten it"
+    if parts.query or parts.fragment:
         return f"holds a query or fragment; {right}"
     return None

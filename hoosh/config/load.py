@@ -18,6 +18,7 @@ from msgspec.structs import replace
 from hoosh.config.locate import KeyPath, Lines
 from hoosh.config.meaning import check_meaning
 from hoosh.config.mistakes import Mistakes
+from hoosh.config.proxies import with_proxy
 from hoosh.config.read import Reader
 from hoosh.config.schema import Config, Provider
 from hoosh.config.secrets import SecretMissing, expand
@@ -76,6 +77,7 @@ def loads(text: str, filename: str, environ: Mapping[str, str], overrides: Overr
     mistakes = Mistakes(filename, Lines(text), (overrides or {}).keys())
     reader = Reader(mistakes, environ, Path(filename).absolute().parent)
     config = _with_usual_keys(reader.config(under_usual_names(document, mistakes)), reader, environ)
+    config = _with_proxies(config, reader, environ)
     check_meaning(config, reader.placed, mistakes)
     sentences = mistakes.sentences()
     if sentences:
@@ -129,3 +131,10 @@ def _with_usual_key(provider: Provider, path: KeyPath, mistakes: Mistakes, envir
     except SecretMissing as wrong:
         mistakes.add(path, f"the key in {variable} {wrong}")
         return provider
+
+
+def _with_proxies(config: Config, reader: Reader, environ: Mapping[str, str]) -> Config:
+    """Give providers whose proxy is "env" the one that the environment names for their address."""
+    placed = reader.placed[Provider]
+    placed[:] = [(path, with_proxy(provider, environ)) for path, provider in placed]
+    return replace(config, providers=tuple(provider for _, provider in placed))

@@ -1,7 +1,7 @@
 """Mistakes that no single key shows: names given twice, a door without a lock, an alias that leads nowhere.
 
 Each rule is one function over the structs as read, together with where they stand in the file.  Those about money,
-limits and audit have a module of their own: `books.py`.
+limits and audit have a module of their own, `books.py`, and so have those about connections: `connections.py`.
 """
 
 from __future__ import annotations
@@ -15,8 +15,9 @@ from msgspec import Struct
 
 from hoosh.access import Key, digest_of
 from hoosh.catalogue import PROVIDER_TYPES
-from hoosh.config.address import url_mistake
+from hoosh.config.address import MAX_SOCKET_PATH_BYTES, url_mistake
 from hoosh.config.books import check_books
+from hoosh.config.connections import check_connection, check_server_tls
 from hoosh.config.locate import KeyPath
 from hoosh.config.mistakes import Mistakes, did_you_mean
 from hoosh.config.naming import IMPOSSIBLE_NAME, Placed, check_names, is_name
@@ -27,21 +28,19 @@ __all__ = ["EMBEDDED", "check_meaning"]
 EMBEDDED = "echo"
 """Provider and model of this name are always hoosh's own."""
 
-_MAX_SOCKET_PATH_BYTES = 107
-"""sun_path of Linux, less its final zero (man 7 unix)."""
-
 
 def check_meaning(config: Config, placed: Mapping[type[Struct], Placed[Any]], mistakes: Mistakes) -> None:
-    """Add what is wrong with `config` as a whole.  Looks whether named files are there; never opens them.
+    """Add what is wrong with `config` as a whole.  Of the files it names those for TLS are opened, and only those.
 
     `placed` holds the items of each list of tables, by their kind.
     """
     providers, keys, aliases = placed.get(Provider, ()), placed.get(Key, ()), placed.get(Alias, ())
     _check_listener(config.server, mistakes)
-    _check_tls(config.server, mistakes)
+    check_server_tls(config.server, mistakes)
     _check_door_is_locked(config, mistakes)
     for path, provider in providers:
         _check_provider(path, provider, mistakes)
+        check_connection(path, provider, mistakes)
         _check_keys(path, provider, mistakes)
         _check_first_token(path, provider, mistakes)
     check_names("provider", providers, mistakes)
@@ -57,21 +56,10 @@ def check_meaning(config: Config, placed: Mapping[type[Struct], Placed[Any]], mi
 def _check_listener(server: Server, mistakes: Mistakes) -> None:
     if server.unix_socket is not None:
         path = ("server", "unix_socket")
-        if len(os.fsencode(server.unix_socket)) > _MAX_SOCKET_PATH_BYTES:
-            mistakes.add(path, f"is longer than the {_MAX_SOCKET_PATH_BYTES} bytes a socket path may have; shorten it")
+        if len(os.fsencode(server.unix_socket)) > MAX_SOCKET_PATH_BYTES:
+            mistakes.add(path, f"is longer than the {MAX_SOCKET_PATH_BYTES} bytes a socket path may have; shorten it")
         elif not os.path.isdir(os.path.dirname(server.unix_socket)):
             mistakes.add(path, "its directory does not exist; create it first")
-
-
-def _check_tls(server: Server, mistakes: Mistakes) -> None:
-    files = {"tls_cert": server.tls_cert, "tls_key": server.tls_key, "tls_client_ca": server.tls_client_ca}
-    for name, file in files.items():
-        if file is not None:
-            _check_file(("server", name), file, mistakes)
-    for name, other in (("tls_cert", "tls_key"), ("tls_key", "tls_cert"), ("tls_client_ca", "tls_cert")):
-        path = ("server", other)
-        if files[name] is not None and files[other] is None and not mistakes.touch(path):
-            mistakes.add(("server", name), f"needs {other} beside it; add {other} = PATH")
 
 
 def _check_door_is_locked(config: Config, mistakes: Mistakes) -> None:
@@ -97,8 +85,6 @@ def _check_provider(path: KeyPath, provider: Provider, mistakes: Mistakes) -> No
             mistakes.add((*path, "base_url"), wrong)
     elif not mistakes.touch((*path, "base_url")):
         mistakes.add((*path, "base_url"), f"is missing, and type {kind.wire} has no usual one; add base_url = ...")
-    if isinstance(provider.verify, str):
-        _check_file((*path, "verify"), provider.verify, mistakes)
 
 
 def _check_keys(path: KeyPath, provider: Provider, mistakes: Mistakes) -> None:
@@ -138,13 +124,6 @@ def _check_delays(retry: Retry, mistakes: Mistakes) -> None:
     else:
         said = f"is {retry.max_delay_ms}, less than base_delay_ms, which is {retry.base_delay_ms}"
         mistakes.add(most, f"{said}; raise it, or lower that")
-
-
-def _check_file(path: KeyPath, file: str, mistakes: Mistakes) -> None:
-    if not os.path.isfile(file):
-        mistakes.add(path, f"there is no file {file}; create it or change the path")
-    elif not os.access(file, os.R_OK):
-        mistakes.add(path, f"the file {file} may not be read; change its permissions")
 
 
 def _check_keys_differ(config: Config, keys: Placed[Key], mistakes: Mistakes) -> None:

@@ -55,7 +55,7 @@ _LATER: Mapping[type[Struct], frozenset[str]] = {
         {"dlp", "compression", "events", "telemetry", "tools", "mcp", "speech", "context", "hardware", "whisper", "tts"}
     ),
     Server: frozenset({"workers", "public_url", "cors_origins"}),
-    Provider: frozenset({"spki_pins", "proxy", "region", "tags", "tls_pinned_certs", "client_cert", "client_key"}),
+    Provider: frozenset({"region", "tags"}),
     Cache: frozenset({"semantic", "warming", "warming_prompts"}),
     Storage: frozenset({"coordination"}),
 }
@@ -223,6 +223,17 @@ class Reader:
             raise Wrong(f"is {what(value)}, must be the path of a file")
         return str(path_from(value, self.folder))
 
+    def _paths(self, value: object, path: KeyPath) -> tuple[str, ...]:
+        if not isinstance(value, list):
+            raise Wrong(f'is {what(value)}, must be a list of paths; write {path[-1]} = ["ca.pem"]')
+        found = []
+        for number, item in enumerate(value):
+            try:
+                found.append(self._path(item, (*path, number)))
+            except Wrong as wrong:
+                self.mistakes.add((*path, number), str(wrong))
+        return tuple(found)
+
     def _verify(self, value: object, path: KeyPath) -> bool | str:
         if isinstance(value, bool):
             return value
@@ -318,6 +329,10 @@ _SPECIAL: Mapping[tuple[type[Struct], str], Callable[[Reader, object, KeyPath], 
     (Provider, "keys"): Reader._secrets,
     (Provider, "headers"): Reader._headers,
     (Provider, "verify"): Reader._verify,
+    (Provider, "tls_pinned_certs"): Reader._paths,
+    (Provider, "client_cert"): Reader._path,
+    (Provider, "client_key"): Reader._path,
+    (Provider, "proxy"): Reader._secret,
     (Provider, "http2"): Reader._http2,
     (Budget, "capacity"): Reader._capacity,
     (Audit, "signing_key"): Reader._secret,

@@ -18,7 +18,7 @@ from hoosh.audit import Audit
 from hoosh.budget import Budget
 from hoosh.cache import Cache
 from hoosh.catalogue import ProviderType
-from hoosh.config.address import is_loopback_host, is_loopback_url, plain_base_url, same_address
+from hoosh.config.address import is_loopback_host, is_loopback_url, is_unix_url, plain_base_url, same_address
 from hoosh.config.kinds import kind_named
 from hoosh.cost import PriceOverride
 from hoosh.errors import ConfigError
@@ -147,6 +147,16 @@ class Provider(_Section, frozen=True):
     http2: Http2 = Http2.ALPN
     verify: bool | Text = True
     """False trusts any certificate; a path trusts the authorities in that PEM file."""
+    tls_pinned_certs: tuple[Text, ...] = ()
+    """Paths: the reference's word for `verify` with several of them."""
+    spki_pins: tuple[Text, ...] = ()
+    """`sha256/BASE64` of the keys that its certificate may have; empty for any."""
+    client_cert: Text | None = None
+    client_key: Text | None = None
+    proxy: Secret | None = None
+    """A URL, which may hold a password.  None: no proxy, whatever the environment says."""
+    allow_private: bool = False
+    """It may stand in the owner's own network, although it is remote by its type and address."""
     headers: dict[str, Secret] = {}
     """Sent with every request to this provider.  Values may hold keys."""
     max_connections: Count = 10_000
@@ -194,7 +204,12 @@ class Provider(_Section, frozen=True):
     @property
     def is_local(self) -> bool:
         """On the owner's own machines, by its type or by its address."""
-        return self.kind.local or is_loopback_url(self.base_url)
+        return self.kind.local or is_loopback_url(self.base_url) or is_unix_url(self.base_url)
+
+    @property
+    def trust(self) -> bool | str | tuple[str, ...]:
+        """Whom it is believed by: True for the system's authorities, paths of others, False for nobody."""
+        return self.tls_pinned_certs or self.verify
 
 
 class Alias(_Section, frozen=True):

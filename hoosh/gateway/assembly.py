@@ -6,24 +6,26 @@ Config ──build_gateway──▶ Gateway ──open_gateway──▶ services
 from __future__ import annotations
 
 import os
-import ssl
 import sys
 import time
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 from functools import partial
+from pathlib import Path
 from random import Random
 from types import TracebackType
-from urllib.parse import urlsplit
 
 import trio
 
 import hoosh
 from hoosh.catalogue import load_models
-from hoosh.config import Config, Http2, Provider, environment_providers
+from hoosh.config import Config, Provider, environment_providers
+from hoosh.config.address import place_of
 from hoosh.dialects.contract import UpstreamDialect
 from hoosh.dialects.registry import upstream_dialect
 from hoosh.errors import StorageError
+from hoosh.gateway.config_watch import Look, look_at
+from hoosh.gateway.dialling import dialer_for, tls_for
 from hoosh.gateway.discovery import Discovery
 from hoosh.gateway.fleet import EchoUpstream, Fleet, HttpUpstream, Upstream
 from hoosh.gateway.gateway import Gateway
@@ -34,7 +36,6 @@ from hoosh.http.client import Pool, PoolLimits
 from hoosh.http.deadlines import Timeouts
 from hoosh.http.dial import Dialer, SocketDialer
 from hoosh.http.message import Header, Origin
-from hoosh.http.tls import HTTP1_ONLY, HTTP2_ONLY, HTTP2_OR_1, client_context
 from hoosh.observe.lag import LagWatch
 from hoosh.observe.logs import AccessLog
 from hoosh.observe.metrics import Metrics
@@ -47,7 +48,6 @@ __all__ = ["OpenGateway", "build_gateway", "build_upstream", "open_gateway"]
 LAST_WORDS_S = 5.0
 LAST = 1_000_000
 """A priority behind all others: where the embedded model stands in lists."""
-ALPN = {Http2.OFF: HTTP1_ONLY, Http2.ALPN: HTTP2_OR_1, Http2.PRIOR: HTTP2_ONLY}
 USER_AGENT = f"hoosh/{hoosh.__version__}".encode()
 
 
@@ -192,13 +192,20 @@ def wanted_in(config: Config, environ: Mapping[str, str]) -> list[Wanted]:
     total_s = config.server.request_timeout_s
     providers = [*filter(lambda each: each.enabled, config.providers), *environment_providers(config, environ)]
     wanted = [
-        Wanted(account, route_of(provider, account), provider, key, total_s)
+        Wanted(account, route_of(provider, account), provider, key, total_s, looks_of(provider))
         for provider in providers
         for account, key in provider.accounts()
     ]
     if config.discovery.echo:
         wanted.append(Wanted("echo", Route("echo", priority=LAST, models=("echo",), local=True, embedded=True)))
     return wanted
+
+
+def looks_of(provider: Provider) -> tuple[Look, ...]:
+    """The files of its connections, as they are now: with another certificate in them it begins anew."""
+    verify = (provider.verify,) if isinstance(provider.verify, str) else ()
+    paths = (*verify, *provider.tls_pinned_certs, provider.client_cert, provider.client_key)
+    return tuple(look_at(Path(path)) for path in paths if path is not None)
 
 
 def build_wanted(wanted: Wanted, dialer: Dialer) -> Upstream:
@@ -238,14 +245,13 @@ def build_upstream(
     """
     if not account:
         account, key = provider.accounts()[0]
-    url = urlsplit(provider.base_url)
-    scheme = url.scheme or "http"
-    origin = Origin(scheme, url.hostname or "localhost", url.port or (443 if scheme == "https" else 80))
+    place = place_of(provider.base_url)
+    origin = Origin(place.scheme, place.host, place.port, place.unix_path)
     pool = Pool(
         origin,
-        dialer=dialer,
+        dialer=dialer_for(provider, dialer),
         http2=provider.http2.value,
-        tls=_tls(provider, scheme),
+        tls=tls_for(provider, place.scheme),
         limits=PoolLimits(max_connections=provider.max_connections),
     )
     limits = provider.timeouts
@@ -254,7 +260,7 @@ def build_upstream(
         account,
         provider.kind,
         origin=origin,
-        base_path=url.path.rstrip("/"),
+        base_path=place.path,
         base_url=provider.base_url,
         headers=_headers(provider, dialect, key),
         pool=pool,
@@ -265,12 +271,6 @@ def build_upstream(
         max_tokens_limit=provider.max_tokens_limit,
         first_token_s=limits.first_token_s,
     )
-
-
-def _tls(provider: Provider, scheme: str) -> ssl.SSLContext | None:
-    if scheme != "https":
-        return None
-    return client_context(verify=provider.verify, alpn=ALPN[provider.http2])
 
 
 def _headers(provider: Provider, dialect: UpstreamDialect, key: Secret | None) -> list[Header]:

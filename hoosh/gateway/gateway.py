@@ -134,6 +134,9 @@ class Gateway:
         """Reads the configuration again: blocks, and raises ConfigError.  None where a program has made it."""
         self.reloader: Reloader
         """Set by `assembly.py`."""
+        self.preparations: list[Callable[[Config], Callable[[], object]]] = []
+        """What else is to be read from files for another configuration: each blocks, raises ConfigError, and gives what
+        is to be done when that takes effect."""
         self.when_configured: list[Callable[[Config], object]] = []
         """Told of a configuration that has taken the place of another, at once."""
         self._routes = dict(routes)

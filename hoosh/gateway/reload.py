@@ -21,6 +21,7 @@ from msgspec.structs import replace
 from hoosh.access import KeyRing
 from hoosh.config import Config, Provider, Server
 from hoosh.errors import ConfigError, InvalidRequest, Unavailable
+from hoosh.gateway.config_watch import Look
 from hoosh.gateway.fleet import HttpUpstream, Upstream
 from hoosh.gateway.snapshot import Snapshot
 from hoosh.routing import Route, Strategy
@@ -51,13 +52,15 @@ class Wanted(Struct, frozen=True):
     key: Secret | None = None
     total_s: float = 0.0
     """What any exchange may take."""
+    files: tuple[Look, ...] = ()
+    """How those looked that belong to its connections."""
 
     def is_reached_like(self, other: Wanted) -> bool:
         """The same connections will do."""
         return _reached(self) == _reached(other)
 
 
-def _reached(wanted: Wanted) -> tuple[Provider | None, Secret | None, float]:
+def _reached(wanted: Wanted) -> tuple[object, ...]:
     """Without what only routing looks at."""
     provider = wanted.provider
     if provider is not None:
@@ -70,12 +73,12 @@ def _reached(wanted: Wanted) -> tuple[Provider | None, Secret | None, float]:
             models=(),
             max_tokens_limit=None,
         )
-    return provider, wanted.key, wanted.total_s
+    return provider, wanted.key, wanted.total_s, wanted.files
 
 
 class Plan(Protocol):
     def __call__(self, config: Config) -> Iterable[Wanted]:
-        """Whom `config` asks for, in the order of the fleet.  Raises ConfigError."""
+        """Whom `config` asks for, in the order of the fleet.  Looks at files; raises ConfigError."""
         ...
 
 
@@ -120,12 +123,20 @@ class Reloader:
             if config.is_open_to_strangers():
                 address = config.server.bind
                 raise ConfigError([f"{address} can be reached from other machines, and there is no key: add one"])
-            wanted = {each.name: each for each in self._plan(config)}
             keys = KeyRing(config.all_keys())
+            # In threads, because of files.  Not abandoned: it takes a moment, and nothing runs yet.
+            wanted, prepared = await trio.to_thread.run_sync(self._prepare, config)
             built = await self._build_new(wanted)
             told = self._compare(wanted, before, config, needs_restart)
             self._swap(config, keys, wanted, built)
+            for take_effect in prepared:
+                take_effect()
             return told
+
+    def _prepare(self, config: Config) -> tuple[dict[str, Wanted], list[Callable[[], object]]]:
+        """Whom it asks for, and what is to be done when it takes effect."""
+        prepared = [prepare(config) for prepare in self._gateway.preparations]
+        return {each.name: each for each in self._plan(config)}, prepared
 
     async def _build_new(self, wanted: Mapping[str, Wanted]) -> dict[str, Upstream]:
         """Those that are not there, or not so.  Their pools run."""
@@ -135,7 +146,6 @@ class Reloader:
         services = self._gateway.services
         if services is None:
             raise Unavailable("The gateway is not open.")
-        # Certificates are read from files.  Not abandoned: the thread takes a moment, and nothing of it runs by then.
         upstreams = await trio.to_thread.run_sync(lambda: [self._build(each) for each in new])
         begun: list[HttpUpstream] = []
         try:

@@ -4,8 +4,12 @@ What a stranger names (an image's URL, a remote provider) must not lead to this 
 service of its cloud.  `is_public_address` is asked about the address that is dialled, after the name was resolved, so
 there is nothing to rebind in between.
 
-IPv6 has ways to write an IPv4 address: mapped (::ffff:0:0/96), translated (64:ff9b::/96), 6to4 (2002::/16), Teredo
-(2001::/32).  None of them is ever needed here, and each may come out at the address inside: they count as private.
+IPv6 has ways to write an IPv4 address: mapped (::ffff:0:0/96), 6to4 (2002::/16), Teredo (2001::/32).  None of them is
+ever needed here, and each may come out at the address inside: they count as private.  Translated ones (64:ff9b::/96)
+are needed, since in a network of IPv6 alone every IPv4 host is known by one: they are what the address inside is.
+
+`is_public_or_own_address` is for whoever has said that an upstream stands in their own network: it lets that in too,
+and still nothing that no upstream ever is: link-local addresses, multicast, and a cloud's metadata service.
 
 Sources: IANA's special-purpose address registries (RFC 6890 and those after it); RFC 6598 (shared space, used by
 carriers and by cloud metadata services); RFC 6052 (translation); RFC 3056 (6to4).
@@ -16,7 +20,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from ipaddress import IPv4Address, IPv6Address, IPv6Network, ip_address, ip_network
 
-__all__ = ["is_public_address", "public_or_in"]
+__all__ = ["is_public_address", "is_public_or_own_address", "public_or_in"]
 
 _GLOBAL_UNICAST = IPv6Network("2000::/3")
 """All that IANA has given out of IPv6; whatever else `ipaddress` of some version takes for global is not."""
@@ -33,15 +37,40 @@ _INSIDE = (
 """
 
 
+_TRANSLATED = IPv6Network("64:ff9b::/96")
+_OWN = tuple(
+    map(
+        ip_network, ("10.0.0.0/8", "100.64.0.0/10", "127.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16", "fc00::/7", "::1")
+    )
+)
+"""What people number their own networks with: RFC 1918, RFC 6598 (tunnels between machines use it), RFC 4193."""
+_METADATA = tuple(map(ip_network, ("100.100.100.200", "fd00:ec2::/32", "fd20:ce::254", "fd00:42::42")))
+"""Metadata services at addresses that look like somebody's own: of Alibaba, Amazon, Google, Scaleway.  The others are
+link-local."""
+
+
 def is_public_address(address: str) -> bool:
     """Whether `address`, a literal as a resolver gives it, is somewhere on the public Internet."""
     try:
-        parsed = ip_address(address.partition("%")[0])
+        parsed = _parsed(address)
     except ValueError:
         return False
+    if parsed in _TRANSLATED:
+        parsed = IPv4Address(parsed.packed[-4:])
     if any(parsed in network for network in _INSIDE):  # of the other version: simply not in it
         return False
     return isinstance(parsed, IPv4Address) or parsed in _GLOBAL_UNICAST
+
+
+def is_public_or_own_address(address: str) -> bool:
+    """Whether `address` is public, or one that people give to machines of their own; never a metadata service's."""
+    try:
+        parsed = _parsed(address)
+    except ValueError:
+        return False
+    if any(parsed in network for network in _OWN):
+        return not any(parsed in network for network in _METADATA)
+    return is_public_address(address)
 
 
 def public_or_in(networks: Iterable[str]) -> Callable[[str], bool]:

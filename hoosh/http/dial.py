@@ -6,7 +6,11 @@ when the caller is cancelled.
 
 What a ConnectFailed says is safe to show to a client: it names no address, URL or key.
 
-`GuardedDialer` goes only to addresses that a guard lets through (`http/addresses.py`): for what a stranger names.
+    SocketDialer     wherever a name leads                              engines of the house
+    GuardedDialer    only to addresses that a guard lets through        remote providers, and what a stranger names
+    ProxyDialer      through a proxy: `http/proxy.py`
+
+The guard is `http/addresses.py`; TLS, with its pins, `http/handshake.py`.
 """
 
 from __future__ import annotations
@@ -15,7 +19,7 @@ import errno
 import os
 import socket
 import ssl
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from functools import partial
 from itertools import chain, zip_longest
 from typing import Protocol
@@ -24,8 +28,9 @@ import trio
 
 from hoosh.errors import ConnectFailed
 from hoosh.http.addresses import is_public_address
+from hoosh.http.handshake import start_tls
 from hoosh.http.message import Origin
-from hoosh.http.wire import SocketWire, StreamWire, Wire
+from hoosh.http.wire import SocketWire, Wire
 
 __all__ = ["Dialer", "GuardedDialer", "SocketDialer"]
 
@@ -34,6 +39,7 @@ STAGGER_S = 0.25
 
 UNIX_RETRY_S = 0.01
 LOOKUPS = 8
+NOT_ALLOWED = "address is not allowed: it is private"
 
 Address = tuple[socket.AddressFamily, tuple[str, int] | tuple[str, int, int, int]]
 
@@ -45,21 +51,24 @@ class Dialer(Protocol):
 
 
 class SocketDialer:
-    """Real sockets.  `stagger_s` is the head start of one attempt over the next."""
+    """Real sockets.  `stagger_s` is the head start of one attempt over the next.
 
-    def __init__(self, *, stagger_s: float = STAGGER_S) -> None:
+    With `pins` (digests, see `http/pins.py`) a TLS peer whose key is none of them is left before anything is sent.
+    """
+
+    def __init__(self, *, pins: Collection[bytes] = (), stagger_s: float = STAGGER_S) -> None:
+        self._pins = frozenset(pins)
         self._stagger_s = stagger_s
 
     async def dial(self, origin: Origin, tls: ssl.SSLContext | None) -> Wire:
+        wire = await self.reach(origin)
+        return wire if tls is None else await start_tls(wire, tls, origin.host, self._pins)
+
+    async def reach(self, origin: Origin) -> Wire:
+        """A connection on which nothing has been said.  Raises ConnectFailed."""
         if origin.unix_path is not None:
-            sock = await _connect_unix(origin.unix_path)
-            peer = "unix"
-        else:
-            sock = await self._race(await self._addresses(origin))
-            peer = origin.host
-        if tls is None:
-            return SocketWire(sock, peer)
-        return await _start_tls(sock, tls, origin.host, peer)
+            return SocketWire(await _connect_unix(origin.unix_path), "unix")
+        return SocketWire(await self._race(await self._addresses(origin)), origin.host)
 
     async def _addresses(self, origin: Origin) -> list[Address]:
         return await _resolve(origin.host, origin.port)
@@ -102,8 +111,9 @@ class SocketDialer:
 class GuardedDialer(SocketDialer):
     """Dials only addresses that `allows` lets through, which is asked about the very address that is dialled.
 
-    So there is no moment for a name to be bound to another one.  What it raises still tells a closed door from a
-    forbidden one: whoever dials for a stranger must not repeat it.
+    So there is no moment for a name to be bound to another one, and of a mixed answer only the good addresses are
+    tried.  What it raises still tells a closed door from a forbidden one: whoever dials for a stranger must not
+    repeat it.
 
     Names are looked up by `lookups` threads of its own: a slow name server of a stranger's must not hold up those who
     dial upstreams.
@@ -113,23 +123,24 @@ class GuardedDialer(SocketDialer):
         self,
         allows: Callable[[str], bool] = is_public_address,
         *,
+        pins: Collection[bytes] = (),
         stagger_s: float = STAGGER_S,
         lookups: int = LOOKUPS,
     ) -> None:
-        super().__init__(stagger_s=stagger_s)
+        super().__init__(pins=pins, stagger_s=stagger_s)
         self._allows = allows
         self._lookups = trio.CapacityLimiter(lookups)
 
-    async def dial(self, origin: Origin, tls: ssl.SSLContext | None) -> Wire:
+    async def reach(self, origin: Origin) -> Wire:
         if origin.unix_path is not None:
-            raise ConnectFailed("address is not allowed")
-        return await super().dial(origin, tls)
+            raise ConnectFailed(NOT_ALLOWED)
+        return await super().reach(origin)
 
     async def _addresses(self, origin: Origin) -> list[Address]:
         found = await _resolve(origin.host, origin.port, self._lookups)
         allowed = [entry for entry in found if self._allows(entry[1][0])]
         if not allowed:
-            raise ConnectFailed("address is not allowed")
+            raise ConnectFailed(NOT_ALLOWED)
         return allowed
 
 
@@ -185,26 +196,3 @@ async def _connect_unix(path: str) -> socket.socket:
 def _connect_failed(failures: list[OSError]) -> ConnectFailed:
     reasons = dict.fromkeys((os.strerror(failure.errno or 0)).lower() for failure in failures)
     return ConnectFailed("; ".join(reasons) or "no address to connect to")
-
-
-async def _start_tls(sock: socket.socket, context: ssl.SSLContext, host: str, peer: str) -> Wire:
-    transport = trio.SocketStream(trio.socket.from_stdlib_socket(sock))
-    # Strict about the end: a body that ends with the connection is whole only after close_notify, not after a bare FIN.
-    stream = trio.SSLStream(transport, context, server_hostname=host)
-    try:
-        await stream.do_handshake()
-    except BaseException as error:
-        transport.socket.close()
-        if isinstance(error, trio.BrokenResourceError):
-            raise ConnectFailed(_handshake_failure(error.__cause__)) from None
-        raise
-    return StreamWire(stream, peer, stream.selected_alpn_protocol())
-
-
-def _handshake_failure(cause: BaseException | None) -> str:
-    if isinstance(cause, ssl.SSLCertVerificationError):
-        reason = cause.verify_message.partition(", certificate is not valid for ")[0]  # what follows is the host
-        return f"certificate verify failed: {reason}"
-    if isinstance(cause, ssl.SSLError) and cause.reason:
-        return f"TLS handshake failed: {cause.reason.lower().replace('_', ' ')}"
-    return "TLS handshake failed: connection closed"

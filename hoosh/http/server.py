@@ -123,6 +123,16 @@ class HttpServer:
         self.limits = limits
         self._service = Service(self._service.handler, self._service.error_page, limits, self._note_crash)
 
+    def renew_tls(self, context: ssl.SSLContext) -> None:
+        """Connections accepted from now on are shown `context`'s certificate; those that are open keep theirs.
+
+        `context` comes from `tls.server_context`, which has read its files: nothing here can fail half-way.  Raises
+        ValueError where TLS is not spoken: what a port speaks does not change while it is open.
+        """
+        if self._tls is None:
+            raise ValueError("this server speaks no TLS")
+        self._tls = context
+
     def statistics(self) -> ServerStatistics:
         return ServerStatistics(self._sockets, self._accepted, self._refused, self._crashed)
 

@@ -609,6 +609,8 @@ async def test_a_client_that_leaves_a_cold_view_is_accounted_as_gone(autojump_cl
     [
         ("https://user:pw@host:1/v1?key=a#b", "https://host:1/v1"),
         ("http://[::1]:80/", "http://[::1]:80/"),
+        ("unix:/run/engine.sock", "unix:/run/engine.sock"),
+        ("http+unix://%2Frun%2Fengine.sock/v1", "http+unix://%2Frun%2Fengine.sock/v1"),
         ("not a url", ""),
         ("http://[broken", ""),
         ("", ""),

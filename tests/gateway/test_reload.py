@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 import trio
+import trustme
 from gateway_house import ASK, CHAT, STREAM, FakeUpstream, Key, Secret, config, house_with, text_of
 from msgspec.structs import replace
 
@@ -135,6 +136,18 @@ async def test_one_with_another_key_begins_anew_and_its_other_accounts_stay():
 
 def refused_key() -> UpstreamError:
     return UpstreamError("no", provider="mine", status=401)
+
+
+async def test_one_whose_authorities_file_has_been_replaced_begins_anew(tmp_path):
+    path = tmp_path / "ca.pem"
+    trustme.CA().cert_pem.write_to_path(path)
+    mine = Provider(type="openai", name="mine", api_key=Secret("k"), verify=str(path))
+    async with house_of(with_providers(mine)) as house:
+        assert (await house.gateway.reload(with_providers(mine))).replaced == ()
+        new = tmp_path / "new.pem"
+        trustme.CA().cert_pem.write_to_path(new)
+        new.replace(path)
+        assert (await house.gateway.reload(with_providers(mine))).replaced == ("mine",)
 
 
 async def test_a_stream_under_way_ends_as_it_began_and_then_its_connection_does():
