@@ -107,7 +107,7 @@ class Hook:
                 elif self._is_gone:
                     self.results["dropped"] += 1
                 else:
-                    await self._deliver(item, pool)
+                    await self._deliver_or_say_why(item, pool)
             nursery.cancel_scope.cancel(reason="no more events")
 
     async def _context(self) -> ssl.SSLContext | None:
@@ -118,6 +118,14 @@ class Hook:
         return await trio.to_thread.run_sync(make, abandon_on_cancel=True)  # it reads the authorities' files
 
     # -- one event ---------------------------------------------------------------------------------------------------
+
+    async def _deliver_or_say_why(self, event: Event, pool: Pool) -> None:
+        """A bug costs its event, and no other."""
+        try:
+            await self._deliver(event, pool)
+        except Exception as bug:
+            self.results["given_up"] += 1
+            self._log.error("a webhook failed by a bug", webhook=self.settings.name, error=type(bug).__name__)
 
     async def _deliver(self, event: Event, pool: Pool) -> None:
         body, message_id = encode_event(event), f"evt_{self._sender}_{event.id}"
