@@ -39,9 +39,10 @@ class Subscription:
         self, topics: frozenset[str], limit: int, leave: Callable[[Subscription], None], first: Iterable[Event] = ()
     ) -> None:
         self.topics = topics
-        self._limit = limit
         self._leave = leave
         self._waiting: deque[Event | Lost] = deque(first)
+        self._limit = limit + len(self._waiting)
+        """What is replayed has room of its own: news must not push it out before it could be read."""
         self._lost = self._first_lost = self._last_lost = 0
         """Not told yet."""
         self._over = False

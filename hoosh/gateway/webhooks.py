@@ -24,8 +24,9 @@ from urllib.parse import urlsplit
 import trio
 
 from hoosh.config import Webhook
+from hoosh.config.address import webhook_url_mistake
 from hoosh.dialects.faults import retry_after_s
-from hoosh.errors import ConfigError, ConnectFailed, TransportError, TransportTimeout
+from hoosh.errors import ConfigError, ConnectFailed, InvalidRequest, TransportError, TransportTimeout
 from hoosh.events import Answer, Bus, Event, Lost, Signer, Verdict, encode_event, pause_s, verdict_on
 from hoosh.http.client import Pool, PoolLimits
 from hoosh.http.deadlines import Timeouts
@@ -60,7 +61,10 @@ class Hook:
         chance: Random,
         sender: str,
     ) -> None:
-        """Raises ValueError for settings that `hoosh-trio check` refuses.  `sender` tells this process from others."""
+        """`sender` tells this process from others.
+
+        Raises ValueError and InvalidRequest for what the loader refuses.
+        """
         self.settings = settings
         self.results = dict.fromkeys(RESULTS, 0)
         self.scope = trio.CancelScope()
@@ -87,6 +91,10 @@ class Hook:
         finally:
             self._listener.close()
             self.over.set()
+
+    def leave(self) -> None:
+        """It will never run."""
+        self._listener.close()
 
     def hurry(self) -> None:
         """The house is closing: each event that waits gets one attempt, and no pause is waited for."""
@@ -237,18 +245,30 @@ class Webhooks:
     def configure(self, settings: Iterable[Webhook]) -> None:
         """From now on these.  One that is the same goes on; what waits for another is dropped with it.  Never waits.
 
-        Raises ValueError for settings that `hoosh-trio check` refuses, and nothing has changed then.
+        Raises ConfigError for what `hoosh-trio check` refuses, and nothing has changed then.
         """
-        self._wanted = list(settings)
+        settings = list(settings)
         if self._nursery is None:
+            self._wanted = settings
             return
-        wanted = {each.name: each for each in self._wanted if each.enabled}
-        made = {name: self._make(each) for name, each in wanted.items() if not self._has(each)}
+        wanted = {each.name: each for each in settings if each.enabled}
+        made = self._made([each for each in wanted.values() if not self._has(each)])
         for name in [name for name in self._hooks if name in made or name not in wanted]:
             self._let_go(self._hooks.pop(name))
         for name, hook in made.items():
             self._hooks[name] = hook
             self._nursery.start_soon(hook.run, name=f"webhook {name}")
+
+    def _made(self, settings: Iterable[Webhook]) -> dict[str, Hook]:
+        made: dict[str, Hook] = {}
+        for each in settings:
+            try:
+                made[each.name] = self._make(each)
+            except (ValueError, InvalidRequest) as error:
+                for hook in made.values():
+                    hook.leave()
+                raise ConfigError([f"webhook `{each.name}`: its url, secret or topics: {error}"]) from None
+        return made
 
     def _has(self, wanted: Webhook) -> bool:
         hook = self._hooks.get(wanted.name)
@@ -280,6 +300,8 @@ class Webhooks:
 
 
 def _head(url: str) -> RequestHead:
+    if webhook_url_mistake(url) is not None:
+        raise ValueError("this is no address")
     parts = urlsplit(url)
     origin = Origin(parts.scheme, parts.hostname or "", parts.port or (443 if parts.scheme == "https" else 80))
     target = (parts.path or "/") + (f"?{parts.query}" if parts.query else "")

@@ -16,6 +16,7 @@ from gateway_house import ASK, CHAT, FakeUpstream, Secret, config, house_with
 from msgspec.structs import replace
 
 from hoosh.config import Webhook
+from hoosh.errors import ConfigError
 from hoosh.events import RateLimited
 from hoosh.testing.house import MemoryHouse
 from hoosh.testing.upstream import Cut, Hang, Head, Received, Step, json_reply
@@ -176,6 +177,28 @@ async def test_hooks_come_and_go_while_the_house_is_open(autojump_clock):
         say(house, "b")
         await trio.sleep(10)
         assert len(receiver.requests) == 1
+
+
+WRONG: list[dict[str, Any]] = [
+    {"secret": Secret("s3cret")},
+    {"url": Secret("ftp://s3cret")},
+    {"topics": ("nobody",)},
+]
+
+
+@pytest.mark.parametrize("wrong", WRONG, ids=lambda wrong: next(iter(wrong)))
+async def test_settings_that_cannot_be_used_change_nothing(autojump_clock, wrong: dict[str, Any]):
+    receiver = FakeUpstream(OK)
+    async with house_of(receiver, HOOK) as house:
+        before = house.gateway.events.statistics().listeners
+        with pytest.raises(ConfigError) as refused:
+            house.gateway.webhooks.configure([replace(HOOK, name="new"), replace(HOOK, **wrong)])
+        assert "s3cret" not in str(refused.value)
+        assert house.gateway.events.statistics().listeners == before
+        say(house, "a")
+        await receiver.wait_requests()
+        await trio.sleep(1)
+        assert results(house) == {"delivered": 1}
 
 
 async def test_what_waits_at_the_end_is_tried_once_and_not_for_long(autojump_clock):
