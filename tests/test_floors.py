@@ -35,6 +35,7 @@ A_ROOM_MAY_IMPORT = ("errors", "values", "catalogue", "dialects.contract", "stor
 WAITING_IN_ROOMS = {
     *("observe/logs.py", "observe/lag.py", "budget/guard.py", "cache/flight.py", "admission/turnstile.py"),
     "health/supervisor.py",
+    "events/subscription.py",
 }
 """Modules of rooms that are shells: they wait."""
 QUICK_TO_START = {
@@ -49,6 +50,7 @@ QUICK_TO_START = {
         "api/operations.py",
     ),
     *("api/passage.py", "api/cache.py", "api/responses.py", "api/tokens.py"),
+    "api/events.py",
     "api/queue.py",
     "api/reload.py",
     "api/requests.py",

@@ -27,6 +27,7 @@ from hoosh.api.audit import AuditFace, audit_routes
 from hoosh.api.cache import CacheFace, cache_routes
 from hoosh.api.costs import CostsGateway, cost_routes
 from hoosh.api.errors import Answer, error_response, plain_error, unwrap
+from hoosh.api.events import EventsFace, event_routes
 from hoosh.api.face import GatewayFace, as_response
 from hoosh.api.health import OPEN_PATHS, HealthFace, health_routes
 from hoosh.api.models import model_routes
@@ -56,7 +57,17 @@ BODY_S = 60.0
 
 
 class AppFace(
-    AuditFace, CacheFace, CostsGateway, HasTokens, HealthFace, LiveFace, QueueFace, ReloadFace, GatewayFace, Protocol
+    AuditFace,
+    CacheFace,
+    CostsGateway,
+    EventsFace,
+    HasTokens,
+    HealthFace,
+    LiveFace,
+    QueueFace,
+    ReloadFace,
+    GatewayFace,
+    Protocol,
 ):
     """All that the routes ask of the gateway."""
 
@@ -119,7 +130,8 @@ class HooshApp(QuartTrio):
         self.register_error_handler(HTTPException, self._on_http_error)
         for routes in (
             *(health_routes, model_routes, ollama_routes, response_routes, operation_routes),
-            *(token_routes, cost_routes, audit_routes, cache_routes, queue_routes, request_routes, reload_routes),
+            *(token_routes, cost_routes, audit_routes, cache_routes, queue_routes, request_routes),
+            *(reload_routes, event_routes),
         ):
             self.register_blueprint(routes(self.gateway))
         for method, path in self.hot:  # Quart must know them for 405, OPTIONS and /openapi.json
@@ -164,6 +176,9 @@ class HooshApp(QuartTrio):
         scope[REQUEST_ID] = outgoing.request_id
         try:
             await self._quart(scope, Incoming(receive, outgoing), outgoing)
+        except Exception:
+            outgoing.has_failed = True
+            raise
         finally:
             if self.on_finished is not None:
                 self.on_finished(outgoing.record(scope))

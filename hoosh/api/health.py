@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections import Counter
 from typing import Any, Protocol
-from urllib.parse import urlsplit
 
 from quart import Blueprint, Response
 
 from hoosh.api.face import GatewayFace, json_response
+from hoosh.config.address import shown_url
 from hoosh.errors import Unavailable
 from hoosh.storage import StoreStatistics
 from hoosh.values import Node, ProviderState
@@ -121,15 +121,3 @@ def heartbeat_json(nodes: tuple[Node, ...]) -> dict[str, Any]:
             for node in nodes
         ],
     }
-
-
-def shown_url(url: str) -> str:
-    """`url` without user, password, query and fragment: keys are put into all of them."""
-    try:
-        parts = urlsplit(url)
-        host = parts.netloc.rpartition("@")[2]
-    except ValueError:
-        return ""
-    if parts.scheme == "unix":
-        return f"unix:{parts.path}"
-    return f"{parts.scheme}://{host}{parts.path}" if host else ""

@@ -34,6 +34,8 @@ class Outgoing:
         self.is_over = False
         """The last message has been handed over."""
         self.sent_bytes = 0
+        self.has_failed = False
+        """It was no client's leaving that has ended it."""
         self._send = send
         self._started_at = time.time()
         self._started = trio.current_time()
@@ -58,7 +60,7 @@ class Outgoing:
 
     def record(self, scope: Scope) -> Record:
         """The account of this request, which has ended one way or another."""
-        outcome = Outcome.CLIENT_LEFT if self.status is None else Outcome.CUT
+        outcome = Outcome.CUT if self.has_failed and self.status is not None else Outcome.CLIENT_LEFT
         if self.is_over and self.status is not None:
             outcome = Outcome.OK if self.status < 400 else Outcome.ERROR
         return Record(

@@ -10,6 +10,7 @@ from hoosh.config.schema import (
     Cache,
     Config,
     Discovery,
+    Events,
     Health,
     Http2,
     Key,
@@ -23,6 +24,7 @@ from hoosh.config.schema import (
     Server,
     Storage,
     Timeouts,
+    Webhook,
 )
 from hoosh.config.state import state_directory, store_path
 
@@ -34,6 +36,7 @@ __all__ = [
     "Cache",
     "Config",
     "Discovery",
+    "Events",
     "Health",
     "Http2",
     "Key",
@@ -48,6 +51,7 @@ __all__ = [
     "Server",
     "Storage",
     "Timeouts",
+    "Webhook",
     "environment_providers",
     "find_config",
     "load",

@@ -95,6 +95,18 @@ def plain_base_url(url: str) -> str:
     return url.rstrip("/")
 
 
+def shown_url(url: str) -> str:
+    """`url` without user, password, query and fragment: keys are put into all of them."""
+    try:
+        parts = urlsplit(url)
+        host = parts.netloc.rpartition("@")[2]
+    except ValueError:
+        return ""
+    if parts.scheme == "unix":
+        return f"unix:{parts.path}"
+    return f"{parts.scheme}://{host}{parts.path}" if host else ""
+
+
 def same_address(url: str, usual: str | None) -> bool:
     """Both are one base URL; many write a version at its end, which is the dialect's to add."""
     return usual is not None and _VERSION_AT_END.sub("", url) == _VERSION_AT_END.sub("", usual)
@@ -136,3 +148,14 @@ def _unix_mistake(parts: SplitResult) -> str | None:
     if parts.query or parts.fragment:
         return f"holds a query or fragment; {right}"
     return None
+
+
+def webhook_url_mistake(url: str) -> str | None:
+    """What keeps `url` from being the address of a webhook: as `url_mistake`, but it may have a query."""
+    plain, _, query = url.partition("?")
+    wrong = url_mistake(plain)
+    if wrong is not None and "user name" in wrong:
+        return "holds a user name or password; deliveries are signed, so it needs none"
+    if wrong is None and (not query.isascii() or not query.isprintable() or " " in query or "#" in query):
+        return "holds a fragment, or signs that an address cannot have; write it like https://example.com/hook?id=1"
+    return wrong

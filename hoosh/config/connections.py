@@ -17,7 +17,7 @@ from hoosh.errors import ConfigError
 from hoosh.http.addresses import is_public_address, is_public_or_own_address
 from hoosh.http.pins import parse_pin
 
-__all__ = ["check_connection", "check_server_tls"]
+__all__ = ["check_authorities", "check_connection", "check_server_tls"]
 
 
 def check_server_tls(server: Server, mistakes: Mistakes) -> None:
@@ -27,15 +27,15 @@ def check_server_tls(server: Server, mistakes: Mistakes) -> None:
         if files[name] is not None and files[other] is None and not mistakes.touch(path):
             mistakes.add(("server", name), f"needs {other} beside it; add {other} = PATH")
     _check_pair(("server",), "tls_cert", server.tls_cert, "tls_key", server.tls_key, mistakes)
-    _check_authorities(("server", "tls_client_ca"), server.tls_client_ca, mistakes)
+    check_authorities(("server", "tls_client_ca"), server.tls_client_ca, mistakes)
 
 
 def check_connection(path: KeyPath, provider: Provider, mistakes: Mistakes) -> None:
     """How a provider is reached: whom it is believed by, who we are to it, through what, and where it may stand."""
     if isinstance(provider.verify, str):
-        _check_authorities((*path, "verify"), provider.verify, mistakes)
+        check_authorities((*path, "verify"), provider.verify, mistakes)
     for number, file in enumerate(provider.tls_pinned_certs):
-        _check_authorities((*path, "tls_pinned_certs", number), file, mistakes)
+        check_authorities((*path, "tls_pinned_certs", number), file, mistakes)
     if provider.tls_pinned_certs and provider.verify is not True:
         mistakes.add((*path, "tls_pinned_certs"), "says whom to trust, and so does verify; keep one of the two")
     for name, other in (("client_cert", "client_key"), ("client_key", "client_cert")):
@@ -115,7 +115,7 @@ def _check_pair(
         _passes(lambda key: check_pair(cert, key), key, (*path, key_name), mistakes)
 
 
-def _check_authorities(path: KeyPath, file: str | None, mistakes: Mistakes) -> None:
+def check_authorities(path: KeyPath, file: str | None, mistakes: Mistakes) -> None:
     if file is None or not _is_there(path, file, mistakes):
         return
     from hoosh.http.tls import check_authorities

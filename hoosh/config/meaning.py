@@ -15,13 +15,14 @@ from msgspec import Struct
 
 from hoosh.access import Key, digest_of
 from hoosh.catalogue import PROVIDER_TYPES
-from hoosh.config.address import MAX_SOCKET_PATH_BYTES, url_mistake
+from hoosh.config.address import MAX_SOCKET_PATH_BYTES, url_mistake, webhook_url_mistake
 from hoosh.config.books import check_books
-from hoosh.config.connections import check_connection, check_server_tls
+from hoosh.config.connections import check_authorities, check_connection, check_server_tls
 from hoosh.config.locate import KeyPath
 from hoosh.config.mistakes import Mistakes, did_you_mean
 from hoosh.config.naming import IMPOSSIBLE_NAME, Placed, check_names, is_name
-from hoosh.config.schema import Alias, Config, Provider, Retry, Server
+from hoosh.config.schema import Alias, Config, Provider, Retry, Server, Webhook
+from hoosh.events import secret_mistake, topic_mistake
 
 __all__ = ["EMBEDDED", "check_meaning"]
 
@@ -51,6 +52,7 @@ def check_meaning(config: Config, placed: Mapping[type[Struct], Placed[Any]], mi
     _check_aliases(config, aliases, reach, mistakes)
     _check_delays(config.retry, mistakes)
     check_books(config, placed, reach.known, mistakes)
+    _check_webhooks(config, placed.get(Webhook, ()), mistakes)
 
 
 def _check_listener(server: Server, mistakes: Mistakes) -> None:
@@ -124,6 +126,28 @@ def _check_delays(retry: Retry, mistakes: Mistakes) -> None:
     else:
         said = f"is {retry.max_delay_ms}, less than base_delay_ms, which is {retry.base_delay_ms}"
         mistakes.add(most, f"{said}; raise it, or lower that")
+
+
+def _check_webhooks(config: Config, webhooks: Placed[Webhook], mistakes: Mistakes) -> None:
+    check_names("webhook", webhooks, mistakes)
+    for path, webhook in webhooks:
+        if not is_name(webhook.name):
+            mistakes.add((*path, "name"), IMPOSSIBLE_NAME)
+        if not webhook.topics and not mistakes.some(lambda at, path=path: at[:3] == (*path, "topics")):  # type: ignore[misc]
+            mistakes.add((*path, "topics"), 'is empty; name at least one: topics = ["providers/#"]')
+        for number, topic in enumerate(webhook.topics):
+            if wrong := topic_mistake(topic):
+                mistakes.add((*path, "topics", number), wrong)
+        if not webhook.enabled:
+            continue
+        if wrong := webhook_url_mistake(webhook.url.reveal()):
+            mistakes.add((*path, "url"), wrong)
+        if wrong := secret_mistake(webhook.secret):
+            mistakes.add((*path, "secret"), wrong)
+        if isinstance(webhook.verify, str):
+            check_authorities((*path, "verify"), webhook.verify, mistakes)
+        if not config.events.enabled:
+            mistakes.add((*path, "enabled"), "there are no events for it: [events].enabled is false")
 
 
 def _check_keys_differ(config: Config, keys: Placed[Key], mistakes: Mistakes) -> None:

@@ -36,6 +36,7 @@ from hoosh.config.schema import (
     Routing,
     Server,
     Storage,
+    Webhook,
 )
 from hoosh.config.secrets import SecretMissing, expand, path_from
 from hoosh.config.spellings import spelled
@@ -52,7 +53,7 @@ _HIDDEN = frozenset({(Provider, "origin")})
 
 _LATER: Mapping[type[Struct], frozenset[str]] = {
     Config: frozenset(
-        {"dlp", "compression", "events", "telemetry", "tools", "mcp", "speech", "context", "hardware", "whisper", "tts"}
+        {"dlp", "compression", "telemetry", "tools", "mcp", "speech", "context", "hardware", "whisper", "tts"}
     ),
     Server: frozenset({"workers", "public_url", "cors_origins"}),
     Provider: frozenset({"region", "tags"}),
@@ -338,6 +339,9 @@ _SPECIAL: Mapping[tuple[type[Struct], str], Callable[[Reader, object, KeyPath], 
     (Audit, "signing_key"): Reader._secret,
     (Audit, "previous_key"): Reader._secret,
     (Storage, "url"): Reader._store,
+    (Webhook, "url"): Reader._secret,
+    (Webhook, "secret"): Reader._secret,
+    (Webhook, "verify"): Reader._verify,
 }
 
 

@@ -22,6 +22,7 @@ from hoosh.config.address import is_loopback_host, is_loopback_url, is_unix_url,
 from hoosh.config.kinds import kind_named
 from hoosh.cost import PriceOverride
 from hoosh.errors import ConfigError
+from hoosh.events import Events, Webhook
 from hoosh.health import Health
 from hoosh.routing import Retry, Routing, Strategy
 from hoosh.storage.settings import Storage
@@ -36,6 +37,7 @@ __all__ = [
     "Cache",
     "Config",
     "Discovery",
+    "Events",
     "Health",
     "Http2",
     "Key",
@@ -50,6 +52,7 @@ __all__ = [
     "Server",
     "Storage",
     "Timeouts",
+    "Webhook",
 ]
 
 Seconds = Annotated[float, Meta(gt=0)]
@@ -263,6 +266,8 @@ class Config(_Section, frozen=True):
     health: Health = Health()
     discovery: Discovery = Discovery()
     logging: Logging = Logging()
+    events: Events = Events()
+    webhooks: tuple[Webhook, ...] = ()
 
     def all_keys(self) -> tuple[Key, ...]:
         """`[[keys]]` and the tokens of `[auth]`."""

@@ -24,6 +24,7 @@ from hoosh.config.address import place_of
 from hoosh.dialects.contract import UpstreamDialect
 from hoosh.dialects.registry import upstream_dialect
 from hoosh.errors import StorageError
+from hoosh.events import Bus
 from hoosh.gateway.config_watch import Look, look_at
 from hoosh.gateway.dialling import dialer_for, tls_for
 from hoosh.gateway.discovery import Discovery
@@ -32,6 +33,7 @@ from hoosh.gateway.gateway import Gateway
 from hoosh.gateway.media import MediaFetcher, fetch_media
 from hoosh.gateway.relay import COMMENT_S, SilenceWatch
 from hoosh.gateway.reload import Reloader, Wanted
+from hoosh.gateway.webhooks import Webhooks
 from hoosh.http.client import Pool, PoolLimits
 from hoosh.http.deadlines import Timeouts
 from hoosh.http.dial import Dialer, SocketDialer
@@ -113,10 +115,13 @@ class OpenGateway:
                 async with trio.open_nursery() as services:
                     await self._start(services)
                     gateway.services, gateway.ready = services, True
+                    gateway.say_hello()
                     try:
                         yield gateway
                     finally:
                         gateway.services, gateway.ready = None, False
+                        with trio.move_on_after(LAST_WORDS_S, shield=True):
+                            await gateway.close_events()
                         services.cancel_scope.cancel(reason="gateway closed")
             finally:
                 await self._close_books()
@@ -142,6 +147,7 @@ class OpenGateway:
         if gateway.trail is not None:
             await services.start(gateway.trail.run)
         await services.start(gateway.recorder.run)
+        await services.start(gateway.webhooks.run)
         await services.start(gateway.books.run)
         await services.start(gateway.lag.run)
         await services.start(gateway.silence.run)
@@ -169,15 +175,19 @@ def build_gateway(
     fleet = Fleet()
     fleet.become([build(each) for each in wanted])
     routes = {each.name: each.route for each in wanted}
+    log = AccessLog(sys.stderr, format=config.logging.format, level=config.logging.level)
+    events = Bus(config.events, wall_s=wall_s)
     gateway = Gateway(
         config,
         fleet=fleet,
         routes=routes,
         metrics=Metrics(version=hoosh.__version__),
-        log=AccessLog(sys.stderr, format=config.logging.format, level=config.logging.level),
+        log=log,
         lag=LagWatch(),
         silence=SilenceWatch(COMMENT_S),
         fetch_media=partial(fetch_media, fetcher=_media_fetcher(dialer)),
+        events=events,
+        webhooks=Webhooks(config.webhooks, events, dialer=dialer, log=log, wall_s=wall_s, chance=chance),
         store=open_store(config.storage, now=wall_s),
         wall_s=wall_s,
         chance=chance or Random(),

@@ -25,10 +25,22 @@ from hoosh.admission import Shedder, Turnstile
 from hoosh.audit import Level
 from hoosh.budget import PoolState
 from hoosh.config import Config
+from hoosh.config.address import shown_url
 from hoosh.cost import CostsReset
 from hoosh.dialects.contract import DownstreamDialect
 from hoosh.dialects.registry import downstream_dialect
 from hoosh.errors import Forbidden, HooshError, InvalidRequest, NoRoute, Unavailable
+from hoosh.events import (
+    AuditEntry,
+    BreakerChanged,
+    Bus,
+    GatewayStarted,
+    GatewayStopping,
+    HealthChanged,
+    PoolLow,
+    PoolSpent,
+    RequestsCancelled,
+)
 from hoosh.gateway.account import Account
 from hoosh.gateway.bill import Bill
 from hoosh.gateway.books import Books
@@ -36,7 +48,7 @@ from hoosh.gateway.caching import CacheDesk, Caching
 from hoosh.gateway.capabilities import FactBook
 from hoosh.gateway.costs import Candidate, CostDesk
 from hoosh.gateway.dispatch import Dispatcher, Journey
-from hoosh.gateway.fleet import Fleet
+from hoosh.gateway.fleet import Fleet, HttpUpstream
 from hoosh.gateway.live import LiveDesk
 from hoosh.gateway.models import ModelLists
 from hoosh.gateway.recorder import Recorder
@@ -47,6 +59,7 @@ from hoosh.gateway.tokens import TokenDesk
 from hoosh.gateway.trail import AuditTrail
 from hoosh.gateway.trail_pages import AuditPages
 from hoosh.gateway.way import FetchMedia
+from hoosh.gateway.webhooks import Webhooks
 from hoosh.gateway.wishes import read_wishes
 from hoosh.gateway.witness import Witness
 from hoosh.health import Board, Change, Supervisor
@@ -78,6 +91,8 @@ __all__ = ["Gateway"]
 
 UNAUTHENTICATED = 401
 MICRO = 1_000_000
+EVENT_NAME_CHARS = 200
+"""Of a model: clients may ask for any name."""
 
 
 class Gateway:
@@ -94,6 +109,8 @@ class Gateway:
         lag: LagWatch,
         silence: SilenceWatch,
         fetch_media: FetchMedia,
+        events: Bus,
+        webhooks: Webhooks,
         store: Store,
         wall_s: Callable[[], float],
         chance: Random,
@@ -105,6 +122,9 @@ class Gateway:
         self.lag = lag
         self.silence = silence
         self.fetch_media = fetch_media
+        self.events = events
+        """Who wants to know; see docs/events.md."""
+        self.webhooks = webhooks
         self._downstreams: dict[str, DownstreamDialect] = {}
         self.lists = ModelLists(fleet)
         self.facts = FactBook(fleet, self.lists, config.alias_facts())
@@ -116,11 +136,11 @@ class Gateway:
         self.caching = Caching(config.cache, books.admission.leave, books.keep_hit if books.waits_for_disk else None)
         self.trail = _trail(config, store, books.now_ms)
         """None where the owner keeps none."""
-        self.recorder = Recorder(metrics, log, books, self.trail)
+        self.recorder = Recorder(metrics, log, books, self.trail, events)
         self._open_desks()
         self.in_flight: set[Account] = set()
-        self.live = LiveDesk(self.in_flight, self.note)
-        self.draining = False
+        self.live = LiveDesk(self.in_flight, self._note_cancelled)
+        self.draining = self._has_said_goodbye = False
         self.ready = False
         self.services: trio.Nursery | None = None
         """Where the gateway's services live, while it is open."""
@@ -246,6 +266,7 @@ class Gateway:
             store_waiting_rows=store.waiting_rows,
             store_ok=store.status == "ok",
             **self._traffic(),
+            **self._told(),
             in_flight=len(self.in_flight),
             connections=0 if self.server is None else self.server.statistics().open_connections,
             providers_configured=len(self.fleet),
@@ -267,6 +288,16 @@ class Gateway:
             "loads": [
                 (load.provider, load.model, load.in_flight, load.first_content_s) for load in self.loads.statistics()
             ],
+        }
+
+    def _told(self) -> dict[str, Any]:
+        """Of the readings, what is told of events."""
+        events = self.events.statistics()
+        return {
+            "events_published": events.published,
+            "event_listeners": events.listeners,
+            "events_lost": events.lost,
+            "webhook_deliveries": self.webhooks.statistics(),
         }
 
     def store_state(self) -> StoreStatistics:
@@ -360,6 +391,8 @@ class Gateway:
 
     def begin_draining(self) -> None:
         """Welcome no new request, and say so to whoever asks.  Those that wait for their turn have waited in vain."""
+        self._say_goodbye()
+        self.events.begin_closing()
         self.draining = True
         self.turnstile.drain(Unavailable("The gateway is shutting down.", retry_after_s=1.0))
 
@@ -371,6 +404,8 @@ class Gateway:
         running = [account for account in self.in_flight if account.attempt is not None]
         for account in running:
             account.interrupt(error)
+        if running:
+            self.events.publish(RequestsCancelled(len(running), None))
         return len(running)
 
     def _type_of(self, provider: str) -> tuple[str, bool]:
@@ -379,9 +414,16 @@ class Gateway:
         return ("", False) if upstream is None else (upstream.type_name, upstream.local)
 
     def note(self, event: str, level: Level, message: str, **facts: str | int) -> None:
-        """Something has happened that the owner may want proven."""
+        """Something has happened that the owner may want proven.  What he has done himself is told, too."""
+        if event.startswith("admin."):
+            self.events.publish(AuditEntry(event, level, message, facts))
         if self.trail is not None:
             self.trail.note(event, level, message, provider=None, model=None, **facts)
+
+    def _note_cancelled(self, event: str, level: Level, message: str, **facts: str | int) -> None:
+        """The owner has ended running requests."""
+        self.note(event, level, message, **facts)
+        self.events.publish(RequestsCancelled(int(facts["requests"]), str(facts["by"])))
 
     def _weight_of(self, provider: str) -> int:
         return self.snapshot.routes.weight_of(provider)
@@ -397,7 +439,17 @@ class Gateway:
         if change.model is not None:
             facts["asked"] = change.model
         (self.log.info if is_well else self.log.warning)(f"an upstream's {what} has changed", **facts)
+        self._tell_change(change, is_well)
         self.note(f"provider.{what}", "info" if is_well else "warn", f"An upstream's {what} has changed.", **facts)
+
+    def _tell_change(self, change: Change, is_well: bool) -> None:
+        if change.model is None:
+            upstream = self.fleet.members.get(change.provider)
+            url = shown_url(upstream.base_url) if isinstance(upstream, HttpUpstream) else ""
+            self.events.publish(HealthChanged(change.provider, url, is_well, change.reason))
+        else:
+            model = change.model[:EVENT_NAME_CHARS]
+            self.events.publish(BreakerChanged(change.provider, model, change.from_, change.to, change.reason))
 
     def _warn(self, pool: PoolState) -> None:
         """A pool has passed 80 or 100 per cent of what it has."""
@@ -409,6 +461,8 @@ class Gateway:
             "capacity": pool.capacity or 0,
         }
         self.log.warning(f"a budget {word}", **facts)
+        kind = PoolSpent if pool.available == 0 else PoolLow
+        self.events.publish(kind(pool.name, pool.unit, pool.used, pool.capacity or 0))
         self.note("budget.low", "warn", f"A budget {word}.", **facts)
 
     def _begin_costs_anew(self, reset: CostsReset) -> int:
@@ -428,6 +482,23 @@ class Gateway:
         """A guess at what `messages` of an OpenAI chat come to.  Raises NoRoute."""
         call = Call(CallKind.CHAT, model, {"messages": messages})
         return self.books.prompt_tokens(call, self.snapshot.routes.candidates(model, CallKind.CHAT)[0])
+
+    # -- events ---------------------------------------------------------------------------------------------------
+
+    def say_hello(self) -> None:
+        self.events.publish(GatewayStarted(self.version))
+
+    def _say_goodbye(self) -> None:
+        if not self._has_said_goodbye:
+            self._has_said_goodbye = True
+            self.events.publish(GatewayStopping(len(self.in_flight)))
+
+    async def close_events(self) -> None:
+        """The last ones, and a last short attempt to deliver them: `webhooks.LAST_S` at most."""
+        self.recorder.flush()
+        self._say_goodbye()
+        self.events.close()
+        await self.webhooks.finish()
 
     # -- configuration --------------------------------------------------------------------------------------------
 

@@ -1,6 +1,6 @@
 """Closed accounts become Records, a moment later and many at once.
 
-    request's end ──put──▶ closed accounts ──every GATHER_S, in bites──▶ Record ──▶ metrics, log, audit trail
+    request's end ──put──▶ closed accounts ──every GATHER_S, in bites──▶ Record ──▶ metrics, log, audit trail, events
                                                                           └─ and what the books wait to hand over
 
 The facts are fixed when a request ends; writing them down can wait until there are more.  The code for it then runs
@@ -14,6 +14,7 @@ from __future__ import annotations
 import trio
 
 from hoosh.audit import Details
+from hoosh.events import Bus
 from hoosh.gateway.account import Account
 from hoosh.gateway.bill import NO_BILL
 from hoosh.gateway.books import Books
@@ -33,12 +34,13 @@ BITE = 25
 class Recorder:
     """A service, and where accounts go when their request is over."""
 
-    def __init__(self, metrics: Metrics, log: AccessLog, books: Books, trail: AuditTrail | None) -> None:
+    def __init__(self, metrics: Metrics, log: AccessLog, books: Books, trail: AuditTrail | None, events: Bus) -> None:
         self._metrics = metrics
         self._log = log
         self._books = books
         books.on_news = self.wake
         self._trail = trail
+        self._events = events
         self._closed: list[Account] = []
         self._has_news = trio.Event()
 
@@ -74,9 +76,10 @@ class Recorder:
             self.flush()
 
     def write(self, record: Record, details: Details | None = None) -> None:
-        """Count one finished request, queue its log line, note it for the trail."""
+        """Count one finished request, queue its log line, note it for the trail, tell whoever listens."""
         self._metrics.record(record)
         self._log.write(record)
+        self._events.tell(record)
         if self._trail is not None:
             self._trail.record(record, details)
 

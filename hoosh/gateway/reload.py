@@ -18,6 +18,7 @@ import trio
 from msgspec import Struct
 from msgspec.structs import replace
 
+from hoosh import events
 from hoosh.access import KeyRing
 from hoosh.config import Config, Provider, Server
 from hoosh.errors import ConfigError, InvalidRequest, Unavailable
@@ -100,13 +101,15 @@ class Reloader:
         try:
             told = await self._apply(await self._read() if config is None else config)
         except ConfigError as error:
-            gateway.log.error("configuration not reloaded", mistakes=list(error.mistakes))
+            gateway.log.error("configuration not reloaded", mistakes="; ".join(error.mistakes))
             gateway.note("config.refused", "warn", "A configuration was refused.", by=by, mistakes=len(error.mistakes))
+            gateway.events.publish(events.Reloaded(ok=False, mistakes=len(error.mistakes)))
             raise
         facts = {name: ", ".join(words) for name in TOLD if (words := getattr(told, name))}
         gateway.log.info("configuration reloaded", generation=told.generation, **facts)
         message = "The configuration was reloaded."
         gateway.note("config.reloaded", "info", message, by=by, generation=told.generation, **facts)
+        gateway.events.publish(events.Reloaded(ok=True, changed=told.changed))
         return told
 
     async def _read(self) -> Config:
@@ -127,6 +130,11 @@ class Reloader:
             # In threads, because of files.  Not abandoned: it takes a moment, and nothing runs yet.
             wanted, prepared = await trio.to_thread.run_sync(self._prepare, config)
             built = await self._build_new(wanted)
+            try:
+                self._gateway.webhooks.configure(config.webhooks)
+            except ConfigError:
+                _close(built.values())
+                raise
             told = self._compare(wanted, before, config, needs_restart)
             self._swap(config, keys, wanted, built)
             for take_effect in prepared:
@@ -147,15 +155,12 @@ class Reloader:
         if services is None:
             raise Unavailable("The gateway is not open.")
         upstreams = await trio.to_thread.run_sync(lambda: [self._build(each) for each in new])
-        begun: list[HttpUpstream] = []
         try:
             for upstream in upstreams:
                 if isinstance(upstream, HttpUpstream):
-                    begun.append(upstream)
                     await services.start(upstream.run)
         except BaseException:
-            for upstream in begun:
-                upstream.close()
+            _close(upstreams)
             raise
         return {upstream.name: upstream for upstream in upstreams}
 
@@ -196,6 +201,12 @@ class Reloader:
                 services.start_soon(see_off, gateway, upstream)
 
 
+def _close(upstreams: Iterable[Upstream]) -> None:
+    for upstream in upstreams:
+        if isinstance(upstream, HttpUpstream):
+            upstream.close()
+
+
 def _adjust(upstream: Upstream, wanted: Wanted) -> None:
     """What an upstream that stays is told anew."""
     if isinstance(upstream, HttpUpstream) and wanted.provider is not None:
@@ -232,6 +243,7 @@ def _configure(gateway: Gateway, snapshot: Snapshot) -> None:
     gateway.has_room = gateway.turnstile.is_open and server.max_lag_ms is None
     if config.cache != before.cache:
         gateway.caching.configure(config.cache)
+    gateway.events.configure(config.events)
     gateway.log.configure(config.logging)
     gateway.snapshot = snapshot
     for tell in gateway.when_configured:

@@ -70,6 +70,12 @@ class Readings(Struct, frozen=True):
     """Attempts left; below 0 on credit."""
     loads: Sequence[tuple[str, str, int, float | None]] = ()
     """(provider, model, attempts in flight, seconds to the first content on average)."""
+    events_published: Mapping[str, int] = NOTHING
+    """By topic."""
+    event_listeners: int = 0
+    events_lost: int = 0
+    webhook_deliveries: Sequence[tuple[str, str, int]] = ()
+    """(webhook, result, how often); results are those of `gateway/webhooks.py`."""
 
 
 class Distribution:

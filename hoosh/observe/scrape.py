@@ -53,6 +53,7 @@ class HouseCollector(Collector):
         yield from self._gauges(now)
         yield from _queue(now)
         yield from _upstreams(now)
+        yield from _events(now)
 
     def _requests(self) -> Iterator[Metric]:
         by_pair = ["provider", "model"]
@@ -175,6 +176,21 @@ def _upstreams(now: Readings) -> Iterator[Metric]:
         if seconds is not None:
             first_content.add_metric([provider, model], seconds)
     yield from (breakers, in_flight, first_content)
+
+
+def _events(now: Readings) -> Iterator[Metric]:
+    published = CounterMetricFamily("hoosh_events_published", "Events, by topic.", labels=["topic"])
+    for topic, count in now.events_published.items():
+        published.add_metric([topic], count)
+    yield published
+    yield GaugeMetricFamily("hoosh_event_listeners", "Who listens to events, webhooks too.", now.event_listeners)
+    yield CounterMetricFamily("hoosh_events_lost", "Events that listeners were too slow for.", now.events_lost)
+    deliveries = CounterMetricFamily(
+        "hoosh_webhook_deliveries", "Deliveries to webhooks, by what became of them.", labels=["webhook", "result"]
+    )
+    for webhook, result, count in now.webhook_deliveries:
+        deliveries.add_metric([webhook, result], count)
+    yield deliveries
 
 
 def _add(family: HistogramMetricFamily, labels: Sequence[str], distribution: Distribution) -> None:

@@ -21,6 +21,7 @@ SECTIONS = [
     *(schema.Server, Key, schema.Provider, schema.Timeouts, schema.Alias, schema.Discovery, schema.Logging),
     *(schema.Routing, schema.Retry, schema.Health),
     *(schema.Budget, Limits, ModelLimits, schema.PriceOverride, schema.Cache, schema.Audit, schema.Storage),
+    *(schema.Events, schema.Webhook),
 ]
 
 

@@ -30,6 +30,7 @@ from hoosh.config import (
     Routing,
     Server,
     Storage,
+    Webhook,
 )
 from hoosh.cost import PriceOverride
 from hoosh.errors import ConfigError, InvalidRequest, Unavailable, UpstreamError
@@ -479,6 +480,27 @@ async def test_an_administrator_has_it_read_again():
         sources[0] = RuntimeError("a bug")
         assert (await house.post(RELOAD, None, headers=root))[0] == 500
         assert (await house.gateway.reload(config())).generation == 3
+
+
+async def test_listeners_hear_of_it():
+    async with house_of() as house:
+        with house.gateway.events.subscribe("gateway/reloaded") as listening:
+            await house.gateway.reload(config(provider={"models": ("n",)}))
+            house.gateway.source = refuse
+            with pytest.raises(ConfigError):
+                await house.gateway.reload()
+            first, second = [await anext(aiter(listening)) for _ in range(2)]
+        assert (first.payload.ok, first.payload.changed) == (True, ("providers",))
+        assert (second.payload.ok, second.payload.mistakes) == (False, 1)
+
+
+async def test_a_webhook_of_no_use_leaves_all_as_it_was():
+    hook = Webhook(name="bad", url=Secret("ftp://nowhere"), topics=("#",), secret=Secret("whsec_" + "A" * 44))
+    async with house_of(a=FakeUpstream(answer("a"))) as house:
+        with pytest.raises(ConfigError, match="bad"):
+            await house.gateway.reload(with_providers(provider("a"), webhooks=(hook,)))
+        await until(lambda: pools_running() == 1)
+        assert await said(house) == "mock"
 
 
 async def test_the_audit_trail_tells_of_it():
