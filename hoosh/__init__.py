@@ -4,6 +4,7 @@
     hoosh.transport(gateway)              an httpx transport to it, without a socket
     hoosh.serve(config, task_status=…)    a gateway that listens, as a service for your nursery
     hoosh.create_app(config)              the gateway as an ASGI app (Quart-Trio)
+    hoosh.HooshClient(server)             a client of a gateway, on Trio or asyncio; SyncHooshClient blocks
 
 Names are loaded when they are first used: `import hoosh` alone costs next to nothing.
 """
@@ -16,6 +17,17 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from hoosh.api.embed import transport
     from hoosh.api.serve import create_app, serve
+    from hoosh.client import (
+        HooshClient,
+        InferenceRequest,
+        InferenceResponse,
+        ModelInfo,
+        SyncHooshClient,
+        ToolCall,
+        ToolChoice,
+        ToolDefinition,
+        ToolResult,
+    )
     from hoosh.config import Config
     from hoosh.errors import HooshError
     from hoosh.gateway.assembly import open_gateway
@@ -24,6 +36,8 @@ if TYPE_CHECKING:
 __version__ = "0.1.0"
 
 __all__ = ["Config", "Gateway", "HooshError", "__version__", "create_app", "open_gateway", "serve", "transport"]
+__all__ += ["HooshClient", "InferenceRequest", "InferenceResponse", "ModelInfo", "SyncHooshClient"]
+__all__ += ["ToolCall", "ToolChoice", "ToolDefinition", "ToolResult"]
 
 _HOMES = {
     "Config": "hoosh.config",
@@ -33,6 +47,8 @@ _HOMES = {
     "open_gateway": "hoosh.gateway.assembly",
     "serve": "hoosh.api.serve",
     "transport": "hoosh.api.embed",
+    **dict.fromkeys(["HooshClient", "SyncHooshClient", "InferenceRequest", "InferenceResponse"], "hoosh.client"),
+    **dict.fromkeys(["ModelInfo", "ToolCall", "ToolChoice", "ToolDefinition", "ToolResult"], "hoosh.client"),
 }
 
 
