@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from hoosh.api.embed import transport
     from hoosh.api.serve import create_app, serve
+    from hoosh.catalogue import ProviderType
     from hoosh.client import (
         HooshClient,
         InferenceRequest,
@@ -32,12 +33,18 @@ if TYPE_CHECKING:
     from hoosh.errors import HooshError
     from hoosh.gateway.assembly import open_gateway
     from hoosh.gateway.gateway import Gateway
+    from hoosh.reference.cache import ResponseCache
+    from hoosh.reference.pools import TokenBudget, TokenPool
+    from hoosh.reference.providers import LlmProvider, ProviderRegistry
+    from hoosh.reference.routes import ProviderRoute, Router, RoutingStrategy
 
 __version__ = "0.1.0"
 
 __all__ = ["Config", "Gateway", "HooshError", "__version__", "create_app", "open_gateway", "serve", "transport"]
 __all__ += ["HooshClient", "InferenceRequest", "InferenceResponse", "ModelInfo", "SyncHooshClient"]
 __all__ += ["ToolCall", "ToolChoice", "ToolDefinition", "ToolResult"]
+__all__ += ["LlmProvider", "ProviderRegistry", "ProviderRoute", "ProviderType", "ResponseCache", "Router"]
+__all__ += ["RoutingStrategy", "TokenBudget", "TokenPool"]
 
 _HOMES = {
     "Config": "hoosh.config",
@@ -49,6 +56,11 @@ _HOMES = {
     "transport": "hoosh.api.embed",
     **dict.fromkeys(["HooshClient", "SyncHooshClient", "InferenceRequest", "InferenceResponse"], "hoosh.client"),
     **dict.fromkeys(["ModelInfo", "ToolCall", "ToolChoice", "ToolDefinition", "ToolResult"], "hoosh.client"),
+    "ProviderType": "hoosh.catalogue",
+    **dict.fromkeys(["LlmProvider", "ProviderRegistry"], "hoosh.reference.providers"),
+    **dict.fromkeys(["ProviderRoute", "Router", "RoutingStrategy"], "hoosh.reference.routes"),
+    **dict.fromkeys(["TokenBudget", "TokenPool"], "hoosh.reference.pools"),
+    "ResponseCache": "hoosh.reference.cache",
 }
 
 

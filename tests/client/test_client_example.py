@@ -7,13 +7,18 @@ import subprocess
 import sys
 from pathlib import Path
 
-from client_house import PATIENCE_S, config_of, running
+from client_house import PATIENCE_S, running
+
+from hoosh.config import Config, Discovery, Logging, Server
 
 ROOT = Path(__file__).parents[2]
+CONFIG = Config(
+    server=Server(port=0), discovery=Discovery(local=False, environment=False), logging=Logging(level="error")
+)
 
 
 def test_the_example_runs():
-    with running(config=lambda port: config_of(port, keys=(), budgets=())) as house:
+    with running(config=lambda _: CONFIG) as house:
         done = subprocess.run(
             [sys.executable, str(ROOT / "examples/client_chat.py")],
             capture_output=True,
