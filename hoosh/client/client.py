@@ -17,9 +17,11 @@ import httpx
 
 from hoosh.client import chats, desks, sound
 from hoosh.client.address import find_address, http_options
-from hoosh.client.carrier import AsyncCarrier, Manner, SyncCarrier
+from hoosh.client.blocking import SyncCarrier
+from hoosh.client.carrier import Manner
 from hoosh.client.methods import Asks, Desk, Streams, SyncAsks, SyncDesk, SyncStreams
 from hoosh.client.retry import Retries
+from hoosh.client.waiting import AsyncCarrier
 
 __all__ = ["HooshClient", "SyncHooshClient"]
 

@@ -1,7 +1,6 @@
 """Questions to the gateway itself: models, budgets, costs, running requests, cache, queue, health.
 
-The answers are the gateway's own JSON as frozen structs; what a newer gateway tells besides is passed over.
-Sources: docs/budgets.md, costs.md, requests.md, caching.md, queue.md, health.md, and the routes in `hoosh/api`.
+The answers are in `answers.py`.  Sources: the routes in `hoosh/api`, and their pages in `docs`.
 """
 
 from __future__ import annotations
@@ -11,26 +10,34 @@ from datetime import date
 from typing import Any
 from urllib.parse import quote
 
-from msgspec import Struct, field
+import msgspec
+from msgspec import Struct
 
+from hoosh.client.answers import (
+    CacheState,
+    Checked,
+    Costs,
+    Estimated,
+    Health,
+    PoolBalance,
+    Promised,
+    ProviderHealth,
+    Recommended,
+    Reset,
+    Returned,
+    Running,
+    Settled,
+)
 from hoosh.client.inference import ModelInfo
 from hoosh.client.question import Answer, Question, Repeat, T, as_json, read_as, with_query
+from hoosh.errors import ProtocolViolation
 from hoosh.values.costs import Group
 from hoosh.values.live import LivePhase, RunningRequest
 from hoosh.values.queue import QueueState
 
-__all__ = [
-    "CacheState",
-    "Checked",
-    "CostRecord",
-    "CostTotals",
-    "Costs",
-    "Estimated",
-    "Health",
-    "PoolBalance",
-    "Promised",
-]
-__all__ += ["ProviderHealth", "Recommended", "Reset", "Returned", "Running", "Settled"]
+__all__ = ["cache_state", "cancel", "cancel_all", "check", "clear_cache", "costs", "estimate", "health", "model"]
+__all__ += ["models", "pools", "providers", "queue", "ready", "recommend", "release", "report", "request", "reserve"]
+__all__ += ["reset_costs", "running"]
 
 READING: Repeat = "reading"
 
@@ -90,44 +97,6 @@ def _info(card: _Card) -> ModelInfo:
 # -- tokens ------------------------------------------------------------------------------------------------------
 
 
-class Checked(Struct, frozen=True):
-    allowed: bool
-    available: int | None
-    """In the pool's unit, tokens or micro-USD; None has no end.  So everywhere here."""
-
-
-class Promised(Struct, frozen=True):
-    reserved: bool
-    """False where the pool has less; that is an answer, no error."""
-    available: int | None
-    id: str | None = None
-    expires_at: int | None = None
-    """Unix seconds."""
-
-
-class Settled(Struct, frozen=True):
-    used: int
-    available: int | None
-
-
-class Returned(Struct, frozen=True):
-    released: bool
-    available: int | None
-
-
-class PoolBalance(Struct, frozen=True):
-    name: str
-    capacity: int | None
-    used: int
-    reserved: int
-    available: int | None
-    unit: str = "tokens"
-    window: str = "none"
-    on_exhausted: str = "stop"
-    window_ends_at: int | None = None
-    """Unix seconds."""
-
-
 class _Pools(Struct):
     pools: tuple[PoolBalance, ...]
 
@@ -161,72 +130,6 @@ def pools() -> Question[tuple[PoolBalance, ...]]:
 
 
 # -- costs -------------------------------------------------------------------------------------------------------
-
-
-class CostTotals(Struct, frozen=True, kw_only=True):
-    total_requests: int = 0
-    total_prompt_tokens: int = 0
-    total_completion_tokens: int = 0
-    total_cost_usd: float = 0.0
-    total_cost_micro_usd: int = 0
-    requests_unpriced: int = 0
-    requests_failed: int = 0
-    requests_cached: int = 0
-    requests_estimated: int = 0
-    cached_tokens: int = 0
-    saved_tokens: int = 0
-
-
-class CostRecord(Struct, frozen=True, kw_only=True):
-    """One group; a name is None where costs are not told apart by it."""
-
-    day: str | None = None
-    key: str | None = None
-    pool: str | None = None
-    provider: str | None = None
-    model: str | None = None
-    is_local: bool = False
-    request_count: int = 0
-    total_input_tokens: int = 0
-    total_output_tokens: int = 0
-    total_cost_usd: float = 0.0
-    total_cost_micro_usd: int = 0
-    requests_unpriced: int = 0
-    requests_failed: int = 0
-    requests_cached: int = 0
-    requests_estimated: int = 0
-    cached_tokens: int = 0
-    saved_tokens: int = 0
-
-
-class Costs(CostTotals, frozen=True, kw_only=True):
-    records: tuple[CostRecord, ...] = ()
-    truncated: bool = False
-    since: str | None = None
-    """When the books were begun anew."""
-
-
-class Reset(Struct, frozen=True):
-    reason: str
-    cleared: CostTotals
-
-
-class Estimated(Struct, frozen=True, kw_only=True):
-    model: str
-    provider: str
-    served_model: str
-    input_tokens: int
-    output_tokens: int
-    estimated_cost_micro_usd: int
-    is_local: bool = False
-
-
-class Recommended(Struct, frozen=True, kw_only=True):
-    model: str
-    provider: str
-    estimated_cost_micro_usd: int
-    is_local: bool = False
-    reason: str = ""
 
 
 def costs(
@@ -285,12 +188,6 @@ def reset_costs(reason: str = "") -> Question[Reset]:
 # -- what runs ---------------------------------------------------------------------------------------------------
 
 
-class Running(Struct, frozen=True):
-    requests: tuple[RunningRequest, ...] = field(name="data")
-    total: int = 0
-    """Those that are not shown, too."""
-
-
 class _Count(Struct):
     cancelled: int = 0
     cleared: int = 0
@@ -335,50 +232,6 @@ def _ending(path: str) -> Question[int]:
 # -- cache, queue, health ----------------------------------------------------------------------------------------
 
 
-class CacheState(Struct, frozen=True, kw_only=True):
-    entries: int
-    max_entries: int
-    bytes: int = 0
-    max_bytes: int = 0
-    hits: int
-    misses: int
-    shared: int = 0
-    evictions: int
-    hit_rate: float
-    enabled: bool
-    ttl_secs: float = 0.0
-
-
-class StoreHealth(Struct, frozen=True, kw_only=True):
-    kind: str = ""
-    status: str = "ok"
-    waiting_rows: int = 0
-    spooled_rows: int = 0
-
-
-class Health(Struct, frozen=True, kw_only=True):
-    status: str
-    """`ok` or `degraded`."""
-    version: str = ""
-    providers_configured: int = 0
-    providers_down: int = 0
-    storage: StoreHealth = StoreHealth()
-
-
-class ProviderHealth(Struct, frozen=True, kw_only=True):
-    provider: str
-    type: str = ""
-    base_url: str = ""
-    enabled: bool = True
-    local: bool = False
-    status: str = "unknown"
-    consecutive_failures: int = 0
-    last_check_age_s: float | None = None
-    breakers: Mapping[str, str] = {}
-    models: tuple[str, ...] = ()
-    capabilities: tuple[str, ...] = ()
-
-
 def cache_state() -> Question[CacheState]:
     """What the response cache holds and has done (scope `admin`)."""
     return _get("/v1/cache/stats", CacheState)
@@ -407,9 +260,12 @@ def queue() -> Question[QueueState]:
     read_page, read_rest = read_as(_Queue), read_as(dict[str, Any])
 
     def read(answer: Answer) -> QueueState:
-        page, rest = read_page(answer), read_rest(answer)
-        told = {**rest, "queued": page.classes, "running": page.processing}
-        return read_as(QueueState)(Answer(answer.status, answer.headers, as_json(told), answer.took_s))
+        page = read_page(answer)
+        told = {**read_rest(answer), "queued": page.classes, "running": page.processing}
+        try:
+            return msgspec.convert(told, QueueState)
+        except msgspec.ValidationError:
+            raise ProtocolViolation("the state of the queue cannot be read") from None
 
     return Question(method="GET", path="/v1/queue/status", read=read, repeat=READING)
 

@@ -250,7 +250,7 @@ OF_THE_STREAM = frozenset({"x-request-id", "x-hoosh-provider"})
 def _error(status: int, headers: Mapping[str, str], said: Mapping[str, Any]) -> GatewayError:
     code = _word(said.get("code"))
     kind = FAMILY.get((status, code)) or FAMILY.get((status, None)) or _kind_of(status)
-    message = " ".join(str(said.get("message") or f"The gateway answered with status {status}.").split(" "))
+    message = str(said.get("message") or f"The gateway answered with status {status}.")
     should_retry = headers.get("x-should-retry", "").strip().lower()
     return kind(
         _Facts(

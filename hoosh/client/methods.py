@@ -14,9 +14,10 @@ from collections.abc import Callable, Coroutine
 from functools import wraps
 from typing import Any, Generic, ParamSpec, Self, TypeVar, overload
 
-from hoosh.client.carrier import AsyncCarrier, SyncCarrier
+from hoosh.client.blocking import SyncCarrier
 from hoosh.client.question import Question
 from hoosh.client.streams import ChatStream, SyncChatStream
+from hoosh.client.waiting import AsyncCarrier
 
 __all__ = ["Asks", "Desk", "Streams", "SyncAsks", "SyncDesk", "SyncStreams"]
 

@@ -55,14 +55,16 @@ class Attempts:
         self._deadline_s = None if timeout_s is None else now_s + timeout_s
         self._failed = 0
 
+    def is_over(self, now_s: float) -> bool:
+        return self._deadline_s is not None and self._deadline_s - now_s < LEAST_S
+
     def left_s(self, now_s: float) -> float | None:
         """None has no end.  Raises TransportTimeout when the time is over."""
         if self._deadline_s is None or self.timeout_s is None:
             return None
-        left_s = self._deadline_s - now_s
-        if left_s < LEAST_S:
+        if self.is_over(now_s):
             raise TransportTimeout("total", self.timeout_s)
-        return left_s
+        return self._deadline_s - now_s
 
     def headers(self, now_s: float) -> dict[str, str]:
         """The deadline as the gateway is told it: what is left of it, so that it shrinks from attempt to attempt."""

@@ -14,10 +14,11 @@ from __future__ import annotations
 from types import TracebackType
 from typing import Self
 
-from hoosh.client.carrier import AsyncBody, AsyncCarrier, SyncBody, SyncCarrier
+from hoosh.client.blocking import SyncBody, SyncCarrier
 from hoosh.client.inference import InferenceResponse, ToolCall
 from hoosh.client.question import Question
 from hoosh.client.telling import Piece, Telling
+from hoosh.client.waiting import AsyncBody, AsyncCarrier
 from hoosh.values.usage import Usage
 
 __all__ = ["ChatStream", "SyncChatStream"]

@@ -17,7 +17,7 @@ from typing import Any
 import msgspec
 from msgspec import Struct
 
-from hoosh.client.errors import StreamCut, error_in_stream
+from hoosh.client.errors import GatewayError, StreamCut, error_in_stream
 from hoosh.client.inference import InferenceResponse, ToolCall
 from hoosh.client.replies import attempts_of, cost_of, usage_of
 from hoosh.codec.sse import SseDecoder
@@ -92,6 +92,15 @@ class _Chunk(Struct):
 _decode = msgspec.json.Decoder(_Chunk).decode
 
 
+class _CallSoFar:
+    def __init__(self) -> None:
+        self.id = self.name = ""
+        self.arguments: list[str] = []
+
+    def call(self) -> ToolCall:
+        return ToolCall(self.id, self.name, "".join(self.arguments))
+
+
 class Telling:
     """One stream.  What is told of it is that of its first choice."""
 
@@ -104,7 +113,7 @@ class Telling:
         self._texts: list[str] = []
         self._reasoning: list[str] = []
         self._refusals: list[str] = []
-        self._calls: dict[int, list[str]] = {}
+        self._calls: dict[int, _CallSoFar] = {}
         self.is_whole = False
         """Its terminator has come."""
         self.model = headers.get("x-hoosh-model", "")
@@ -135,7 +144,7 @@ class Telling:
     @property
     def tool_calls(self) -> tuple[ToolCall, ...]:
         """The calls as far as they have come."""
-        return tuple(ToolCall(*parts) for _, parts in sorted(self._calls.items()))
+        return tuple(self._calls[index].call() for index in sorted(self._calls))
 
     def feed(self, data: bytes) -> None:
         """Never raises: `take` does, in its turn."""
@@ -157,8 +166,10 @@ class Telling:
         try:
             for event in self._decoder.close():
                 self._hear(event.data)
-        except HooshError as error:
+        except GatewayError as error:
             self._failure = error
+        except HooshError:
+            pass  # half an event is no nonsense: it was cut, too
         if not self.is_over:
             self._failure = StreamCut(self.request_id)
 
@@ -225,10 +236,10 @@ class Telling:
         for call in piece.tool_calls:
             if call.index not in self._calls and len(self._calls) == CALLS_MAX:
                 raise ProtocolViolation("the answer calls too many tools")
-            parts = self._calls.setdefault(call.index, ["", "", ""])
-            parts[0] = call.id or parts[0]
-            parts[1] = call.name or parts[1]
-            parts[2] += call.arguments_json
+            so_far = self._calls.setdefault(call.index, _CallSoFar())
+            so_far.id = call.id or so_far.id
+            so_far.name = call.name or so_far.name
+            so_far.arguments.append(call.arguments_json)
 
 
 def _piece(choice: _Choice) -> Piece:

@@ -5,7 +5,7 @@ from typing import assert_type
 
 import hoosh
 from hoosh.client import ChatStream, GatewayError, HooshClient, Piece, SyncHooshClient, errors
-from hoosh.client.desks import Checked, PoolBalance
+from hoosh.client.answers import Checked, PoolBalance
 from hoosh.values.usage import Usage
 
 
