@@ -60,11 +60,16 @@ class SyncCarrier(Carrier):
         try:
             response = self.http.send(request, stream=True)
         except (httpx.HTTPError, httpx.StreamError) as error:
-            raise self.failure(error, attempts, self.now_s()) from None
-        body = SyncBody(response, self, attempts, asked_s)
-        if response.status_code < 300:
+            failed = self.failure(error, attempts, self.now_s())
+        else:
+            return self._judge(SyncBody(response, self, attempts, asked_s))
+        raise failed  # here, where httpx's error is not kept as its context
+
+    def _judge(self, body: SyncBody) -> SyncBody:
+        """The body of a good answer.  Raises GatewayError, and ProtocolViolation for a redirect."""
+        if body.status < 300:
             return body
-        raise bad_answer(response, body.read_some(ERROR_BYTES))
+        raise bad_answer(body, body.read_some(ERROR_BYTES))
 
 
 class SyncBody(Body):
@@ -79,7 +84,8 @@ class SyncBody(Body):
         try:
             return next(self._chunks, b"")
         except (httpx.HTTPError, httpx.StreamError) as error:
-            raise self._way.failure(error, self.attempts, self._way.now_s()) from None
+            failed = self._way.failure(error, self.attempts, self._way.now_s())
+        raise failed
 
     def read(self, most: int) -> bytes:
         """All of it, and closed.  Raises ResponseTooLarge."""

@@ -93,24 +93,21 @@ def _reason(error: Exception) -> str:
     return str(error)[:200] or type(error).__name__
 
 
-def headers_of(response: httpx.Response) -> Mapping[str, str]:
-    return {name.lower(): value for name, value in response.headers.items()}
-
-
-def bad_answer(response: httpx.Response, body: bytes) -> HooshError:
-    if response.status_code >= 400:
-        return error_from(response.status_code, headers_of(response), body)
-    return ProtocolViolation(f"status {response.status_code} is no answer of a hoosh gateway; is the address right?")
+def bad_answer(body: Body, said: bytes) -> HooshError:
+    if body.status >= 400:
+        return error_from(body.status, body.headers, said)
+    return ProtocolViolation(f"status {body.status} is no answer of a hoosh gateway; is the address right?")
 
 
 class Body:
     """Of an answer whose head has come."""
 
     def __init__(self, response: httpx.Response, attempts: Attempts, asked_s: float) -> None:
-        self.headers = headers_of(response)
+        self.status = response.status_code
+        self.headers: Mapping[str, str] = {name.lower(): value for name, value in response.headers.items()}
         self.attempts = attempts
         self.asked_s = asked_s
         self._response = response
 
     def answer(self, body: bytes, now_s: float) -> Answer:
-        return Answer(self._response.status_code, self.headers, body, now_s - self.asked_s)
+        return Answer(self.status, self.headers, body, now_s - self.asked_s)

@@ -77,11 +77,16 @@ class AsyncCarrier(Carrier):
         try:
             response = await self.http.send(request, stream=True)
         except (httpx.HTTPError, httpx.StreamError) as error:
-            raise self.failure(error, attempts, self.now_s()) from None
-        body = AsyncBody(response, self, attempts, asked_s)
-        if response.status_code < 300:
+            failed = self.failure(error, attempts, self.now_s())
+        else:
+            return await self._judge(AsyncBody(response, self, attempts, asked_s))
+        raise failed  # here, where httpx's error is not kept as its context
+
+    async def _judge(self, body: AsyncBody) -> AsyncBody:
+        """The body of a good answer.  Raises GatewayError, and ProtocolViolation for a redirect."""
+        if body.status < 300:
             return body
-        raise bad_answer(response, await body.read_some(ERROR_BYTES))
+        raise bad_answer(body, await body.read_some(ERROR_BYTES))
 
 
 class AsyncBody(Body):
@@ -96,7 +101,8 @@ class AsyncBody(Body):
         try:
             return await anext(self._chunks, b"")
         except (httpx.HTTPError, httpx.StreamError) as error:
-            raise self._way.failure(error, self.attempts, self._way.now_s()) from None
+            failed = self._way.failure(error, self.attempts, self._way.now_s())
+        raise failed
 
     async def read(self, most: int) -> bytes:
         """All of it, and closed.  Raises ResponseTooLarge."""

@@ -12,7 +12,7 @@ from hoosh.api.errors import STATUS, error_event, error_response, status_of
 from hoosh.client import GatewayError, HooshClient, StreamCut, SyncHooshClient, errors
 from hoosh.client.errors import FAMILY, error_from, error_in_stream
 from hoosh.client.telling import Telling
-from hoosh.testing.upstream import Body, End, Head, sse_chat
+from hoosh.testing.upstream import Body, Cut, End, Head, Reset, sse_chat
 
 RAISED: list[tuple[BaseException, type[GatewayError]]] = [
     (house_errors.InvalidRequest("no", param="model", code="invalid_value"), errors.InvalidRequest),
@@ -156,6 +156,30 @@ def test_a_stream_without_its_terminator_is_never_whole(backend: str):
         ):
             stream.rest()
     assert len(server.upstream.requests) == 2  # nothing was asked again
+
+
+def behind(error: BaseException | None) -> list[str]:
+    """The modules of an error and of those that it has behind it."""
+    return [] if error is None else [type(error).__module__, *behind(error.__context__), *behind(error.__cause__)]
+
+
+def test_no_error_of_httpx_is_behind_ours(backend: str):
+    async def story(url: str) -> None:
+        async with HooshClient(url, key=KEY, retries=1) as client:
+            with pytest.raises(house_errors.ConnectionBroke) as broken:
+                await client.chat("salam", model="m")
+            assert behind(broken.value) == ["hoosh.errors"]
+            async with client.stream("salam", model="m") as stream:
+                with pytest.raises(house_errors.ConnectionBroke) as broken:
+                    await stream.rest()
+            assert behind(broken.value) == ["hoosh.errors"]
+
+    with scripted([Reset()], [*sse_chat("Salam")[:2], Cut()]) as server:
+        in_loop(backend, lambda: story(server.url))
+        with SyncHooshClient(server.url, key=KEY) as client, client.stream("salam", model="m") as stream:
+            with pytest.raises(house_errors.ConnectionBroke) as broken:
+                stream.rest()
+            assert behind(broken.value) == ["hoosh.errors"]
 
 
 def test_no_error_and_no_repr_holds_the_key(backend: str):
