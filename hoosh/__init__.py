@@ -4,6 +4,7 @@
     hoosh.transport(gateway)              an httpx transport to it, without a socket
     hoosh.serve(config, task_status=…)    a gateway that listens, as a service for your nursery
     hoosh.create_app(config)              the gateway as an ASGI app (Quart-Trio)
+    hoosh.HooshClient(server)             a client of a gateway, on Trio or asyncio; SyncHooshClient blocks
 
 Names are loaded when they are first used: `import hoosh` alone costs next to nothing.
 """
@@ -16,14 +17,34 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from hoosh.api.embed import transport
     from hoosh.api.serve import create_app, serve
+    from hoosh.catalogue import ProviderType
+    from hoosh.client import (
+        HooshClient,
+        InferenceRequest,
+        InferenceResponse,
+        ModelInfo,
+        SyncHooshClient,
+        ToolCall,
+        ToolChoice,
+        ToolDefinition,
+        ToolResult,
+    )
     from hoosh.config import Config
     from hoosh.errors import HooshError
     from hoosh.gateway.assembly import open_gateway
     from hoosh.gateway.gateway import Gateway
+    from hoosh.reference.cache import ResponseCache
+    from hoosh.reference.pools import TokenBudget, TokenPool
+    from hoosh.reference.providers import LlmProvider, ProviderRegistry
+    from hoosh.reference.routes import ProviderRoute, Router, RoutingStrategy
 
 __version__ = "0.1.0"
 
 __all__ = ["Config", "Gateway", "HooshError", "__version__", "create_app", "open_gateway", "serve", "transport"]
+__all__ += ["HooshClient", "InferenceRequest", "InferenceResponse", "ModelInfo", "SyncHooshClient"]
+__all__ += ["ToolCall", "ToolChoice", "ToolDefinition", "ToolResult"]
+__all__ += ["LlmProvider", "ProviderRegistry", "ProviderRoute", "ProviderType", "ResponseCache", "Router"]
+__all__ += ["RoutingStrategy", "TokenBudget", "TokenPool"]
 
 _HOMES = {
     "Config": "hoosh.config",
@@ -33,6 +54,13 @@ _HOMES = {
     "open_gateway": "hoosh.gateway.assembly",
     "serve": "hoosh.api.serve",
     "transport": "hoosh.api.embed",
+    **dict.fromkeys(["HooshClient", "SyncHooshClient", "InferenceRequest", "InferenceResponse"], "hoosh.client"),
+    **dict.fromkeys(["ModelInfo", "ToolCall", "ToolChoice", "ToolDefinition", "ToolResult"], "hoosh.client"),
+    "ProviderType": "hoosh.catalogue",
+    **dict.fromkeys(["LlmProvider", "ProviderRegistry"], "hoosh.reference.providers"),
+    **dict.fromkeys(["ProviderRoute", "Router", "RoutingStrategy"], "hoosh.reference.routes"),
+    **dict.fromkeys(["TokenBudget", "TokenPool"], "hoosh.reference.pools"),
+    "ResponseCache": "hoosh.reference.cache",
 }
 
 

@@ -29,6 +29,7 @@ FLOORS: dict[str, int] = {
     "api": 6,
     "cli": 6,
     "client": 6,
+    "reference": 6,
 }
 ROOM_FLOOR = 3
 A_ROOM_MAY_IMPORT = ("errors", "values", "catalogue", "dialects.contract", "storage.contract")
