@@ -165,4 +165,6 @@ def _value(field: FieldInfo, value: Any, where: KeyPath, wrong: list[str]) -> An
         return tuple(_checked(each, (*where, number), wrong) for number, each in enumerate(value))
     if value is None or value == field.default or isinstance(value, Secret):
         return value
+    if isinstance(value, str) and Secret in (field.type, *get_args(field.type)):
+        raise Wrong('is text, must be a Secret: builder.secret("$NAME"), or Secret("...")')
     return leaf(field.type, inspect.type_info(field.type), value)

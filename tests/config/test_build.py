@@ -118,6 +118,13 @@ def test_a_secret_that_is_not_there_is_told_and_none_is_repeated(tmp_path: Path)
     assert "sk-the-same" not in "\n".join(mistakes(same))
 
 
+def test_text_where_a_secret_is_meant_is_told_without_repeating_it():
+    wrong = builder().add(Provider(type="openai", api_key="sk-plain"), Key(name="a", key="sk-plain"))  # type: ignore[arg-type]
+    told = mistakes(wrong)
+    assert sorted(mistake.partition(":")[0] for mistake in told) == ["keys[0].key", "providers[0].api_key"]
+    assert "sk-plain" not in "".join(told)
+
+
 def test_what_is_no_part_of_a_configuration_is_refused():
     with pytest.raises(TypeError, match="Config is no part"):
         builder().add(Config())

@@ -7,11 +7,13 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
+from random import Random
 
 import pytest
 
 from hoosh.config import Config, loads
-from hoosh.migration import Migrated, migrate_litellm, read_yaml
+from hoosh.errors import ConfigError
+from hoosh.migration import Migrated, NotReadable, migrate_litellm, read_yaml
 
 FOLDER = Path(__file__).parent / "litellm"
 PAIRS = sorted(FOLDER.glob("*.yaml"))
@@ -171,6 +173,30 @@ def test_what_is_of_the_wrong_kind_is_told_and_the_rest_still_loads(text: str):
     migrated = migrate(text)
     load(migrated)
     assert migrated.remarks
+
+
+def test_a_file_with_any_mistakes_is_refused_or_told_of_and_never_a_crash():
+    seed = int(os.environ.get("HOOSH_SEED", Random().randrange(10**9)))
+    print(f"HOOSH_SEED={seed}")
+    chance = Random(seed)
+    texts = [path.read_text() for path in PAIRS]
+    read = 0
+    for _ in range(150):
+        try:
+            migrated = migrate(damaged(chance.choice(texts), chance))
+            read += 1
+            load(migrated)
+        except (NotReadable, ConfigError):
+            continue
+    assert read
+
+
+def damaged(text: str, chance: Random) -> str:
+    for _ in range(chance.randrange(1, 4)):
+        at, to = chance.randrange(len(text)), chance.randrange(1, 30)
+        piece = chance.choice(["", chance.choice("{}[]:,*&!'\"\n -0%@`$\0"), text[to : to * 2]])
+        text = text[:at] + piece + text[at + chance.randrange(8) :]
+    return text
 
 
 def test_names_out_of_the_file_cannot_write_lines_of_their_own():
