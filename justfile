@@ -45,6 +45,11 @@ kills:
 bench *ARGS:
     {{ python }} -m bench {{ ARGS }}
 
+# check the documentation: links, examples, the index, the generated reference; its commands run before a real gateway.
+# `just docs --write` makes the reference anew
+docs *ARGS="--run":
+    {{ python }} -m tools.docs {{ ARGS }}
+
 # what continuous integration does, from a fresh virtual environment
 ci:
     bash .ci/run

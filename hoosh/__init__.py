@@ -5,6 +5,8 @@
     hoosh.serve(config, task_status=…)    a gateway that listens, as a service for your nursery
     hoosh.create_app(config)              the gateway as an ASGI app (Quart-Trio)
     hoosh.HooshClient(server)             a client of a gateway, on Trio or asyncio; SyncHooshClient blocks
+    hoosh.blocking_gateway(config)        a gateway in a thread of its own, for programs without Trio
+    hoosh.GatewayBuilder()                a configuration put together by a program
 
 Names are loaded when they are first used: `import hoosh` alone costs next to nothing.
 """
@@ -17,6 +19,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from hoosh.api.embed import transport
     from hoosh.api.serve import create_app, serve
+    from hoosh.api.thread import blocking_gateway
     from hoosh.catalogue import ProviderType
     from hoosh.client import (
         HooshClient,
@@ -29,7 +32,7 @@ if TYPE_CHECKING:
         ToolDefinition,
         ToolResult,
     )
-    from hoosh.config import Config
+    from hoosh.config import Config, GatewayBuilder
     from hoosh.errors import HooshError
     from hoosh.gateway.assembly import open_gateway
     from hoosh.gateway.gateway import Gateway
@@ -40,7 +43,8 @@ if TYPE_CHECKING:
 
 __version__ = "0.1.0"
 
-__all__ = ["Config", "Gateway", "HooshError", "__version__", "create_app", "open_gateway", "serve", "transport"]
+__all__ = ["Config", "Gateway", "GatewayBuilder", "HooshError", "__version__", "blocking_gateway", "create_app"]
+__all__ += ["open_gateway", "serve", "transport"]
 __all__ += ["HooshClient", "InferenceRequest", "InferenceResponse", "ModelInfo", "SyncHooshClient"]
 __all__ += ["ToolCall", "ToolChoice", "ToolDefinition", "ToolResult"]
 __all__ += ["LlmProvider", "ProviderRegistry", "ProviderRoute", "ProviderType", "ResponseCache", "Router"]
@@ -49,7 +53,9 @@ __all__ += ["RoutingStrategy", "TokenBudget", "TokenPool"]
 _HOMES = {
     "Config": "hoosh.config",
     "Gateway": "hoosh.gateway.gateway",
+    "GatewayBuilder": "hoosh.config",
     "HooshError": "hoosh.errors",
+    "blocking_gateway": "hoosh.api.thread",
     "create_app": "hoosh.api.serve",
     "open_gateway": "hoosh.gateway.assembly",
     "serve": "hoosh.api.serve",

@@ -25,6 +25,7 @@ FLOORS: dict[str, int] = {
     **dict.fromkeys(["hardware", "tools", "speech", "audit", "events", "observe"], 3),
     "config": 4,
     "gateway": 5,
+    "migration": 5,  # beside the gateway: it knows the plan, and nothing of what runs
     "testing": 7,  # beside: may use all, used by none
     "api": 6,
     "cli": 6,

@@ -1,5 +1,6 @@
 """What the owner wants: a TOML file as frozen structs, every mistake with its line."""
 
+from hoosh.config.build import GatewayBuilder
 from hoosh.config.discovery import environment_providers, local_provider
 from hoosh.config.load import Overrides, find_config, load, loads, places
 from hoosh.config.schema import (
@@ -37,6 +38,7 @@ __all__ = [
     "Config",
     "Discovery",
     "Events",
+    "GatewayBuilder",
     "Health",
     "Http2",
     "Key",

@@ -25,7 +25,7 @@ from hoosh.config.secrets import SecretMissing, expand
 from hoosh.config.spellings import under_usual_names
 from hoosh.errors import ConfigError
 
-__all__ = ["FILE_NAME", "Overrides", "find_config", "load", "loads", "places"]
+__all__ = ["FILE_NAME", "Overrides", "find_config", "load", "loads", "places", "with_usual_key"]
 
 FILE_NAME = "hoosh.toml"
 MAX_FILE_BYTES = 1024 * 1024
@@ -114,11 +114,12 @@ def _with_usual_keys(config: Config, reader: Reader, environ: Mapping[str, str])
     """
     placed = reader.placed[Provider]
     for number, (path, provider) in enumerate(placed):
-        placed[number] = (path, _with_usual_key(provider, path, reader.mistakes, environ))
+        placed[number] = (path, with_usual_key(provider, path, reader.mistakes, environ))
     return replace(config, providers=tuple(provider for _, provider in placed))
 
 
-def _with_usual_key(provider: Provider, path: KeyPath, mistakes: Mistakes, environ: Mapping[str, str]) -> Provider:
+def with_usual_key(provider: Provider, path: KeyPath, mistakes: Mistakes, environ: Mapping[str, str]) -> Provider:
+    """With the key of its usual variable, where it has none and is at its usual address."""
     kind = provider.kind
     usual = not provider.has_key and provider.is_at_home and not provider.brings_its_own_key
     if not usual or mistakes.touch((*path, "api_key"), (*path, "keys")):
