@@ -22,6 +22,7 @@ from hoosh.config.schema import (
     Routing,
     Server,
     Storage,
+    Telemetry,
     Timeouts,
 )
 from hoosh.config.state import state_directory, store_path
@@ -47,6 +48,7 @@ __all__ = [
     "Routing",
     "Server",
     "Storage",
+    "Telemetry",
     "Timeouts",
     "environment_providers",
     "find_config",

@@ -7,7 +7,7 @@ Times are seconds, sizes are bytes; paths are absolute once loaded.  A key is al
 from __future__ import annotations
 
 from enum import StrEnum
-from typing import Annotated, Literal
+from typing import Annotated
 
 from msgspec import Meta, Struct
 from msgspec.structs import force_setattr
@@ -23,6 +23,7 @@ from hoosh.config.kinds import kind_named
 from hoosh.cost import PriceOverride
 from hoosh.errors import ConfigError
 from hoosh.health import Health
+from hoosh.observe import Logging, Telemetry
 from hoosh.routing import Retry, Routing, Strategy
 from hoosh.storage.settings import Storage
 from hoosh.values import Capability, ModelFacts
@@ -49,6 +50,7 @@ __all__ = [
     "Seconds",
     "Server",
     "Storage",
+    "Telemetry",
     "Timeouts",
 ]
 
@@ -222,11 +224,6 @@ class Discovery(_Section, frozen=True):
     echo: bool = True
 
 
-class Logging(_Section, frozen=True):
-    format: Literal["auto", "json", "text"] = "auto"
-    level: Literal["debug", "info", "warning", "error"] = "info"
-
-
 class Config(_Section, frozen=True):
     """Everything.  `Config()` is a good one: see product section 3."""
 
@@ -246,6 +243,7 @@ class Config(_Section, frozen=True):
     health: Health = Health()
     discovery: Discovery = Discovery()
     logging: Logging = Logging()
+    telemetry: Telemetry = Telemetry()
 
     def all_keys(self) -> tuple[Key, ...]:
         """`[[keys]]` and the tokens of `[auth]`."""

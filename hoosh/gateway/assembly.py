@@ -34,6 +34,7 @@ from hoosh.http.deadlines import Timeouts
 from hoosh.http.dial import Dialer, SocketDialer
 from hoosh.http.message import Header, Origin
 from hoosh.http.tls import HTTP1_ONLY, HTTP2_ONLY, HTTP2_OR_1, client_context
+from hoosh.observe.export import Traces
 from hoosh.observe.lag import LagWatch
 from hoosh.observe.logs import AccessLog
 from hoosh.observe.metrics import Metrics
@@ -104,6 +105,7 @@ class OpenGateway:
         async with trio.open_nursery() as outer:  # the store closes last: others write to it while they end
             await outer.start(gateway.store.run)
             await outer.start(gateway.log.run)
+            await outer.start(gateway.traces.run)
             await gateway.books.open(gateway.snapshot.config.budgets)
             if gateway.trail is not None:
                 await gateway.trail.open()
@@ -178,12 +180,14 @@ def build_gateway(
     if config.discovery.echo:
         fleet.join(EchoUpstream(upstream_dialect("openai-compatible")))
         routes["echo"] = Route("echo", priority=LAST, models=("echo",), local=True, embedded=True)
+    log = AccessLog(sys.stderr, config.logging)
     gateway = Gateway(
         config,
         fleet=fleet,
         routes=routes,
         metrics=Metrics(version=hoosh.__version__),
-        log=AccessLog(sys.stderr, format=config.logging.format, level=config.logging.level),
+        log=log,
+        traces=Traces(config.telemetry, version=hoosh.__version__, log=log, environ=environ),
         lag=LagWatch(),
         silence=SilenceWatch(COMMENT_S),
         fetch_media=partial(fetch_media, fetcher=_media_fetcher(dialer)),
@@ -191,7 +195,8 @@ def build_gateway(
         wall_s=wall_s,
         chance=chance or Random(),
     )
-    gateway.metrics.read = gateway.readings
+    gateway.metrics.read, gateway.metrics.type_of = gateway.readings, gateway.type_name_of
+    gateway.traces.type_of = gateway.type_name_of
     return gateway
 
 

@@ -50,8 +50,9 @@ from hoosh.gateway.wishes import read_wishes
 from hoosh.gateway.witness import Witness
 from hoosh.health import Board, Change, Supervisor
 from hoosh.http.message import Headers
+from hoosh.observe.export import Traces
 from hoosh.observe.lag import LagWatch
-from hoosh.observe.logs import AccessLog
+from hoosh.observe.logs import AccessLog, LogStatistics
 from hoosh.observe.metrics import Metrics, Readings
 from hoosh.routing import Chooser, Loads, Route, RouteTable, prefix_digest, within
 from hoosh.storage import Store, StoreStatistics
@@ -78,6 +79,7 @@ class Gateway:
         routes: Mapping[str, Route],
         metrics: Metrics,
         log: AccessLog,
+        traces: Traces,
         lag: LagWatch,
         silence: SilenceWatch,
         fetch_media: FetchMedia,
@@ -89,6 +91,7 @@ class Gateway:
         self.fleet = fleet
         self.metrics = metrics
         self.log = log
+        self.traces = traces
         self.lag = lag
         self.silence = silence
         self.fetch_media = fetch_media
@@ -103,7 +106,7 @@ class Gateway:
         self.caching = Caching(config.cache, books.admission.leave, books.keep_hit if books.waits_for_disk else None)
         self.trail = _trail(config, store, books.now_ms)
         """None where the owner keeps none."""
-        self.recorder = Recorder(metrics, log, books, self.trail)
+        self.recorder = Recorder(metrics, log, books, self.trail, traces)
         self._open_desks()
         self.in_flight: set[Account] = set()
         self.live = LiveDesk(self.in_flight, self.note)
@@ -236,13 +239,16 @@ class Gateway:
 
     def _traffic(self) -> dict[str, Any]:
         """Of the readings, what is told of the ways to upstreams."""
-        now_s, queue = trio.current_time(), self.turnstile.statistics()
+        now_s, queue, traces = trio.current_time(), self.turnstile.statistics(), self.traces.statistics()
         conditions = [(upstream.name, self.board.state(upstream.name, now_s)) for upstream in self.fleet]
         return {
             "breakers": [(name, model, state) for name, each in conditions for model, state in each.breakers.items()],
             "queue_waiting": queue.queued,
             "queue_running": queue.running,
             "queue_refused": queue.refused,
+            "traces": {"exported": traces.exported, "dropped": traces.dropped},
+            "traces_waiting": traces.waiting,
+            "log_lines": _lines(self.log.statistics()),
             "retry_budget": self.dispatcher.budget.left(now_s),
             "loads": [
                 (load.provider, load.model, load.in_flight, load.first_content_s) for load in self.loads.statistics()
@@ -322,6 +328,8 @@ class Gateway:
             account.deadline_at = account.started_at + wishes.timeout_s
         if self.trail is not None:
             account.witness = Witness(self.snapshot.config.audit.content)
+        if self.traces.is_on:
+            account.trace = self.traces.begin(account.exchange.headers.raw)
         if self.draining:
             raise Unavailable("The gateway is shutting down.", retry_after_s=1.0)
         self.books.require_room()
@@ -353,6 +361,10 @@ class Gateway:
             account.interrupt(error)
         return len(running)
 
+    def type_name_of(self, provider: str) -> str:
+        """Of a provider that may have left, then ""."""
+        return self._type_of(provider)[0]
+
     def _type_of(self, provider: str) -> tuple[str, bool]:
         """Of a provider that may have left: its type's name, and whether it is local."""
         upstream = self.fleet.members.get(provider)
@@ -376,7 +388,7 @@ class Gateway:
         facts = {"upstream": change.provider, "from": change.from_, "to": change.to, "reason": change.reason}
         if change.model is not None:
             facts["asked"] = change.model
-        (self.log.info if is_well else self.log.warning)(f"an upstream's {what} has changed", **facts)
+        (self.log.info if is_well else self.log.warning)(f"an upstream's {what} has changed", room="health", **facts)
         self.note(f"provider.{what}", "info" if is_well else "warn", f"An upstream's {what} has changed.", **facts)
 
     def _warn(self, pool: PoolState) -> None:
@@ -388,7 +400,7 @@ class Gateway:
             "used": pool.used,
             "capacity": pool.capacity or 0,
         }
-        self.log.warning(f"a budget {word}", **facts)
+        self.log.warning(f"a budget {word}", room="budget", **facts)
         self.note("budget.low", "warn", f"A budget {word}.", **facts)
 
     def _begin_costs_anew(self, reset: CostsReset) -> int:
@@ -445,6 +457,10 @@ class Gateway:
                 raise
         await self.discovered.wait()
         return self.snapshot.routes.candidates(call.model, call.kind, provider=provider, models=call.models)
+
+
+def _lines(log: LogStatistics) -> dict[str, int]:
+    return {"written": log.written, "dropped": log.dropped, "sampled_out": log.sampled_out}
 
 
 def _trail(config: Config, store: Store, now_ms: Callable[[], int]) -> AuditTrail | None:

@@ -22,6 +22,7 @@ use it again (RFC 9112, section 9.3.1).  Never on a fresh connection, never afte
 
 from __future__ import annotations
 
+import math
 import ssl
 from collections import OrderedDict, deque
 from types import TracebackType
@@ -290,7 +291,7 @@ class UpstreamExchange:
     interrupted here are our own.
     """
 
-    __slots__ = ("_alarm", "_connecting", "_error", "_pool", "_request", "_response", "_timeouts")
+    __slots__ = ("_alarm", "_connecting", "_error", "_pool", "_request", "_response", "_timeouts", "connected_at")
 
     def __init__(self, pool: Pool, request: HttpRequest, timeouts: Timeouts) -> None:
         self._pool = pool
@@ -299,6 +300,8 @@ class UpstreamExchange:
         self._alarm: Alarm | None = None
         self._response: OpenResponse | None = None
         self._connecting: trio.CancelScope | None = None
+        self.connected_at = -math.inf
+        """When it had the connection that it uses, on Trio's clock."""
         self._error: HooshError | None = None
 
     async def __aenter__(self) -> Response:
@@ -338,6 +341,7 @@ class UpstreamExchange:
                 alarm.arm("connect", now_s)
                 connection = await self._connect(connection, fresh)
                 now_s = trio.current_time()
+            self.connected_at = now_s
             alarm.arm("first_byte", now_s)
             response: OpenResponse = connection.begin(request, alarm)
             self._response = response

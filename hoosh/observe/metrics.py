@@ -10,26 +10,28 @@ What there is, and what it means, says docs/metrics.md.
 
 Label values are bounded.  `model` is the name that a provider was asked for, so "none" before routing; a name gets a
 series of its own once an answer other than a refusal has come for it, and only the first 200 do: the others are
-"other".  Otherwise a client could invent names behind a `*` route and make us keep each of them for ever.  Of what is
-read at the scrape for each account and model, the 200 that matter most are shown.
+"other".  Of providers the first 100 have one.  Otherwise a client could invent names behind a `*` route and make us
+keep each of them for ever.  Of what is read at the scrape for each account and model, the 200 that matter most are
+shown.
 
-Source: reference.md section 16 for names and buckets.
+Source: reference.md section 16 for names and buckets; those of OpenTelemetry: `genai.py`.
 """
 
 from __future__ import annotations
 
-from bisect import bisect_left
 from collections.abc import Callable, Mapping, Sequence
 from types import MappingProxyType
 
 from msgspec import Struct
 
 from hoosh.observe.attempts import Attempts
-from hoosh.values import Outcome, Record
+from hoosh.observe.genai import Distribution, Operation, operation_name, provider_name
+from hoosh.values import PHASES, Outcome, Record
 
-__all__ = ["MODELS_MAX", "Distribution", "Metrics", "Readings", "Series"]
+__all__ = ["MODELS_MAX", "PROVIDERS_MAX", "Distribution", "Metrics", "Names", "Readings", "Series"]
 
 MODELS_MAX = 200
+PROVIDERS_MAX = 100
 OK = Outcome.OK
 """By this name it is found in half the time."""
 NONE = "none"
@@ -70,36 +72,38 @@ class Readings(Struct, frozen=True):
     """Attempts left; below 0 on credit."""
     loads: Sequence[tuple[str, str, int, float | None]] = ()
     """(provider, model, attempts in flight, seconds to the first content on average)."""
+    log_lines: Mapping[str, int] = NOTHING
+    """Since the start, by what became of them: written, dropped, sampled_out."""
+    traces: Mapping[str, int] = NOTHING
+    """Since the start, by what became of them: exported, dropped."""
+    traces_waiting: int = 0
 
 
-class Distribution:
-    """A histogram's numbers."""
+class Names:
+    """Names that have a label of their own: the first so many."""
 
-    __slots__ = ("bounds", "counts", "total")
+    __slots__ = ("_known", "_most")
 
-    def __init__(self, bounds: Sequence[float]) -> None:
-        self.bounds = bounds
-        self.counts = [0] * (len(bounds) + 1)
-        self.total = 0.0
+    def __init__(self, most: int, *known: str) -> None:
+        self._known = set(known)
+        self._most = most + len(known)
 
-    def observe(self, value: float) -> None:
-        self.counts[bisect_left(self.bounds, value)] += 1
-        self.total += value
+    def label(self, name: str) -> str:
+        if name in self._known:
+            return name
+        if len(self._known) >= self._most:
+            return OTHER
+        self._known.add(name)
+        return name
 
-    def buckets(self) -> list[tuple[str, float]]:
-        """Cumulative, as Prometheus wants them."""
-        names = [*(str(bound) for bound in self.bounds), "+Inf"]
-        sums, so_far = [], 0
-        for count in self.counts:
-            so_far += count
-            sums.append(float(so_far))
-        return list(zip(names, sums, strict=True))
+    def __contains__(self, name: str) -> bool:
+        return name in self._known
 
 
 class Series:
     """All that is counted for one pair of provider and model."""
 
-    __slots__ = ("answered", "duration", "first_token", "outcomes")
+    __slots__ = ("answered", "duration", "first_token", "operations", "outcomes")
 
     def __init__(self) -> None:
         self.answered = 0
@@ -107,13 +111,24 @@ class Series:
         self.outcomes = dict.fromkeys(Outcome, 0)
         self.duration = Distribution(DURATION_S)
         self.first_token = Distribution(FIRST_TOKEN_S)
+        self.operations: dict[str, Operation] = {}
+        """By kind of call.  Accounts of one type share theirs."""
 
 
 class Metrics:
-    """Everything measured.  `read` is called at each scrape; set it once the house is built."""
+    """Everything measured.  `read` is called at each scrape, `type_of` says of which type a provider is: set them once
+    the house is built.
+    """
 
-    def __init__(self, *, version: str, read: Callable[[], Readings] = Readings) -> None:
+    def __init__(
+        self,
+        *,
+        version: str,
+        read: Callable[[], Readings] = Readings,
+        type_of: Callable[[str], str] = str,
+    ) -> None:
         self.read = read
+        self.type_of = type_of
         self.version = version
         self.series: dict[tuple[str, str], Series] = {}
         """By provider and model."""
@@ -125,8 +140,12 @@ class Metrics:
         self.cache: dict[str, int] = {}
         self.responses: dict[int, int] = {}
         self.queue = Distribution(QUEUE_S)
-        self.attempts = Attempts()
-        self._models: set[str] = set()
+        self.phases = tuple(Distribution(QUEUE_S) for _ in PHASES)
+        self.operations: dict[tuple[str, str, str], Operation] = {}
+        """By operation, provider and model, in the words of OpenTelemetry."""
+        self._providers = Names(PROVIDERS_MAX, NONE)
+        self._models = Names(MODELS_MAX, NONE)
+        self.attempts = Attempts(self._providers.label)
         self._write: Callable[[], bytes] | None = None
 
     def record(self, record: Record) -> None:
@@ -138,7 +157,7 @@ class Metrics:
         self.cache[record.cache] = self.cache.get(record.cache, 0) + 1
         if record.error_code in self.refusals and record.attempts == 0:
             self.refusals[record.error_code] += 1
-        provider = record.provider or NONE
+        provider = self._providers.label(record.provider or NONE)
         model = record.served_model or NONE
         series = self.series.get((provider, model)) or self._new_series(provider, model, record)
         series.outcomes[record.outcome] += 1
@@ -147,6 +166,13 @@ class Metrics:
         elif record.outcome is OK and record.attempts:  # none: the answer was kept
             series.answered += 1
         series.duration.observe(record.duration_s)
+        if record.phases:
+            for distribution, seconds in zip(self.phases, record.phases, strict=True):
+                distribution.observe(seconds)
+            operation = series.operations.get(record.kind)
+            if operation is None:
+                operation = self._new_operation(series, record.kind, provider, model)
+            operation.add(record)
         if record.first_token_s is not None:
             series.first_token.observe(record.first_token_s)
         if record.cost_micro_usd:
@@ -169,10 +195,17 @@ class Metrics:
         return self._write()
 
     def _new_series(self, provider: str, model: str, record: Record) -> Series:
-        if model != NONE and model not in self._models:
+        if model not in self._models:
             is_refused = 400 <= record.status < 500  # the upstream may not know the name at all
-            if is_refused or len(self._models) >= MODELS_MAX:
-                model = OTHER
-            else:
-                self._models.add(model)
-        return self.series.setdefault((provider, model), Series())
+            model = OTHER if is_refused else self._models.label(model)
+        series = self.series.get((provider, model))
+        if series is None:
+            series = self.series[provider, model] = Series()
+        return series
+
+    def _new_operation(self, series: Series, kind: str, provider: str, model: str) -> Operation:
+        model = model if model in self._models else OTHER
+        name = provider if provider in (NONE, OTHER) else provider_name(self.type_of(provider)) or provider
+        operation = self.operations.setdefault((operation_name(kind), name, model), Operation())
+        series.operations[kind] = operation
+        return operation
