@@ -71,15 +71,6 @@ class Distribution:
         self.counts[bisect_left(self.bounds, value)] += 1
         self.total += value
 
-    def buckets(self) -> list[tuple[str, float]]:
-        """Cumulative, as Prometheus wants them."""
-        names = [*(str(float(bound)) for bound in self.bounds), "+Inf"]
-        sums, so_far = [], 0
-        for count in self.counts:
-            so_far += count
-            sums.append(float(so_far))
-        return list(zip(names, sums, strict=True))
-
 
 class Operation:
     """What is counted for one operation with one model of one type of provider."""

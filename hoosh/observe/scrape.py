@@ -1,20 +1,23 @@
-"""What was measured, in prometheus_client's terms, which no other module knows; what is what says docs/metrics.md."""
+"""What was measured, in prometheus_client's terms, which no other module knows; what is what says docs/metrics.md.
+
+Histograms are written by ourselves (`histograms.py`).
+"""
 
 from __future__ import annotations
 
 import platform
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator
 from heapq import nlargest
 
 from prometheus_client import CollectorRegistry, ProcessCollector, generate_latest
-from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily, Metric
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
 from hoosh.observe.attempts import OK
-from hoosh.observe.genai import Distribution, Operation
+from hoosh.observe.histograms import histograms
 from hoosh.observe.metrics import Metrics, Readings
-from hoosh.values import PHASES, Outcome
+from hoosh.values import Outcome
 
 __all__ = ["HouseCollector", "writer_for"]
 
@@ -34,7 +37,7 @@ def writer_for(metrics: Metrics) -> Callable[[], bytes]:
     registry = CollectorRegistry()
     registry.register(HouseCollector(metrics))
     ProcessCollector(registry=registry)
-    return lambda: generate_latest(registry)
+    return lambda: generate_latest(registry) + "".join(histograms(metrics)).encode("utf-8", "replace")
 
 
 class HouseCollector(Collector):
@@ -50,8 +53,6 @@ class HouseCollector(Collector):
         yield from self._requests()
         yield from self._counts()
         yield from self._attempts()
-        yield from self._phases()
-        yield from operations(self._metrics.operations)
         now = self._metrics.read()
         yield from self._gauges(now)
         yield from _queue(now)
@@ -63,19 +64,11 @@ class HouseCollector(Collector):
         requests = CounterMetricFamily(
             "hoosh_requests", "Inference requests, by how they ended.", labels=[*by_pair, "status"]
         )
-        duration = HistogramMetricFamily(
-            "hoosh_request_duration_seconds", "From the request's arrival to its end.", labels=by_pair
-        )
-        first_token = HistogramMetricFamily(
-            "hoosh_time_to_first_token_seconds", "From a request's start to its first content.", labels=by_pair
-        )
         for pair, series in self._metrics.series.items():
             for outcome, count in series.outcomes.items():
                 if count:
                     requests.add_metric([*pair, STATUS[outcome]], count)
-            _add(duration, pair, series.duration)
-            _add_used(first_token, pair, series.first_token)
-        yield from (requests, duration, first_token)
+        yield requests
 
     def _counts(self) -> Iterator[Metric]:
         tokens = CounterMetricFamily("hoosh_tokens", "Tokens, as the providers count.", labels=["provider", "type"])
@@ -95,10 +88,7 @@ class HouseCollector(Collector):
         responses = CounterMetricFamily("hoosh_responses", "All requests, by status code.", labels=["code"])
         for code, count in self._metrics.responses.items():
             responses.add_metric([str(code)], count)
-        words = "From accept to the start of the handler, and the wait for a turn."
-        queue = HistogramMetricFamily("hoosh_queue_seconds", words, labels=[])
-        _add(queue, (), self._metrics.queue)
-        yield from (tokens, responses, queue)
+        yield from (tokens, responses)
 
     def _attempts(self) -> Iterator[Metric]:
         attempts = self._metrics.attempts
@@ -122,15 +112,6 @@ class HouseCollector(Collector):
         hedges = CounterMetricFamily("hoosh_hedges", "Attempts made beside another.", labels=["outcome"])
         hedges.add_metric(["lost"], attempts.hedges_lost)
         yield hedges
-
-    def _phases(self) -> Iterator[Metric]:
-        phases = HistogramMetricFamily(
-            "hoosh_phase_seconds", "Where the time of a request went that has asked an upstream.", labels=["phase"]
-        )
-        _add(phases, ["queue"], self._metrics.queue)
-        for name, distribution in zip(PHASES, self._metrics.phases, strict=True):
-            _add(phases, [name], distribution)
-        yield phases
 
     def _gauges(self, now: Readings) -> Iterator[Metric]:
         yield GaugeMetricFamily("hoosh_in_flight_requests", "Inference requests being answered.", now.in_flight)
@@ -189,30 +170,6 @@ def _upstreams(now: Readings) -> Iterator[Metric]:
     yield from (breakers, in_flight, first_content)
 
 
-def operations(by_labels: Mapping[tuple[str, str, str], Operation]) -> Iterator[Metric]:
-    """In the words of OpenTelemetry; see `genai.py`."""
-    labels = ["gen_ai_operation_name", "gen_ai_provider_name", "gen_ai_request_model"]
-    duration, first_chunk, tokens, first_token, per_token = (
-        HistogramMetricFamily(f"gen_ai_{name}", words, labels=[*labels, *more])
-        for name, words, more in (
-            ("client_operation_duration_seconds", "GenAI operation duration: the last attempt.", ["error_type"]),
-            ("client_operation_time_to_first_chunk_seconds", "Of a stream, from asking to its first content.", []),
-            ("client_token_usage", "Input and output tokens of an operation.", ["gen_ai_token_type"]),
-            ("server_time_to_first_token_seconds", "Of a stream, from the request to its first content.", []),
-            ("server_time_per_output_token_seconds", "Of a stream, after the first token.", []),
-        )
-    )
-    for of, operation in by_labels.items():
-        for error, distribution in operation.durations.items():
-            _add(duration, [*of, error], distribution)
-        for kind, distribution in (("input", operation.input_tokens), ("output", operation.output_tokens)):
-            _add_used(tokens, [*of, kind], distribution)
-        _add_used(first_chunk, of, operation.first_chunk)
-        _add_used(first_token, of, operation.first_token)
-        _add_used(per_token, of, operation.per_token)
-    yield from (duration, first_chunk, tokens, first_token, per_token)
-
-
 def _telling(now: Readings) -> Iterator[Metric]:
     """Of the log and the traces themselves."""
     lines = CounterMetricFamily("hoosh_log_lines", "Lines of the log, by what became of them.", labels=["state"])
@@ -223,13 +180,3 @@ def _telling(now: Readings) -> Iterator[Metric]:
         traces.add_metric([state], count)
     yield from (lines, traces)
     yield GaugeMetricFamily("hoosh_traces_waiting", "Traces that wait to be sent.", now.traces_waiting)
-
-
-def _add_used(family: HistogramMetricFamily, labels: Sequence[str], distribution: Distribution) -> None:
-    """Where something has been observed."""
-    if any(distribution.counts):
-        _add(family, labels, distribution)
-
-
-def _add(family: HistogramMetricFamily, labels: Sequence[str], distribution: Distribution) -> None:
-    family.add_metric(list(labels), buckets=distribution.buckets(), sum_value=distribution.total)

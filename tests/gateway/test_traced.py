@@ -15,6 +15,7 @@ from hoosh.config import Cache, Provider, Retry, Routing, Telemetry
 from hoosh.observe.context import parse_traceparent
 from hoosh.observe.spans import Ended, SpanMaker
 from hoosh.observe.traces import Trace
+from hoosh.testing.collector import collector
 from hoosh.testing.house import MemoryHouse, memory_house
 from hoosh.testing.upstream import FakeUpstream, Head, Pause, Reset, error_reply, json_reply, sse_chat
 from hoosh.values import Record, Secret
@@ -213,3 +214,30 @@ async def test_it_can_be_switched_on_while_the_house_is_open(autojump_clock):
         house.gateway.flush()
     assert [request.headers.get(b"traceparent") is None for request in upstream.requests] == [True, False, True]
     assert len(kept) == 1
+
+
+async def test_what_has_ended_reaches_the_collector_before_the_house_is_closed():
+    upstream = FakeUpstream(QUICK)
+    with collector() as there:
+        async with house_with(upstream, config(telemetry=Telemetry(otlp_endpoint=there.url))) as house:
+            status, _, _ = await house.post(CHAT, ASK, headers=((b"traceparent", CLIENT),))
+            assert status == 200
+            assert house.gateway.readings().traces == {"exported": 0, "dropped": 0}
+        assert house.gateway.readings().traces == {"exported": 1, "dropped": 0}
+    request, attempt = there.spans()
+    assert request.trace_id.hex() == CLIENT[3:35].decode()
+    assert attempt.parent_span_id == request.span_id
+    assert attempt.span_id.hex().encode() in upstream.requests[0].headers.all(b"traceparent")[0]
+    assert there.resource()["service.name"] == "hoosh"
+
+
+async def test_a_collector_that_is_away_is_nothing_that_a_request_notices():
+    upstream = FakeUpstream(QUICK)
+    settings = config(telemetry=Telemetry(otlp_endpoint="http://127.0.0.1:9", queue=1, timeout_s=0.01))
+    async with house_with(upstream, settings) as house:
+        for _ in range(3):
+            status, _, _ = await house.post(CHAT, ASK)
+            assert status == 200
+            house.gateway.flush()
+        assert house.gateway.readings().traces["dropped"] == 2
+        assert house.gateway.readings().traces_waiting == 1

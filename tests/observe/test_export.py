@@ -13,7 +13,6 @@ from typing import Any
 import pytest
 import trio
 import trio.testing
-from otlp_collector import collector
 from test_otlp import RECORD
 
 from hoosh.errors import ConfigError
@@ -21,6 +20,7 @@ from hoosh.observe import AccessLog, Logging, Telemetry
 from hoosh.observe import export as exporting
 from hoosh.observe.export import BATCH, Traces, with_environment
 from hoosh.observe.traces import Answer, Trace
+from hoosh.testing.collector import collector
 from hoosh.values import Record
 
 ON = Telemetry(enabled=True)

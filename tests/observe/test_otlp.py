@@ -7,11 +7,11 @@ from random import Random
 
 import pytest
 from msgspec.structs import replace
-from otlp_collector import attributes, collector
 
 from hoosh.observe import Telemetry
 from hoosh.observe.otlp import Otlp, traces_url
 from hoosh.observe.traces import Trace, Tracer
+from hoosh.testing.collector import attributes, collector
 from hoosh.values import AttemptRecord, Outcome, Record, Secret, Usage
 
 PARENT = b"00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01"

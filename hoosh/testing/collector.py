@@ -1,4 +1,10 @@
-"""A collector on loopback: it takes OTLP over HTTP, decodes it, and answers as it is told to."""
+"""A collector on loopback: it takes OTLP over HTTP, decodes it, and answers as it is told to.
+
+    with collector((503, {"retry-after": "0"})) as there:        # then 200 for ever
+        ... there.url, there.spans()
+
+For tests only: needs the extra `otel`, which `dev` brings.
+"""
 
 from __future__ import annotations
 
@@ -11,18 +17,19 @@ from typing import Any
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 from opentelemetry.proto.trace.v1.trace_pb2 import Span
 
+__all__ = ["Collector", "attributes", "collector"]
+
 Reply = tuple[int, dict[str, str]]
 
 
 class Collector:
-    """`replies` are given in their order, then 200 for ever.  `hang` is waited for before each."""
+    """`replies` are given in their order, then 200 for ever; each waits until `go_on` is set."""
 
     def __init__(self, replies: Sequence[Reply] = ()) -> None:
         self.replies = list(replies)
         self.requests: list[ExportTraceServiceRequest] = []
         self.headers: list[dict[str, str]] = []
         self.paths: list[str] = []
-        self.came = threading.Event()
         self.go_on = threading.Event()
         self.go_on.set()
         self.url = ""
@@ -55,7 +62,6 @@ def collector(*replies: Reply) -> Iterator[Collector]:
             body = self.rfile.read(int(self.headers["content-length"]))
             here.paths.append(self.path)
             here.headers.append({name.lower(): value for name, value in self.headers.items()})
-            here.came.set()
             here.go_on.wait(10)
             status, headers = here.replies.pop(0) if here.replies else (200, {})
             if status == 200:
