@@ -21,7 +21,7 @@ from msgspec.structs import replace
 
 import hoosh
 from hoosh.access import KeyRing
-from hoosh.admission import Shedder, Turnstile
+from hoosh.admission import GateStatistics, Shedder, Turnstile
 from hoosh.audit import Level
 from hoosh.budget import PoolState
 from hoosh.config import Config
@@ -248,6 +248,7 @@ class Gateway:
             "queue_refused": queue.refused,
             "traces": {"exported": traces.exported, "dropped": traces.dropped},
             "traces_waiting": traces.waiting,
+            **_limits(self.books.admission.gate.statistics(now_s)),
             "log_lines": _lines(self.log.statistics()),
             "retry_budget": self.dispatcher.budget.left(now_s),
             "loads": [
@@ -457,6 +458,20 @@ class Gateway:
                 raise
         await self.discovered.wait()
         return self.snapshot.routes.candidates(call.model, call.kind, provider=provider, models=call.models)
+
+
+def _limits(gate: GateStatistics) -> dict[str, Any]:
+    limits = [
+        (scope.kind, scope.name, what, used, limit)
+        for scope in gate.scopes
+        for what, used, limit in (
+            ("requests", scope.requests, scope.limits.rpm),
+            ("tokens", scope.tokens, scope.limits.tpm),
+            ("running", scope.running, scope.limits.max_concurrent),
+        )
+        if limit
+    ]
+    return {"limits": limits, "limit_refusals": [(each.kind, each.name, each.refused) for each in gate.scopes]}
 
 
 def _lines(log: LogStatistics) -> dict[str, int]:

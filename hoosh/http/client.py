@@ -22,6 +22,7 @@ use it again (RFC 9112, section 9.3.1).  Never on a fresh connection, never afte
 
 from __future__ import annotations
 
+import logging
 import math
 import ssl
 from collections import OrderedDict, deque
@@ -43,6 +44,8 @@ from hoosh.http.tls import HTTP1_ONLY, HTTP2_ONLY, HTTP2_OR_1, client_context
 from hoosh.http.watch import Alarm, Watch
 
 __all__ = ["Pool", "PoolLimits", "PoolStatistics", "Timeouts", "UpstreamExchange"]
+
+log = logging.getLogger("hoosh.http")
 
 Http2 = Literal["off", "alpn", "prior"]
 Connection = H1Connection | H2Connection
@@ -230,10 +233,13 @@ class Pool:
         except BaseException as error:
             self._dialling -= 1
             self._places_taken -= 1
+            if isinstance(error, ConnectFailed):
+                log.debug("no connection to %s:%d: %s", self.origin.host, self.origin.port, error)
             if isinstance(error, ConnectFailed) and self._multiplexes is not False and not self._places_taken:
                 self._fail_waiting(str(error))  # they were waiting for this very connection
             self.room_made()
             raise
+        log.debug("connected to %s:%d", self.origin.host, self.origin.port)
         self._dialling -= 1
         nursery = self._nursery
         if nursery is None:

@@ -132,6 +132,8 @@ class Traces:
         """Send for ever.  Cancelled, it sends what is left, within a moment."""
         task_status.started()
         try:
+            if self.is_on:  # loading takes a third of a second, which is better spent before requests come
+                await trio.to_thread.run_sync(self._prepare, abandon_on_cancel=True, limiter=self._thread)
             while True:
                 await self._has_news.wait()
                 self._has_news = trio.Event()
@@ -182,6 +184,13 @@ class Traces:
             self._exported += len(self._batch)
             self._batch = []
         self._answer = answer
+
+    def _prepare(self) -> None:
+        """In the thread.  What is wrong is said when something is to be sent."""
+        try:
+            self._exporter_now()
+        except Exception:
+            self._exporter = None
 
     def _exporter_now(self) -> Exporter:
         """The one for the settings that count now."""

@@ -75,6 +75,10 @@ class Readings(Struct, frozen=True):
     """Attempts left; below 0 on credit."""
     loads: Sequence[tuple[str, str, int, float | None]] = ()
     """(provider, model, attempts in flight, seconds to the first content on average)."""
+    limits: Sequence[tuple[str, str, str, int, int]] = ()
+    """(kind, name, what, used, limit) of keys, models and providers that have one; what is for example requests."""
+    limit_refusals: Sequence[tuple[str, str, int]] = ()
+    """(kind, name, how often it has refused)."""
     log_lines: Mapping[str, int] = NOTHING
     """Since the start, by what became of them: written, dropped, sampled_out."""
     traces: Mapping[str, int] = NOTHING

@@ -57,6 +57,7 @@ class HouseCollector(Collector):
         yield from self._gauges(now)
         yield from _queue(now)
         yield from _upstreams(now)
+        yield from _limits(now)
         yield from _telling(now)
 
     def _requests(self) -> Iterator[Metric]:
@@ -168,6 +169,19 @@ def _upstreams(now: Readings) -> Iterator[Metric]:
         if seconds is not None:
             first_content.add_metric([provider, model], seconds)
     yield from (breakers, in_flight, first_content)
+
+
+def _limits(now: Readings) -> Iterator[Metric]:
+    by_scope = ["kind", "name"]
+    used = GaugeMetricFamily("hoosh_limit_used", "What counts against a limit.", labels=[*by_scope, "what"])
+    most = GaugeMetricFamily("hoosh_limit", "The limits of keys, models and providers.", labels=[*by_scope, "what"])
+    for kind, name, what, amount, limit in nlargest(TARGETS_MAX, now.limits, key=lambda each: each[3] / each[4]):
+        used.add_metric([kind, name, what], amount)
+        most.add_metric([kind, name, what], limit)
+    refused = CounterMetricFamily("hoosh_limit_refusals", "What a limit has refused.", labels=by_scope)
+    for kind, name, count in nlargest(TARGETS_MAX, now.limit_refusals, key=lambda each: each[2]):
+        refused.add_metric([kind, name], count)
+    yield from (used, most, refused)
 
 
 def _telling(now: Readings) -> Iterator[Metric]:

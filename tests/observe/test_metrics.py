@@ -275,6 +275,17 @@ def test_the_state_of_routing_and_the_queue_is_read_at_the_scrape() -> None:
     assert shown(metrics, "hoosh_upstream_first_content_seconds") == {("a", "m"): 0.25}
 
 
+def test_of_limits_those_that_are_nearest_to_it_are_shown() -> None:
+    limits = [("key", f"k{number}", "requests", number, 1000) for number in range(1000)]
+    now = Readings(limits=limits, limit_refusals=[("key", f"k{number}", number) for number in range(1000)])
+    metrics = Metrics(version="1", read=lambda: now)
+    names = {f"k{number}" for number in range(1000 - TARGETS_MAX, 1000)}
+    for name in ("hoosh_limit", "hoosh_limit_used", "hoosh_limit_refusals_total"):
+        assert {dict(labels)["name"] for labels in samples(metrics)[name]} == names
+    nearest = (("kind", "key"), ("name", "k999"), ("what", "requests"))
+    assert samples(metrics)["hoosh_limit_used"][nearest] == 999
+
+
 def test_of_many_targets_the_busiest_and_the_worst_are_shown() -> None:
     names = [f"m{number}" for number in range(1000)]
     now = Readings(
@@ -449,6 +460,8 @@ def exposed() -> dict[str, set[str]]:
         breakers=[("a", "*", "open")],
         queue_waiting={"high": 1},
         loads=[("a", "m", 1, 0.1)],
+        limits=[("key", "ada", "requests", 1, 2)],
+        limit_refusals=[("key", "ada", 1)],
         log_lines={"written": 1},
         traces={"exported": 1},
     )
