@@ -8,6 +8,7 @@ import shutil
 import subprocess
 import sys
 from collections import Counter
+from functools import cache
 from pathlib import Path
 from typing import get_args
 
@@ -452,6 +453,7 @@ DOCS = Path(__file__).parents[2] / "docs"
 SUFFIXES = re.compile(r"_(total|bucket|sum|count)$")
 
 
+@cache
 def exposed() -> dict[str, set[str]]:
     """Every metric by its name as it is written, with its labels, of a house where everything has happened."""
     now = Readings(
@@ -490,6 +492,7 @@ def test_every_metric_is_documented_and_no_other():
         assert said - {"…"} | (common if "…" in said else set()) == by_base[name], name
 
 
+@cache
 def queries() -> dict[str, str]:
     """Where it stands, and the expression."""
     dashboard = json.loads((DOCS / "grafana.json").read_text())
