@@ -35,7 +35,15 @@ FLOORS: dict[str, int] = {
 ROOM_FLOOR = 3
 A_ROOM_MAY_IMPORT = ("errors", "values", "catalogue", "dialects.contract", "storage.contract")
 WAITING_IN_ROOMS = {
-    *("observe/logs.py", "observe/lag.py", "budget/guard.py", "cache/flight.py", "admission/turnstile.py"),
+    *(
+        "observe/logs.py",
+        "observe/lag.py",
+        "observe/bridge.py",
+        "observe/export.py",
+        "budget/guard.py",
+        "cache/flight.py",
+        "admission/turnstile.py",
+    ),
     "health/supervisor.py",
     "events/subscription.py",
 }

@@ -78,7 +78,7 @@ class ColdApp:
                 # needs none of these modules, and a crowd passes.
                 if isinstance(error, ImportError) and tries >= IMPORT_TRIES:
                     raise
-                self._gateway.log.error("app not loaded", error=str(error), again_s=IMPORT_AGAIN_S)
+                self._gateway.log.error("app not loaded", room="api", error=str(error), again_s=IMPORT_AGAIN_S)
             await trio.sleep(IMPORT_AGAIN_S)
 
     async def wait_up(self) -> None:

@@ -247,7 +247,7 @@ def _address_of(config: Config, listener: socket.socket) -> str:
 def report_crash(gateway: Gateway, bug: BaseException) -> None:
     """A bug: loud in the log, with its stack, and silent to the client."""
     text = "".join(traceback.format_exception(bug))
-    gateway.log.error("bug", error=type(unwrap(bug)).__name__, stack=text)
+    gateway.log.error("bug", room="api", error=type(unwrap(bug)).__name__, stack=text)
 
 
 # -- the command -------------------------------------------------------------------------------------------------
@@ -330,7 +330,7 @@ async def _greet(house: House, config_path: Path | None) -> None:
         )
         print(screen, flush=True)
     except Exception as bug:
-        gateway.log.error("start screen not shown", error=f"{type(bug).__name__}: {bug}")
+        gateway.log.error("start screen not shown", room="api", error=f"{type(bug).__name__}: {bug}")
 
 
 async def reload_at(hangups: AsyncIterator[int], gateway: Gateway) -> None:

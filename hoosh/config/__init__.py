@@ -24,6 +24,7 @@ from hoosh.config.schema import (
     Routing,
     Server,
     Storage,
+    Telemetry,
     Timeouts,
     Webhook,
 )
@@ -52,6 +53,7 @@ __all__ = [
     "Routing",
     "Server",
     "Storage",
+    "Telemetry",
     "Timeouts",
     "Webhook",
     "environment_providers",

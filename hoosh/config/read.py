@@ -18,7 +18,7 @@ from msgspec import Struct, inspect
 from msgspec.structs import FieldInfo, fields
 
 from hoosh.catalogue import PROVIDER_TYPES, suggest_provider_type
-from hoosh.config.address import is_host
+from hoosh.config.address import is_host, url_mistake
 from hoosh.config.kinds import kind_named
 from hoosh.config.leaf import ITEM, Wrong, leaf, what
 from hoosh.config.locate import KeyPath, spell
@@ -32,15 +32,18 @@ from hoosh.config.schema import (
     Config,
     Http2,
     Key,
+    Logging,
     Provider,
     Routing,
     Server,
     Storage,
+    Telemetry,
     Webhook,
 )
 from hoosh.config.secrets import SecretMissing, expand, path_from
 from hoosh.config.spellings import spelled
 from hoosh.config.state import store_url
+from hoosh.observe.settings import LEVELS, ROOMS
 from hoosh.routing import Strategy
 from hoosh.values import Capability
 from hoosh.values.caller import SCOPES
@@ -52,9 +55,7 @@ _HIDDEN = frozenset({(Provider, "origin")})
 """Fields that no file may set."""
 
 _LATER: Mapping[type[Struct], frozenset[str]] = {
-    Config: frozenset(
-        {"dlp", "compression", "telemetry", "tools", "mcp", "speech", "context", "hardware", "whisper", "tts"}
-    ),
+    Config: frozenset({"dlp", "compression", "tools", "mcp", "speech", "context", "hardware", "whisper", "tts"}),
     Server: frozenset({"workers", "public_url", "cors_origins"}),
     Provider: frozenset({"region", "tags"}),
     Cache: frozenset({"semantic", "warming", "warming_prompts"}),
@@ -293,6 +294,35 @@ class Reader:
                 self.mistakes.add((*path, number), f"{shown} is no {noun}; {did_you_mean(str(word), words)}")
         return tuple(word for word in value if word in words)
 
+    def _levels(self, value: object, path: KeyPath) -> dict[str, str]:
+        if not isinstance(value, dict):
+            raise Wrong(f'is {what(value)}, must be a table; write [logging.levels] and http = "debug"')
+        read = {}
+        for room, level in value.items():
+            if room not in ROOMS:
+                self.mistakes.add((*path, room), f"no room is called so; {did_you_mean(room, ROOMS)}")
+            elif level not in LEVELS:
+                shown = show(level) if isinstance(level, str) else what(level)
+                self.mistakes.add((*path, room), f"is {shown}, must be one of {', '.join(LEVELS)}")
+            else:
+                read[room] = level
+        return read
+
+    def _resource(self, value: object, path: KeyPath) -> dict[str, str]:
+        """Attributes of the resource: texts by name."""
+        if not isinstance(value, dict):
+            raise Wrong(f'is {what(value)}, must be a table; write resource = {{ "deployment.environment" = "prod" }}')
+        for name, text in value.items():
+            if not isinstance(text, str) or not text:
+                self.mistakes.add((*path, name), f"is {what(text)}, must be text")
+        return {name: text for name, text in value.items() if isinstance(text, str) and text}
+
+    def _collector(self, value: object, path: KeyPath) -> str:
+        wrong = url_mistake(value) if isinstance(value, str) else f"is {what(value)}, must be a URL"
+        if wrong is not None:
+            raise Wrong(wrong)
+        return str(value)
+
     def _strategy(self, value: object, path: KeyPath) -> object:
         return leaf(Strategy, inspect.type_info(Strategy), spelled(value))
 
@@ -342,6 +372,10 @@ _SPECIAL: Mapping[tuple[type[Struct], str], Callable[[Reader, object, KeyPath], 
     (Webhook, "url"): Reader._secret,
     (Webhook, "secret"): Reader._secret,
     (Webhook, "verify"): Reader._verify,
+    (Logging, "levels"): Reader._levels,
+    (Telemetry, "otlp_endpoint"): Reader._collector,
+    (Telemetry, "headers"): Reader._headers,
+    (Telemetry, "resource"): Reader._resource,
 }
 
 

@@ -7,7 +7,7 @@ Times are seconds, sizes are bytes; paths are absolute once loaded.  A key is al
 from __future__ import annotations
 
 from enum import StrEnum
-from typing import Annotated, Literal
+from typing import Annotated
 
 from msgspec import Meta, Struct
 from msgspec.structs import force_setattr
@@ -24,6 +24,7 @@ from hoosh.cost import PriceOverride
 from hoosh.errors import ConfigError
 from hoosh.events import Events, Webhook
 from hoosh.health import Health
+from hoosh.observe import Logging, Telemetry
 from hoosh.routing import Retry, Routing, Strategy
 from hoosh.storage.settings import Storage
 from hoosh.values import Capability, ModelFacts
@@ -51,6 +52,7 @@ __all__ = [
     "Seconds",
     "Server",
     "Storage",
+    "Telemetry",
     "Timeouts",
     "Webhook",
 ]
@@ -242,11 +244,6 @@ class Discovery(_Section, frozen=True):
     echo: bool = True
 
 
-class Logging(_Section, frozen=True):
-    format: Literal["auto", "json", "text"] = "auto"
-    level: Literal["debug", "info", "warning", "error"] = "info"
-
-
 class Config(_Section, frozen=True):
     """Everything.  `Config()` is a good one: see product section 3."""
 
@@ -268,6 +265,7 @@ class Config(_Section, frozen=True):
     logging: Logging = Logging()
     events: Events = Events()
     webhooks: tuple[Webhook, ...] = ()
+    telemetry: Telemetry = Telemetry()
 
     def all_keys(self) -> tuple[Key, ...]:
         """`[[keys]]` and the tokens of `[auth]`."""

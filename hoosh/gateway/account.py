@@ -24,6 +24,7 @@ from hoosh.gateway.wishes import NO_WISHES
 from hoosh.gateway.witness import Witness
 from hoosh.http.exchange import Exchange
 from hoosh.http.message import Header
+from hoosh.observe.traces import Trace
 from hoosh.values import (
     DEFAULT_POOL,
     AttemptRecord,
@@ -43,6 +44,7 @@ if TYPE_CHECKING:
 
 __all__ = ["Account", "Interruptible", "Phase"]
 
+NEVER = -math.inf
 CLIENT_CLOSED_REQUEST = 499
 """nginx's status for a client that left; only in logs and metrics, nobody is there to read it."""
 NO_UPSTREAMS: Mapping[str, Upstream] = {}
@@ -91,6 +93,14 @@ class Account:
     """Another upstream has gone on with its stream."""
     stopped: HooshError | None = None
     """It is to end with this; no further attempt is begun."""
+    asked_at: float | None = None
+    """When its first attempt began, on Trio's clock as all of these."""
+    begun_at = NEVER
+    """When its last one did."""
+    connected_at = NEVER
+    """When that had its connection."""
+    over_at = NEVER
+    """When that was over."""
     first_token_at: float | None = None
     has_told = False
     """Part of an answer has gone out: from here on another cannot take its place."""
@@ -112,6 +122,8 @@ class Account:
     """Of a streamed reply: it knows what has gone by, also when nobody comes to say so."""
     witness: Witness | None = None
     """Where there is an audit trail."""
+    trace: Trace | None = None
+    """Where requests are traced."""
     sent_bytes = 0
     cache = "bypass"
     """What the header `x-hoosh-cache` says."""
@@ -211,6 +223,7 @@ class Account:
             started_at=self.started_wall,
             duration_s=self.ended_at - self.started_at,
             queue_s=max(0.0, self.started_at - exchange.arrived_at) + self.waited_s,
+            phases=() if self.asked_at is None else self._phases(self.asked_at),
             first_token_s=None if first is None else first - self.started_at,
             kind=self.kind.value,
             caller=None if caller is None else caller.name,
@@ -230,6 +243,29 @@ class Account:
             sent_bytes=self.sent_bytes,
             error_code=self.error_code,
             error_message=self.error_message,
+        )
+
+    def begins(self, now_s: float) -> None:
+        """An attempt does."""
+        self.begun_at = now_s
+        if self.asked_at is None:
+            self.asked_at = now_s
+
+    def _phases(self, asked: float) -> tuple[float, ...]:
+        """See PHASES.  A rescued stream has had its content before its last attempt began."""
+        begun, ended, first = self.begun_at, self.ended_at, self.first_token_at
+        over = self.over_at if self.over_at >= begun else ended
+        connected = self.connected_at
+        if connected < begun:  # it never had one, or needs none
+            connected = over if first is None else begun
+        content = over if first is None else connected if first < connected else first
+        return (
+            asked - self.started_at - self.waited_s,
+            begun - asked,
+            connected - begun,
+            content - connected,
+            over - content,
+            ended - over,
         )
 
     def _usage(self) -> Usage | None:

@@ -38,6 +38,7 @@ from hoosh.http.client import Pool, PoolLimits
 from hoosh.http.deadlines import Timeouts
 from hoosh.http.dial import Dialer, SocketDialer
 from hoosh.http.message import Header, Origin
+from hoosh.observe.export import Traces
 from hoosh.observe.lag import LagWatch
 from hoosh.observe.logs import AccessLog
 from hoosh.observe.metrics import Metrics
@@ -107,6 +108,7 @@ class OpenGateway:
         async with trio.open_nursery() as outer:  # the store closes last: others write to it while they end
             await outer.start(gateway.store.run)
             await outer.start(gateway.log.run)
+            await outer.start(gateway.traces.run)
             await gateway.books.open(gateway.snapshot.config.budgets)
             if gateway.trail is not None:
                 await gateway.trail.open()
@@ -175,7 +177,7 @@ def build_gateway(
     fleet = Fleet()
     fleet.become([build(each) for each in wanted])
     routes = {each.name: each.route for each in wanted}
-    log = AccessLog(sys.stderr, format=config.logging.format, level=config.logging.level)
+    log = AccessLog(sys.stderr, config.logging)
     events = Bus(config.events, wall_s=wall_s)
     gateway = Gateway(
         config,
@@ -183,6 +185,7 @@ def build_gateway(
         routes=routes,
         metrics=Metrics(version=hoosh.__version__),
         log=log,
+        traces=Traces(config.telemetry, version=hoosh.__version__, log=log, environ=environ),
         lag=LagWatch(),
         silence=SilenceWatch(COMMENT_S),
         fetch_media=partial(fetch_media, fetcher=_media_fetcher(dialer)),
@@ -192,8 +195,9 @@ def build_gateway(
         wall_s=wall_s,
         chance=chance or Random(),
     )
-    gateway.metrics.read = gateway.readings
     gateway.reloader = Reloader(gateway, partial(wanted_in, environ=environ), build)
+    gateway.metrics.read, gateway.metrics.type_of = gateway.readings, gateway.type_name_of
+    gateway.traces.type_of = gateway.type_name_of
     return gateway
 
 

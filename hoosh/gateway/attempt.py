@@ -13,6 +13,7 @@ from types import TracebackType
 from typing import Protocol
 
 import trio
+from msgspec.structs import replace
 
 from hoosh.dialects.contract import Outgoing, Passage, UpstreamDialect
 from hoosh.errors import (
@@ -28,10 +29,14 @@ from hoosh.gateway.account import Account
 from hoosh.gateway.fleet import Attempt, Upstream
 from hoosh.gateway.rescue import Rescue
 from hoosh.http.message import Response
+from hoosh.observe.context import TRACEPARENT, TRACESTATE
+from hoosh.observe.traces import Trace, Tried
 from hoosh.values import Target
 
-__all__ = ["CONNECT_FAILED", "OpenReply", "Reply", "Travels", "ended_early", "too_late"]
+__all__ = ["CONNECT_FAILED", "TRACING", "OpenReply", "Reply", "Travels", "ended_early", "too_late"]
 
+TRACING = frozenset({TRACEPARENT, TRACESTATE})
+"""Client headers that go on to every upstream; where requests are traced, the attempt's own take their place."""
 ERROR_BODY_BYTES = 256 * 1024
 CONNECT_FAILED = "connect_failed"
 """The `code` of an upstream that could not be reached at all."""
@@ -84,7 +89,10 @@ def ended_early(provider: str) -> UpstreamBroke:
 class OpenReply:
     """A context manager, and a handle by which others end the attempt."""
 
-    __slots__ = ("_account", "_attempt", "_target", "_until_s", "_upstream", "_way", "content_by", "is_sent")
+    __slots__ = (
+        *("_account", "_attempt", "_target", "_until_s", "_upstream", "_way"),
+        *("content_by", "is_hedge", "is_sent", "tried"),
+    )
 
     def __init__(
         self, target: Target, upstream: Upstream, way: Travels, account: Account, until_s: float | None = None
@@ -100,6 +108,10 @@ class OpenReply:
         """When the first content must be there, on Trio's clock.  Set where somebody else could be asked."""
         self.is_sent = False
         """The upstream may be at work."""
+        self.is_hedge = False
+        """Another attempt runs beside it."""
+        self.tried: Tried | None = None
+        """Where the request is traced, and somebody was asked."""
 
     async def __aenter__(self) -> Reply:
         """Raises UpstreamError when there is no reply, and InvalidRequest where it cannot be asked at all."""
@@ -107,6 +119,8 @@ class OpenReply:
         passage, outgoing = await self._way.to(upstream, self._target.model)
         account.go_on()
         account.attempts += 1
+        if account.trace is not None:
+            outgoing = self._traced(account.trace, outgoing)
         left_s = None if until_s is None else until_s - trio.current_time()
         attempt = self._attempt = upstream.attempt(outgoing, left_s)
         self.is_sent = True
@@ -114,6 +128,10 @@ class OpenReply:
             response = await (attempt.__aenter__() if self.content_by == math.inf else self._in_time(attempt))
         except TransportError as error:
             raise self._blame(error) from error
+        finally:
+            account.connected_at = attempt.connected_at
+        if self.tried is not None:
+            self.tried.status = response.status
         if response.status < 400:
             reply = Reply(upstream.name, upstream.dialect, passage, response)
             reply.content_by = self.content_by
@@ -121,7 +139,21 @@ class OpenReply:
         refusal = await self._refusal(response)
         if account.attempts >= account.most_attempts or not self._way.has_another(upstream, passage, refusal):
             raise refusal
+        if self.tried is not None:
+            self.tried.over(str(response.status), trio.current_time())
         return await self.__aenter__()
+
+    def _traced(self, trace: Trace, outgoing: Outgoing) -> Outgoing:
+        """The upstream's spans are children of this attempt's, whatever the client has said."""
+        tried = self.tried = trace.begin(self._upstream.name, self._target.model, trio.current_time())
+        tried.is_hedge, tried.is_rescue = self.is_hedge, self._way.rescue is not None
+        headers = [header for header in outgoing.headers if header[0] not in TRACING]
+        return replace(outgoing, headers=[*headers, *trace.headers(tried)])
+
+    @property
+    def connected_at(self) -> float:
+        """When it had its connection; minus infinity before, and where it needs none."""
+        return -math.inf if self._attempt is None else self._attempt.connected_at
 
     async def _in_time(self, attempt: Attempt) -> Response:
         """Without a head there will be no content."""

@@ -286,3 +286,5 @@ def _note(account: Account, payer: Account) -> None:
     if account.payer is payer:
         account.attempts, account.tried, account.is_rescued = payer.attempts, payer.tried, payer.is_rescued
         account.bill, account.waited_s = payer.bill, payer.waited_s
+        account.asked_at, account.begun_at = payer.asked_at, payer.begun_at
+        account.connected_at, account.over_at = payer.connected_at, payer.over_at

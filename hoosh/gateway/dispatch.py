@@ -229,8 +229,10 @@ class Journey:
         dispatcher, account, target = self._dispatcher, self._account, self.target
         account.turn_to(target)
         begun_s = trio.current_time()
+        account.begins(begun_s)
         dispatcher.begin(target, begun_s)
         failure: BaseException | None = None
+        opening: OpenReply | None = None
         try:
             upstream = self._upstream(target)
             until_s = self._until_s() if account.attempts or account.waited_s else None
@@ -249,12 +251,15 @@ class Journey:
         finally:
             account.attempt = None
             self._ended(target, failure, begun_s, self._choice.take_place(), bill)
+            if opening is not None and opening.tried is not None:
+                opening.tried.over(word_for(failure), account.over_at)
 
     def _ended(
         self, target: Target, failure: BaseException | None, begun_s: float, place: Pass | None, bill: Bill | NoBill
     ) -> None:
         """The attempt is over."""
         account, now_s = self._account, trio.current_time()
+        account.over_at = now_s
         self._dispatcher.end(target, failure, begun_s, now_s, account.first_token_at, account.upstreams)
         if isinstance(failure, UpstreamError | InvalidRequest):
             self._note(target, now_s - begun_s, reason_of(failure))
@@ -288,11 +293,13 @@ class Journey:
         on_silence = relay.comment if isinstance(relay, StreamRelay) else None
         race = Race(self._call, account, over, on_silence)
         entry = self._entry(first, way)
+        account.begins(entry.begun_s)
         account.attempt = race
         failure: BaseException | None = None
         try:
             winner = await race.run(entry, after_s, second)
             self.target = winner.target
+            account.begun_at, account.connected_at = winner.begun_s, winner.opening.connected_at
             async with winner as reply:
                 bill.turn_to(winner.target)
                 account.turn_to(winner.target)
@@ -305,6 +312,8 @@ class Journey:
             account.attempt = None
             if (won := race.winner) is not None:
                 self._ended(won.target, failure, won.begun_s, won.place, bill)
+                if won.opening.tried is not None:
+                    won.opening.tried.over(word_for(failure), account.over_at)
 
     def _entry(self, target: Target, way: Travels) -> Entry:
         dispatcher, now_s = self._dispatcher, trio.current_time()
@@ -324,7 +333,9 @@ class Journey:
         try:
             target = self._choice.next(besides=first.target)
             if bill.can_hedge(target) and hedges.try_spend():
-                return self._entry(target, way)
+                entry = self._entry(target, way)
+                entry.opening.is_hedge = True
+                return entry
             if self._call.stream:
                 first.limit.deadline = first.begun_s + self._upstream(first.target).first_token_s
         except (RateLimited, Throttled, Unavailable, UpstreamError):
@@ -335,6 +346,9 @@ class Journey:
     def _lost(self, entry: Entry, failure: BaseException | None, bill: Bill | NoBill, *, is_beaten: bool) -> None:
         """Somebody else has begun first (`is_beaten`), or it has ended before anybody had."""
         target, now_s = entry.target, trio.current_time()
+        if entry.opening.tried is not None:
+            is_left = is_beaten and not isinstance(failure, Exception)
+            entry.opening.tried.over("hedged" if is_left else word_for(failure), now_s)
         if isinstance(failure, Exception) and target != self.target:
             self._choice.give_up(target)
         if isinstance(failure, Exception) or not is_beaten:
@@ -475,6 +489,15 @@ class Pause:
 
     def interrupt(self, error: HooshError) -> None:
         self._scope.cancel(reason=str(error))
+
+
+def word_for(failure: BaseException | None) -> str:
+    """One word for a trace: why an attempt did not answer; "" where it did."""
+    if failure is None:
+        return ""
+    if isinstance(failure, UpstreamError | InvalidRequest):
+        return reason_of(failure)
+    return type(failure).__name__ if isinstance(failure, Exception) else "cancelled"
 
 
 def reason_of(error: HooshError) -> str:

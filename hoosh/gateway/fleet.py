@@ -40,6 +40,9 @@ __all__ = ["Attempt", "EchoUpstream", "Fleet", "HttpUpstream", "Upstream"]
 class Attempt(Protocol):
     """One try at one upstream.  Leaving the block ends whatever is unfinished; `interrupt` makes it fail."""
 
+    connected_at: float
+    """When it had its connection, on Trio's clock; minus infinity before, and where it needs none."""
+
     async def __aenter__(self) -> Response: ...
 
     async def __aexit__(
@@ -272,9 +275,10 @@ class EchoUpstream:
 class EchoAttempt:
     """An exchange with the echo: `Response` and its context manager in one."""
 
-    __slots__ = ("_blocks", "_error", "ended", "headers", "status")
+    __slots__ = ("_blocks", "_error", "connected_at", "ended", "headers", "status")
 
     def __init__(self, call: Call) -> None:
+        self.connected_at = -math.inf
         self.status = 200
         self.ended = True  # what it has not said yet it need not say
         kind = b"text/event-stream" if call.stream else b"application/json"

@@ -21,7 +21,7 @@ from msgspec.structs import replace
 
 import hoosh
 from hoosh.access import KeyRing
-from hoosh.admission import Shedder, Turnstile
+from hoosh.admission import GateStatistics, Shedder, Turnstile
 from hoosh.audit import Level
 from hoosh.budget import PoolState
 from hoosh.config import Config
@@ -64,8 +64,9 @@ from hoosh.gateway.wishes import read_wishes
 from hoosh.gateway.witness import Witness
 from hoosh.health import Board, Change, Supervisor
 from hoosh.http.message import Headers
+from hoosh.observe.export import Traces
 from hoosh.observe.lag import LagWatch
-from hoosh.observe.logs import AccessLog
+from hoosh.observe.logs import AccessLog, LogStatistics
 from hoosh.observe.metrics import Metrics, Readings
 from hoosh.routing import Chooser, Loads, Route, RouteTable, prefix_digest, within
 from hoosh.storage import Store, StoreStatistics
@@ -106,6 +107,7 @@ class Gateway:
         routes: Mapping[str, Route],
         metrics: Metrics,
         log: AccessLog,
+        traces: Traces,
         lag: LagWatch,
         silence: SilenceWatch,
         fetch_media: FetchMedia,
@@ -119,6 +121,7 @@ class Gateway:
         self.fleet = fleet
         self.metrics = metrics
         self.log = log
+        self.traces = traces
         self.lag = lag
         self.silence = silence
         self.fetch_media = fetch_media
@@ -136,7 +139,7 @@ class Gateway:
         self.caching = Caching(config.cache, books.admission.leave, books.keep_hit if books.waits_for_disk else None)
         self.trail = _trail(config, store, books.now_ms)
         """None where the owner keeps none."""
-        self.recorder = Recorder(metrics, log, books, self.trail, events)
+        self.recorder = Recorder(metrics, log, books, self.trail, events, traces)
         self._open_desks()
         self.in_flight: set[Account] = set()
         self.live = LiveDesk(self.in_flight, self._note_cancelled)
@@ -277,13 +280,17 @@ class Gateway:
 
     def _traffic(self) -> dict[str, Any]:
         """Of the readings, what is told of the ways to upstreams."""
-        now_s, queue = trio.current_time(), self.turnstile.statistics()
+        now_s, queue, traces = trio.current_time(), self.turnstile.statistics(), self.traces.statistics()
         conditions = [(upstream.name, self.board.state(upstream.name, now_s)) for upstream in self.fleet]
         return {
             "breakers": [(name, model, state) for name, each in conditions for model, state in each.breakers.items()],
             "queue_waiting": queue.queued,
             "queue_running": queue.running,
             "queue_refused": queue.refused,
+            "traces": {"exported": traces.exported, "dropped": traces.dropped},
+            "traces_waiting": traces.waiting,
+            **_limits(self.books.admission.gate.statistics(now_s)),
+            "log_lines": _lines(self.log.statistics()),
             "retry_budget": self.dispatcher.budget.left(now_s),
             "loads": [
                 (load.provider, load.model, load.in_flight, load.first_content_s) for load in self.loads.statistics()
@@ -373,6 +380,8 @@ class Gateway:
             account.deadline_at = account.started_at + wishes.timeout_s
         if self.trail is not None:
             account.witness = Witness(self.snapshot.config.audit.content)
+        if self.traces.is_on:
+            account.trace = self.traces.begin(account.exchange.headers.raw)
         if self.draining:
             raise Unavailable("The gateway is shutting down.", retry_after_s=1.0)
         self.books.require_room()
@@ -408,6 +417,10 @@ class Gateway:
             self.events.publish(RequestsCancelled(len(running), None))
         return len(running)
 
+    def type_name_of(self, provider: str) -> str:
+        """Of a provider that may have left, then ""."""
+        return self._type_of(provider)[0]
+
     def _type_of(self, provider: str) -> tuple[str, bool]:
         """Of a provider that may have left: its type's name, and whether it is local."""
         upstream = self.fleet.known(provider)
@@ -438,7 +451,7 @@ class Gateway:
         facts = {"upstream": change.provider, "from": change.from_, "to": change.to, "reason": change.reason}
         if change.model is not None:
             facts["asked"] = change.model
-        (self.log.info if is_well else self.log.warning)(f"an upstream's {what} has changed", **facts)
+        (self.log.info if is_well else self.log.warning)(f"an upstream's {what} has changed", room="health", **facts)
         self._tell_change(change, is_well)
         self.note(f"provider.{what}", "info" if is_well else "warn", f"An upstream's {what} has changed.", **facts)
 
@@ -460,7 +473,7 @@ class Gateway:
             "used": pool.used,
             "capacity": pool.capacity or 0,
         }
-        self.log.warning(f"a budget {word}", **facts)
+        self.log.warning(f"a budget {word}", room="budget", **facts)
         kind = PoolSpent if pool.available == 0 else PoolLow
         self.events.publish(kind(pool.name, pool.unit, pool.used, pool.capacity or 0))
         self.note("budget.low", "warn", f"A budget {word}.", **facts)
@@ -554,6 +567,24 @@ class Gateway:
                 raise
         await self.discovered.wait()
         return self.snapshot.routes.candidates(call.model, call.kind, provider=provider, models=call.models)
+
+
+def _limits(gate: GateStatistics) -> dict[str, Any]:
+    limits = [
+        (scope.kind, scope.name, what, used, limit)
+        for scope in gate.scopes
+        for what, used, limit in (
+            ("requests", scope.requests, scope.limits.rpm),
+            ("tokens", scope.tokens, scope.limits.tpm),
+            ("running", scope.running, scope.limits.max_concurrent),
+        )
+        if limit
+    ]
+    return {"limits": limits, "limit_refusals": [(each.kind, each.name, each.refused) for each in gate.scopes]}
+
+
+def _lines(log: LogStatistics) -> dict[str, int]:
+    return {"written": log.written, "dropped": log.dropped, "sampled_out": log.sampled_out}
 
 
 def _trail(config: Config, store: Store, now_ms: Callable[[], int]) -> AuditTrail | None:

@@ -1,6 +1,6 @@
 """Closed accounts become Records, a moment later and many at once.
 
-    request's end ──put──▶ closed accounts ──every GATHER_S, in bites──▶ Record ──▶ metrics, log, audit trail, events
+    request's end ──put──▶ closed accounts ──every GATHER_S, in bites──▶ Record ──▶ metrics, log, audit, events, traces
                                                                           └─ and what the books wait to hand over
 
 The facts are fixed when a request ends; writing them down can wait until there are more.  The code for it then runs
@@ -19,6 +19,7 @@ from hoosh.gateway.account import Account
 from hoosh.gateway.bill import NO_BILL
 from hoosh.gateway.books import Books
 from hoosh.gateway.trail import AuditTrail
+from hoosh.observe.export import Traces
 from hoosh.observe.logs import AccessLog
 from hoosh.observe.metrics import Metrics
 from hoosh.values import Record
@@ -34,13 +35,22 @@ BITE = 25
 class Recorder:
     """A service, and where accounts go when their request is over."""
 
-    def __init__(self, metrics: Metrics, log: AccessLog, books: Books, trail: AuditTrail | None, events: Bus) -> None:
+    def __init__(
+        self,
+        metrics: Metrics,
+        log: AccessLog,
+        books: Books,
+        trail: AuditTrail | None,
+        events: Bus,
+        traces: Traces,
+    ) -> None:
         self._metrics = metrics
         self._log = log
         self._books = books
         books.on_news = self.wake
         self._trail = trail
         self._events = events
+        self._traces = traces
         self._closed: list[Account] = []
         self._has_news = trio.Event()
 
@@ -86,6 +96,9 @@ class Recorder:
     def _write_all(self, accounts: list[Account]) -> None:
         for account in accounts:
             witness = account.witness
-            self.write(account.record(), None if witness is None else witness.details())
+            record = account.record()
+            self.write(record, None if witness is None else witness.details())
+            if account.trace is not None:
+                self._traces.put(record, account.trace, account.ended_at)
             # Else the two would hold on to each other, and to the request's body, until a collection finds them.
             account.bill = NO_BILL

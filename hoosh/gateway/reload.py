@@ -101,12 +101,12 @@ class Reloader:
         try:
             told = await self._apply(await self._read() if config is None else config)
         except ConfigError as error:
-            gateway.log.error("configuration not reloaded", mistakes="; ".join(error.mistakes))
+            gateway.log.error("configuration not reloaded", room="config", mistakes="; ".join(error.mistakes))
             gateway.note("config.refused", "warn", "A configuration was refused.", by=by, mistakes=len(error.mistakes))
             gateway.events.publish(events.Reloaded(ok=False, mistakes=len(error.mistakes)))
             raise
         facts = {name: ", ".join(words) for name in TOLD if (words := getattr(told, name))}
-        gateway.log.info("configuration reloaded", generation=told.generation, **facts)
+        gateway.log.info("configuration reloaded", room="config", generation=told.generation, **facts)
         message = "The configuration was reloaded."
         gateway.note("config.reloaded", "info", message, by=by, generation=told.generation, **facts)
         gateway.events.publish(events.Reloaded(ok=True, changed=told.changed))
@@ -131,8 +131,10 @@ class Reloader:
             wanted, prepared = await trio.to_thread.run_sync(self._prepare, config)
             built = await self._build_new(wanted)
             try:
+                self._gateway.traces.configure(config.telemetry)
                 self._gateway.webhooks.configure(config.webhooks)
             except ConfigError:
+                self._gateway.traces.configure(before.telemetry)
                 _close(built.values())
                 raise
             told = self._compare(wanted, before, config, needs_restart)

@@ -17,6 +17,7 @@ from hoosh.dialects.contract import DownstreamDialect, Outgoing, Passage
 from hoosh.dialects.translation import Translation
 from hoosh.errors import UpstreamError
 from hoosh.gateway.account import Account
+from hoosh.gateway.attempt import TRACING
 from hoosh.gateway.capabilities import FactBook
 from hoosh.gateway.fleet import Upstream
 from hoosh.gateway.rescue import Rescue
@@ -28,8 +29,6 @@ __all__ = ["FetchMedia", "Way", "relayed_headers"]
 FetchMedia = Callable[[ChatRequest], Awaitable[ChatRequest]]
 """Replaces the URLs of a request by what is there.  Raises InvalidRequest."""
 
-TRACING = frozenset({b"traceparent", b"tracestate"})
-"""Client headers that go on to every upstream."""
 NONE: frozenset[bytes] = frozenset()
 OF_A_LANGUAGE: Mapping[str, frozenset[bytes]] = {
     "openai": frozenset({b"openai-beta"}),

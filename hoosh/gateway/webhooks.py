@@ -196,11 +196,12 @@ class Hook:
         self.results["dropped"] += lost.count or 0
         self._complain("a webhook is too slow: events were dropped", dropped=self.results["dropped"])
 
-    def _complain(self, message: str, **facts: object) -> None:
+    def _complain(self, message: str, **facts: str | int | None) -> None:
         now_s = trio.current_time()
         if now_s - self._complained_at >= COMPLAIN_S:
             self._complained_at = now_s
-            self._log.warning(message, webhook=self.settings.name, host=self._head.origin.host, **facts)
+            name, host = self.settings.name, self._head.origin.host
+            self._log.warning(message, room="events", webhook=name, host=host, **facts)
 
 
 class Webhooks:

@@ -22,6 +22,8 @@ use it again (RFC 9112, section 9.3.1).  Never on a fresh connection, never afte
 
 from __future__ import annotations
 
+import logging
+import math
 import ssl
 from collections import OrderedDict, deque
 from types import TracebackType
@@ -42,6 +44,8 @@ from hoosh.http.tls import HTTP1_ONLY, HTTP2_ONLY, HTTP2_OR_1, client_context
 from hoosh.http.watch import Alarm, Watch
 
 __all__ = ["Pool", "PoolLimits", "PoolStatistics", "Timeouts", "UpstreamExchange"]
+
+log = logging.getLogger("hoosh.http")
 
 Http2 = Literal["off", "alpn", "prior"]
 Connection = H1Connection | H2Connection
@@ -229,10 +233,13 @@ class Pool:
         except BaseException as error:
             self._dialling -= 1
             self._places_taken -= 1
+            if isinstance(error, ConnectFailed):
+                log.debug("no connection to %s:%d: %s", self.origin.host, self.origin.port, error)
             if isinstance(error, ConnectFailed) and self._multiplexes is not False and not self._places_taken:
                 self._fail_waiting(str(error))  # they were waiting for this very connection
             self.room_made()
             raise
+        log.debug("connected to %s:%d", self.origin.host, self.origin.port)
         self._dialling -= 1
         nursery = self._nursery
         if nursery is None:
@@ -290,7 +297,7 @@ class UpstreamExchange:
     interrupted here are our own.
     """
 
-    __slots__ = ("_alarm", "_connecting", "_error", "_pool", "_request", "_response", "_timeouts")
+    __slots__ = ("_alarm", "_connecting", "_error", "_pool", "_request", "_response", "_timeouts", "connected_at")
 
     def __init__(self, pool: Pool, request: HttpRequest, timeouts: Timeouts) -> None:
         self._pool = pool
@@ -299,6 +306,8 @@ class UpstreamExchange:
         self._alarm: Alarm | None = None
         self._response: OpenResponse | None = None
         self._connecting: trio.CancelScope | None = None
+        self.connected_at = -math.inf
+        """When it had the connection that it uses, on Trio's clock."""
         self._error: HooshError | None = None
 
     async def __aenter__(self) -> Response:
@@ -338,6 +347,7 @@ class UpstreamExchange:
                 alarm.arm("connect", now_s)
                 connection = await self._connect(connection, fresh)
                 now_s = trio.current_time()
+            self.connected_at = now_s
             alarm.arm("first_byte", now_s)
             response: OpenResponse = connection.begin(request, alarm)
             self._response = response

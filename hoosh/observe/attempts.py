@@ -10,6 +10,8 @@ Label values are bounded: a reason is one of our words or an HTTP error, all els
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from hoosh.values import AttemptRecord, Outcome, Record
 
 __all__ = ["HEDGED", "OK", "REASONS", "Attempts", "bounded"]
@@ -31,9 +33,11 @@ def bounded(reason: str) -> str:
 class Attempts:
     """Counts of the requests that took more than one attempt, or failed at their first."""
 
-    __slots__ = ("ended", "failovers", "hedges_lost", "rescued_streams", "retries")
+    __slots__ = ("_label", "ended", "failovers", "hedges_lost", "rescued_streams", "retries")
 
-    def __init__(self) -> None:
+    def __init__(self, label: Callable[[str], str]) -> None:
+        """`label` bounds the names of providers."""
+        self._label = label
         self.ended: dict[tuple[str, str], int] = {}
         """By provider and reason.  Those that answered at once are in `Series.answered`."""
         self.failovers = 0
@@ -55,7 +59,8 @@ class Attempts:
             self.rescued_streams += record.rescued
 
     def _count(self, provider: str, reason: str) -> None:
-        self.ended[provider, reason] = self.ended.get((provider, reason), 0) + 1
+        key = (self._label(provider), reason)
+        self.ended[key] = self.ended.get(key, 0) + 1
 
 
 def _targets(in_turn: list[AttemptRecord], record: Record) -> list[tuple[str, str]]:

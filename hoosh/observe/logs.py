@@ -6,28 +6,28 @@
 A full queue drops lines and says later how many.  A stream that blocks (a pipe nobody reads) holds up a thread of
 its own and nothing else; one that is gone loses its lines silently, for there is nowhere left to say so.
 
-A log line is one line: whatever a client put into a path or a model name, control characters come out escaped, and
-a `Secret` prints as ***.  Lines hold what a Record holds, which is neither keys nor texts of requests.
+What a line looks like says `lines.py`.  Each line is of a room: requests of `access`, what the house says itself of the
+room that it is about.  A level is kept for each.  Of requests that went well and were quick a sample may do; those that
+did not always have their line.  While it runs, what is said to Python's own logger `hoosh` comes here as well.
 """
 
 from __future__ import annotations
 
-import json
 import time
 from collections import deque
-from collections.abc import Mapping, Sequence
-from enum import IntEnum
-from functools import lru_cache
-from typing import Any, Literal, NoReturn, Protocol
+from collections.abc import Mapping
+from random import Random
+from typing import NoReturn, Protocol
 
-import msgspec
 import trio
 from msgspec import Struct
 
-from hoosh.values import AttemptRecord, Outcome, Record
+from hoosh.observe.bridge import Bridge
+from hoosh.observe.lines import Level, json_line, json_request, level_of, text_line, text_request
+from hoosh.observe.settings import Logging
+from hoosh.values import Outcome, Record
 
-__all__ = ["AccessLog", "Level", "LogStatistics", "Stream", "json_line", "json_request", "text_line"]
-__all__ += ["text_request"]
+__all__ = ["AccessLog", "Level", "LogStatistics", "Stream"]
 
 CAPACITY = 10_000
 GROUP_LINES = 1000
@@ -35,19 +35,9 @@ BITE_LINES = 25
 GATHER_S = 0.05
 """How long the writer lets lines come together after the first of a group."""
 FLUSH_WITHIN_S = 2.0
-TRIED_SHOWN = 16
-PLAIN = frozenset({str, int, float, bool})
-
-
-class Level(IntEnum):
-    DEBUG = 10
-    INFO = 20
-    WARNING = 30
-    ERROR = 40
-
-
-_encode = msgspec.json.Encoder().encode
-NAMES = {level: level.name.lower() for level in Level}
+ACCESS = "access"
+HOUSE = "gateway"
+OK = Outcome.OK
 
 
 class Stream(Protocol):
@@ -62,6 +52,8 @@ class LogStatistics(Struct, frozen=True):
     queued: int
     written: int
     dropped: int
+    sampled_out: int = 0
+    """Requests without a line, by `access_sample`."""
 
 
 class Line(Struct, frozen=True):
@@ -69,18 +61,9 @@ class Line(Struct, frozen=True):
 
     at: float
     level: Level
+    room: str
     message: str
     fields: Mapping[str, object]
-
-
-class LogSettings(Protocol):
-    """As `[logging]` has them."""
-
-    @property
-    def level(self) -> str: ...
-
-    @property
-    def format(self) -> str: ...
 
 
 class AccessLog:
@@ -89,64 +72,100 @@ class AccessLog:
     def __init__(
         self,
         stream: Stream,
+        settings: Logging = Logging(),  # noqa: B008  # frozen
         *,
-        format: Literal["auto", "json", "text"] = "auto",
-        level: str = "info",
         capacity: int = CAPACITY,
+        chance: Random | None = None,
     ) -> None:
-        self.level = Level[level.upper()]
-        self._is_text = stream.isatty() if format == "auto" else format == "text"
+        """`chance` decides which requests are of the sample."""
         self._stream = stream
         self._capacity = capacity
+        self._chance = chance or Random()
         self._queue: deque[Record | Line] = deque()
         self._ready: list[str] = []
         """Lines of the group to be written next."""
         self._has_lines = trio.Event()
         self._thread = trio.CapacityLimiter(1)
-        self._written = self._dropped = self._reported = 0
+        self._written = self._dropped = self._reported = self._sampled_out = 0
+        self.configure(settings)
 
-    def configure(self, settings: LogSettings) -> None:
-        """From now on lines are written at this level, in this form."""
+    def configure(self, settings: Logging) -> None:
+        """From the next line on.  Requests whose line waits to be written are written by the new settings, too."""
         self.level = Level[settings.level.upper()]
-        self._is_text = self._stream.isatty() if settings.format == "auto" else settings.format == "text"
+        self._levels = {room: Level[level.upper()] for room, level in settings.levels.items()}
+        self._lowest = min(self.level, *self._levels.values()) if self._levels else self.level
+        self._is_text = self._stream.isatty() if settings.format == "auto" else settings.format != "json"
+        self._sample, self._slow_s = settings.access_sample, settings.slow_s
+        self._is_sampled = settings.access_sample < 1
+        Bridge.adjust(self)
 
     # -- what the house says: never waits --------------------------------------------------------------------------
 
     def write(self, record: Record) -> None:
         """One finished request."""
+        if self._is_sampled and not self._is_shown(record):
+            self._sampled_out += 1
+            return
         self._put(record)
 
-    def debug(self, message: str, **fields: object) -> None:
-        self._say(Level.DEBUG, message, fields)
+    def _is_shown(self, record: Record) -> bool:
+        is_fine = record.outcome is OK and record.status < 400 and record.duration_s < self._slow_s
+        return not is_fine or self._chance.random() < self._sample
 
-    def info(self, message: str, **fields: object) -> None:
-        self._say(Level.INFO, message, fields)
+    def debug(self, message: str, *, room: str = HOUSE, **fields: object) -> None:
+        self.say(Level.DEBUG, room, message, fields)
 
-    def warning(self, message: str, **fields: object) -> None:
-        self._say(Level.WARNING, message, fields)
+    def info(self, message: str, *, room: str = HOUSE, **fields: object) -> None:
+        self.say(Level.INFO, room, message, fields)
 
-    def error(self, message: str, **fields: object) -> None:
-        self._say(Level.ERROR, message, fields)
+    def warning(self, message: str, *, room: str = HOUSE, **fields: object) -> None:
+        self.say(Level.WARNING, room, message, fields)
+
+    def error(self, message: str, *, room: str = HOUSE, **fields: object) -> None:
+        self.say(Level.ERROR, room, message, fields)
 
     def statistics(self) -> LogStatistics:
-        return LogStatistics(len(self._queue), self._written, self._dropped)
+        return LogStatistics(len(self._queue), self._written, self._dropped, self._sampled_out)
 
-    def _say(self, level: Level, message: str, fields: Mapping[str, object]) -> None:
-        if level >= self.level:
-            self._put(Line(time.time(), level, message, fields))
+    @property
+    def lowest(self) -> int:
+        """The lowest level of any room."""
+        return self._lowest
 
-    def _put(self, line: Record | Line) -> None:
-        if len(self._queue) >= self._capacity:
-            self._dropped += 1
-            return
-        self._queue.append(line)
+    def say(self, level: int, room: str, message: str, fields: Mapping[str, object]) -> bool:
+        """False: below the room's level, or there is no place.  From the event loop's thread."""
+        if not self.keep(level, room, message, fields):
+            return False
+        self.wake()
+        return True
+
+    def keep(self, level: int, room: str, message: str, fields: Mapping[str, object]) -> bool:
+        """As `say`, from any thread; the writer does not know of it before `wake`."""
+        if level < self._levels.get(room, self.level):
+            return False
+        return self._has_kept(Line(time.time(), Level(level), room, message, fields))
+
+    def wake(self) -> None:
         if not self._has_lines.is_set():
             self._has_lines.set()
+
+    def _put(self, line: Record | Line) -> None:
+        if self._has_kept(line):
+            self.wake()
+
+    def _has_kept(self, line: Record | Line) -> bool:
+        if len(self._queue) >= self._capacity:
+            self._dropped += 1
+            return False
+        self._queue.append(line)
+        return True
 
     # -- the writer ------------------------------------------------------------------------------------------------
 
     async def run(self, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> NoReturn:
         """Write for ever.  Cancelled, it writes what is left, within a moment."""
+        bridge = Bridge(self, trio.lowlevel.current_trio_token())
+        bridge.open()
         task_status.started()
         try:
             while True:
@@ -154,6 +173,7 @@ class AccessLog:
                 await trio.sleep(GATHER_S)
                 await self._write_groups()
         finally:
+            bridge.close()
             with trio.move_on_after(FLUSH_WITHIN_S, shield=True):
                 await self._write_groups()
 
@@ -172,7 +192,9 @@ class AccessLog:
             await trio.lowlevel.checkpoint()
         if self._reported < self._dropped:
             lost, self._reported = self._dropped - self._reported, self._dropped
-            self._ready += self._format(Line(time.time(), Level.WARNING, "log lines dropped", {"dropped": lost}))
+            self._ready += self._format(
+                Line(time.time(), Level.WARNING, "observe", "log lines dropped", {"dropped": lost})
+            )
 
     def _write(self) -> None:
         """In the thread.  Takes the lines itself: had it been given them, a cancellation before it starts lost them."""
@@ -190,171 +212,14 @@ class AccessLog:
             if isinstance(line, Line):
                 return (self._spell(line),)
             level = level_of(line)
-            if level < self.level:
+            if level < self._levels.get(ACCESS, self.level):
                 return ()
             return ((text_request if self._is_text else json_request)(line, level),)
         except Exception as error:
-            return (self._spell(Line(time.time(), Level.ERROR, "a log line failed", {"error": type(error).__name__})),)
+            told = {"error": type(error).__name__}
+            return (self._spell(Line(time.time(), Level.ERROR, "observe", "a log line failed", told)),)
 
     def _spell(self, line: Line) -> str:
-        return (text_line if self._is_text else json_line)(line.at, line.level, line.message, line.fields)
-
-
-# -- lines: pure ------------------------------------------------------------------------------------------------------
-
-
-def level_of(record: Record) -> Level:
-    is_ours = record.outcome is Outcome.CUT or (record.outcome is Outcome.ERROR and record.status >= 500)
-    return Level.WARNING if is_ours else Level.INFO
-
-
-class Tried(Struct, frozen=True, gc=False):
-    """An attempt that did not answer."""
-
-    provider: str
-    model: str
-    reason: str
-    duration_s: float
-
-
-class RequestLine(Struct, frozen=True, omit_defaults=True, gc=False):
-    """What a line says of a request, in this order; what is not known is left out."""
-
-    time: str
-    level: str
-    message: str
-    request_id: str
-    method: str
-    path: str
-    http: str
-    status: int
-    outcome: Outcome
-    duration_ms: float
-    queue_ms: float
-    first_token_ms: float | None = None
-    kind: str | None = None
-    caller: str | None = None
-    model: str | None = None
-    served_model: str | None = None
-    provider: str | None = None
-    stream: bool = False
-    attempts: int = 0
-    tried: tuple[Tried, ...] = ()
-    rescued: bool = False
-    prompt_tokens: int | None = None
-    completion_tokens: int | None = None
-    pool: str | None = None
-    charge: int = 0
-    cost_micro_usd: int | None = None
-    cache: str = "bypass"
-    chunks: int = 0
-    sent_bytes: int = 0
-    error_code: str | None = None
-    error: str | None = None
-
-
-def request_line(record: Record, level: Level) -> RequestLine:
-    usage = record.usage
-    return RequestLine(
-        _timestamp(record.started_at + record.duration_s),
-        NAMES[level],
-        "request",
-        record.request_id,
-        record.method,
-        record.path,
-        record.http_version,
-        record.status,
-        record.outcome,
-        round(record.duration_s * 1000, 3),
-        round(record.queue_s * 1000, 3),
-        None if record.first_token_s is None else round(record.first_token_s * 1000, 3),
-        record.kind,
-        record.caller,
-        record.model,
-        record.served_model if record.served_model != record.model else None,
-        record.provider,
-        record.stream,
-        record.attempts,
-        _tried(record.tried) if record.tried else (),
-        record.rescued,
-        usage.prompt_tokens if usage else None,
-        usage.completion_tokens if usage else None,
-        record.pool,
-        record.charge,
-        record.cost_micro_usd,
-        record.cache,
-        record.chunks,
-        record.sent_bytes,
-        record.error_code,
-        record.error_message,
-    )
-
-
-def json_request(record: Record, level: Level) -> str:
-    return _json(request_line(record, level))
-
-
-def text_request(record: Record, level: Level) -> str:
-    fields = msgspec.to_builtins(request_line(record, level))
-    for name in ("time", "level", "message"):
-        del fields[name]
-    if record.tried:
-        fields["tried"] = ",".join(map(_told, record.tried[-TRIED_SHOWN:]))
-    return text_line(record.started_at + record.duration_s, level, "request", fields)
-
-
-def json_line(at: float, level: Level, message: str, fields: Mapping[str, object]) -> str:
-    line = {"time": _timestamp(at), "level": NAMES[level], "message": message}
-    return _json(line | {name: _plain(value) for name, value in fields.items()})
-
-
-def _json(line: object) -> str:
-    try:
-        text = _encode(line).decode()
-    except UnicodeEncodeError:  # a lone surrogate
-        text = ""
-    if not text or not text.isascii() or "\x7f" in text:
-        # JSON leaves DEL, the C1 control characters and exotic line ends as they are; a terminal would obey some.
-        text = json.dumps(msgspec.to_builtins(line), separators=(",", ":")).replace("\x7f", "\\u007f")
-    return text + "\n"
-
-
-def text_line(at: float, level: Level, message: str, fields: Mapping[str, object]) -> str:
-    pairs = (f"{name}={_word(str(_plain(value)))}" for name, value in fields.items())
-    return f"{' '.join([_timestamp(at), f'{NAMES[level].upper():<7}', _printable(message), *pairs])}\n"
-
-
-def _tried(attempts: Sequence[AttemptRecord]) -> tuple[Tried, ...]:
-    """Of too many the last ones."""
-    shown = attempts[-TRIED_SHOWN:]
-    return tuple([Tried(each.provider, each.model, each.reason, round(each.duration_s, 3)) for each in shown])
-
-
-def _told(attempt: AttemptRecord) -> str:
-    """Without commas of its own: no name of a model can add an attempt."""
-    return f"{attempt.provider}/{attempt.model}:{attempt.reason}".replace(",", "?")
-
-
-def _timestamp(at: float) -> str:
-    """Unix time as RFC 3339 in UTC, to the millisecond."""
-    return f"{_second(int(at))}.{int(at % 1 * 1000):03d}Z"
-
-
-@lru_cache(maxsize=4)
-def _second(at: int) -> str:
-    return time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(at))
-
-
-def _plain(value: object) -> Any:
-    """As it may be encoded: numbers and text as they are, all else (a Secret too) as it prints itself."""
-    return value if type(value) in PLAIN else str(value)
-
-
-def _word(text: str) -> str:
-    """`text` as one word: quoted where it has blanks or quotes, or is empty."""
-    is_word = text.isprintable() and text and not any(mark in text for mark in ' "=\\')
-    return text if is_word else json.dumps(text).replace("\x7f", "\\u007f")
-
-
-def _printable(text: str) -> str:
-    return text if text.isprintable() else json.dumps(text)[1:-1].replace("\x7f", "\\u007f")
+        return (text_line if self._is_text else json_line)(
+            line.at, line.level, line.message, {"room": line.room, **line.fields}
+        )

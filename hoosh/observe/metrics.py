@@ -1,6 +1,6 @@
 """Metrics: counted while requests end, put into words when somebody asks.
 
-    record(Record)  ──▶ plain integers of our own           (on the path of each request: about 1 µs)
+    record(Record)  ──▶ plain integers of our own           (on the path of each request: about 4 µs)
     text()          ──▶ `scrape.py`, prometheus_client      (at a scrape)
 
 prometheus_client's own counters take a lock and several calls each; everything here happens on one thread, so plain
@@ -10,10 +10,11 @@ What there is, and what it means, says docs/metrics.md.
 
 Label values are bounded.  `model` is the name that a provider was asked for, so "none" before routing; a name gets a
 series of its own once an answer other than a refusal has come for it, and only the first 200 do: the others are
-"other".  Otherwise a client could invent names behind a `*` route and make us keep each of them for ever.  Of what is
-read at the scrape for each account and model, the 200 that matter most are shown.
+"other".  Of providers the first 100 have one.  Otherwise a client could invent names behind a `*` route and make us
+keep each of them for ever.  Of what is read at the scrape for each account and model, the 200 that matter most are
+shown.
 
-Source: reference.md section 16 for names and buckets.
+Source: reference.md section 16 for names and buckets; those of OpenTelemetry: `genai.py`.
 """
 
 from __future__ import annotations
@@ -25,11 +26,15 @@ from types import MappingProxyType
 from msgspec import Struct
 
 from hoosh.observe.attempts import Attempts
-from hoosh.values import Outcome, Record
+from hoosh.observe.genai import Distribution, Operation, operation_name, provider_name
+from hoosh.values import PHASES, Outcome, Record
 
-__all__ = ["MODELS_MAX", "Distribution", "Metrics", "Readings", "Series"]
+__all__ = ["MODELS_MAX", "PROVIDERS_MAX", "Distribution", "Metrics", "Names", "Readings", "Series"]
 
 MODELS_MAX = 200
+PROVIDERS_MAX = 100
+OPERATIONS_MAX = 100
+"""Of OpenTelemetry's series, each of which has a hundred lines."""
 OK = Outcome.OK
 """By this name it is found in half the time."""
 NONE = "none"
@@ -76,36 +81,42 @@ class Readings(Struct, frozen=True):
     events_lost: int = 0
     webhook_deliveries: Sequence[tuple[str, str, int]] = ()
     """(webhook, result, how often); results are those of `gateway/webhooks.py`."""
+    limits: Sequence[tuple[str, str, str, int, int]] = ()
+    """(kind, name, what, used, limit) of keys, models and providers that have one; what is for example requests."""
+    limit_refusals: Sequence[tuple[str, str, int]] = ()
+    """(kind, name, how often it has refused)."""
+    log_lines: Mapping[str, int] = NOTHING
+    """Since the start, by what became of them: written, dropped, sampled_out."""
+    traces: Mapping[str, int] = NOTHING
+    """Since the start, by what became of them: exported, dropped."""
+    traces_waiting: int = 0
 
 
-class Distribution:
-    """A histogram's numbers."""
+class Names:
+    """Names that have a label of their own: the first so many."""
 
-    __slots__ = ("bounds", "counts", "total")
+    __slots__ = ("_known", "_most")
 
-    def __init__(self, bounds: Sequence[float]) -> None:
-        self.bounds = bounds
-        self.counts = [0] * (len(bounds) + 1)
-        self.total = 0.0
+    def __init__(self, most: int, *known: str) -> None:
+        self._known = set(known)
+        self._most = most + len(known)
 
-    def observe(self, value: float) -> None:
-        self.counts[bisect_left(self.bounds, value)] += 1
-        self.total += value
+    def label(self, name: str) -> str:
+        if name in self._known:
+            return name
+        if len(self._known) >= self._most:
+            return OTHER
+        self._known.add(name)
+        return name
 
-    def buckets(self) -> list[tuple[str, float]]:
-        """Cumulative, as Prometheus wants them."""
-        names = [*(str(bound) for bound in self.bounds), "+Inf"]
-        sums, so_far = [], 0
-        for count in self.counts:
-            so_far += count
-            sums.append(float(so_far))
-        return list(zip(names, sums, strict=True))
+    def __contains__(self, name: str) -> bool:
+        return name in self._known
 
 
 class Series:
     """All that is counted for one pair of provider and model."""
 
-    __slots__ = ("answered", "duration", "first_token", "outcomes")
+    __slots__ = ("answered", "duration", "first_token", "operations", "outcomes")
 
     def __init__(self) -> None:
         self.answered = 0
@@ -113,13 +124,24 @@ class Series:
         self.outcomes = dict.fromkeys(Outcome, 0)
         self.duration = Distribution(DURATION_S)
         self.first_token = Distribution(FIRST_TOKEN_S)
+        self.operations: dict[str, Operation] = {}
+        """By kind of call.  Accounts of one type share theirs."""
 
 
 class Metrics:
-    """Everything measured.  `read` is called at each scrape; set it once the house is built."""
+    """Everything measured.  `read` is called at each scrape, `type_of` says of which type a provider is: set them once
+    the house is built.
+    """
 
-    def __init__(self, *, version: str, read: Callable[[], Readings] = Readings) -> None:
+    def __init__(
+        self,
+        *,
+        version: str,
+        read: Callable[[], Readings] = Readings,
+        type_of: Callable[[str], str] = str,
+    ) -> None:
         self.read = read
+        self.type_of = type_of
         self.version = version
         self.series: dict[tuple[str, str], Series] = {}
         """By provider and model."""
@@ -131,8 +153,12 @@ class Metrics:
         self.cache: dict[str, int] = {}
         self.responses: dict[int, int] = {}
         self.queue = Distribution(QUEUE_S)
-        self.attempts = Attempts()
-        self._models: set[str] = set()
+        self.phases = tuple(Distribution(QUEUE_S) for _ in PHASES)
+        self.operations: dict[tuple[str, str, str], Operation] = {}
+        """By operation, provider and model, in the words of OpenTelemetry."""
+        self._providers = Names(PROVIDERS_MAX, NONE)
+        self._models = Names(MODELS_MAX, NONE)
+        self.attempts = Attempts(self._providers.label)
         self._write: Callable[[], bytes] | None = None
 
     def record(self, record: Record) -> None:
@@ -144,7 +170,7 @@ class Metrics:
         self.cache[record.cache] = self.cache.get(record.cache, 0) + 1
         if record.error_code in self.refusals and record.attempts == 0:
             self.refusals[record.error_code] += 1
-        provider = record.provider or NONE
+        provider = self._providers.label(record.provider or NONE)
         model = record.served_model or NONE
         series = self.series.get((provider, model)) or self._new_series(provider, model, record)
         series.outcomes[record.outcome] += 1
@@ -153,6 +179,14 @@ class Metrics:
         elif record.outcome is OK and record.attempts:  # none: the answer was kept
             series.answered += 1
         series.duration.observe(record.duration_s)
+        if record.phases:
+            for distribution, seconds in zip(self.phases, record.phases):  # noqa: B905  # as many, by their type
+                distribution.counts[bisect_left(QUEUE_S, seconds)] += 1
+                distribution.total += seconds
+            operation = series.operations.get(record.kind)
+            if operation is None:
+                operation = self._new_operation(series, record.kind, provider, model)
+            operation.add(record)
         if record.first_token_s is not None:
             series.first_token.observe(record.first_token_s)
         if record.cost_micro_usd:
@@ -175,10 +209,22 @@ class Metrics:
         return self._write()
 
     def _new_series(self, provider: str, model: str, record: Record) -> Series:
-        if model != NONE and model not in self._models:
+        if model not in self._models:
             is_refused = 400 <= record.status < 500  # the upstream may not know the name at all
-            if is_refused or len(self._models) >= MODELS_MAX:
-                model = OTHER
-            else:
-                self._models.add(model)
-        return self.series.setdefault((provider, model), Series())
+            model = OTHER if is_refused else self._models.label(model)
+        series = self.series.get((provider, model))
+        if series is None:
+            series = self.series[provider, model] = Series()
+        return series
+
+    def _new_operation(self, series: Series, kind: str, provider: str, model: str) -> Operation:
+        model = model if model in self._models else OTHER
+        name = provider if provider in (NONE, OTHER) else provider_name(self.type_of(provider)) or provider
+        labels = (operation_name(kind), name, model)
+        if labels not in self.operations and len(self.operations) >= OPERATIONS_MAX:
+            labels = (operation_name(kind), OTHER, OTHER)
+        operation = self.operations.get(labels)
+        if operation is None:
+            operation = self.operations[labels] = Operation()
+        series.operations[kind] = operation
+        return operation

@@ -1,18 +1,22 @@
-"""What was measured, in prometheus_client's terms, which no other module knows; what is what says docs/metrics.md."""
+"""What was measured, in prometheus_client's terms, which no other module knows; what is what says docs/metrics.md.
+
+Histograms are written by ourselves (`histograms.py`).
+"""
 
 from __future__ import annotations
 
 import platform
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator
 from heapq import nlargest
 
 from prometheus_client import CollectorRegistry, ProcessCollector, generate_latest
-from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily, Metric
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
 from hoosh.observe.attempts import OK
-from hoosh.observe.metrics import Distribution, Metrics, Readings
+from hoosh.observe.histograms import histograms
+from hoosh.observe.metrics import Metrics, Readings
 from hoosh.values import Outcome
 
 __all__ = ["HouseCollector", "writer_for"]
@@ -33,7 +37,7 @@ def writer_for(metrics: Metrics) -> Callable[[], bytes]:
     registry = CollectorRegistry()
     registry.register(HouseCollector(metrics))
     ProcessCollector(registry=registry)
-    return lambda: generate_latest(registry)
+    return lambda: generate_latest(registry) + "".join(histograms(metrics)).encode("utf-8", "replace")
 
 
 class HouseCollector(Collector):
@@ -54,26 +58,19 @@ class HouseCollector(Collector):
         yield from _queue(now)
         yield from _upstreams(now)
         yield from _events(now)
+        yield from _limits(now)
+        yield from _telling(now)
 
     def _requests(self) -> Iterator[Metric]:
         by_pair = ["provider", "model"]
         requests = CounterMetricFamily(
             "hoosh_requests", "Inference requests, by how they ended.", labels=[*by_pair, "status"]
         )
-        duration = HistogramMetricFamily(
-            "hoosh_request_duration_seconds", "From the request's arrival to its end.", labels=by_pair
-        )
-        first_token = HistogramMetricFamily(
-            "hoosh_time_to_first_token_seconds", "From a request's start to its first content.", labels=by_pair
-        )
         for pair, series in self._metrics.series.items():
             for outcome, count in series.outcomes.items():
                 if count:
                     requests.add_metric([*pair, STATUS[outcome]], count)
-            _add(duration, pair, series.duration)
-            if any(series.first_token.counts):
-                _add(first_token, pair, series.first_token)
-        yield from (requests, duration, first_token)
+        yield requests
 
     def _counts(self) -> Iterator[Metric]:
         tokens = CounterMetricFamily("hoosh_tokens", "Tokens, as the providers count.", labels=["provider", "type"])
@@ -93,10 +90,7 @@ class HouseCollector(Collector):
         responses = CounterMetricFamily("hoosh_responses", "All requests, by status code.", labels=["code"])
         for code, count in self._metrics.responses.items():
             responses.add_metric([str(code)], count)
-        words = "From accept to the start of the handler, and the wait for a turn."
-        queue = HistogramMetricFamily("hoosh_queue_seconds", words, labels=[])
-        _add(queue, (), self._metrics.queue)
-        yield from (tokens, responses, queue)
+        yield from (tokens, responses)
 
     def _attempts(self) -> Iterator[Metric]:
         attempts = self._metrics.attempts
@@ -193,5 +187,26 @@ def _events(now: Readings) -> Iterator[Metric]:
     yield deliveries
 
 
-def _add(family: HistogramMetricFamily, labels: Sequence[str], distribution: Distribution) -> None:
-    family.add_metric(list(labels), buckets=distribution.buckets(), sum_value=distribution.total)
+def _limits(now: Readings) -> Iterator[Metric]:
+    by_scope = ["kind", "name"]
+    used = GaugeMetricFamily("hoosh_limit_used", "What counts against a limit.", labels=[*by_scope, "what"])
+    most = GaugeMetricFamily("hoosh_limit", "The limits of keys, models and providers.", labels=[*by_scope, "what"])
+    for kind, name, what, amount, limit in nlargest(TARGETS_MAX, now.limits, key=lambda each: each[3] / each[4]):
+        used.add_metric([kind, name, what], amount)
+        most.add_metric([kind, name, what], limit)
+    refused = CounterMetricFamily("hoosh_limit_refusals", "What a limit has refused.", labels=by_scope)
+    for kind, name, count in nlargest(TARGETS_MAX, now.limit_refusals, key=lambda each: each[2]):
+        refused.add_metric([kind, name], count)
+    yield from (used, most, refused)
+
+
+def _telling(now: Readings) -> Iterator[Metric]:
+    """Of the log and the traces themselves."""
+    lines = CounterMetricFamily("hoosh_log_lines", "Lines of the log, by what became of them.", labels=["state"])
+    for state, count in now.log_lines.items():
+        lines.add_metric([state], count)
+    traces = CounterMetricFamily("hoosh_traces", "Traces of requests, by what became of them.", labels=["state"])
+    for state, count in now.traces.items():
+        traces.add_metric([state], count)
+    yield from (lines, traces)
+    yield GaugeMetricFamily("hoosh_traces_waiting", "Traces that wait to be sent.", now.traces_waiting)

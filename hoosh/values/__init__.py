@@ -38,7 +38,7 @@ from hoosh.values.embedding import EmbeddingEncoding, EmbeddingRequest, Embeddin
 from hoosh.values.ids import new_call_id, new_request_id
 from hoosh.values.live import LIVE_PHASES, LivePhase, RunningPage, RunningRequest, Selection
 from hoosh.values.queue import CallerQueue, QueueState
-from hoosh.values.record import Outcome, Record
+from hoosh.values.record import PHASES, Outcome, Record
 from hoosh.values.reloaded import Reloaded
 from hoosh.values.reply import (
     Annotation,
@@ -73,6 +73,7 @@ __all__ = [
     "AUTO",
     "DEFAULT_POOL",
     "LIVE_PHASES",
+    "PHASES",
     "PRIORITIES",
     "Annotation",
     "AttemptRecord",

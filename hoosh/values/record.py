@@ -9,7 +9,11 @@ from msgspec import Struct
 from hoosh.values.attempt import AttemptRecord
 from hoosh.values.usage import Usage
 
-__all__ = ["Outcome", "Record"]
+__all__ = ["PHASES", "Outcome", "Record"]
+
+PHASES = ("route", "retry", "connect", "ttft", "relay", "settle")
+"""Where the time of a request goes that asks an upstream, once it has had its turn: until the first attempt, until the
+last one, until that has its connection, its first content, its end, and until everything is settled."""
 
 
 class Outcome(StrEnum):
@@ -38,6 +42,9 @@ class Record(Struct, frozen=True, gc=False):
     duration_s: float
     queue_s: float = 0.0
     """From the accept (or the first byte, on a kept connection) to the handler's start, and the wait for a turn."""
+    phases: tuple[float, ...] = ()
+    """Seconds, in the order of PHASES; empty where no upstream was asked.  With the turn waited for they add up to
+    `duration_s`."""
     first_token_s: float | None = None
     kind: str | None = None
     caller: str | None = None

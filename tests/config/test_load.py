@@ -81,6 +81,14 @@ local = false
 [logging]
 format = "json"
 level = "debug"
+levels = { http = "warning" }
+access_sample = 0.5
+
+[telemetry]
+otlp_endpoint = "http://collector:4318"
+headers = { Authorization = "Bearer ${ADA}" }
+resource = { "deployment.environment.name" = "prod" }
+sample = 0.25
 """
 
 
@@ -139,6 +147,12 @@ def test_everything_that_can_be_said_is_understood(tmp_path):
     )
     assert config.aliases() == {"fast": ("work/qwen3", "llama3")}
     assert (config.discovery.local, config.discovery.environment, config.logging.level) == (False, True, "debug")
+    assert (config.logging.levels, config.logging.access_sample) == ({"http": "warning"}, 0.5)
+    telemetry = config.telemetry
+    assert (telemetry.is_on, telemetry.sample) == (True, 0.25)
+    assert list(telemetry.headers) == ["authorization"]
+    assert telemetry.headers["authorization"].reveal().startswith("Bearer ")
+    assert telemetry.resource == {"deployment.environment.name": "prod"}
     assert "a-1" not in repr(config)
     assert "from-file" not in repr(config)
 
@@ -269,7 +283,7 @@ WRONG = [
     ("[server]\nqqqqqq = 1", "2: server.qqqqqq: unknown key", "known here: bind, port"),
     ("[serve]\nport = 1", "1: serve: unknown section", "did you mean `server`?"),
     ("port = 1", "1: port: unknown key", "it belongs below [server]"),
-    ("[telemetry]\nservice_name = 3", "1: telemetry: unknown section", "cannot do that yet"),
+    ("[speech]\nname = 3", "1: speech: unknown section", "cannot do that yet"),
     ("[server]\nworkers = 2", "2: server.workers: unknown key", "cannot do that yet"),
     ('[server]\nport = "80"', "2: server.port: is text", "a whole number from 0 to 65535"),
     ("[server]\nport = 80.5", "2: server.port: is 80.5", "a whole number from 0 to 65535"),
@@ -379,7 +393,21 @@ WRONG = [
     ),
     ('[[models]]\nname = "a"\ntargets = ["x"]\ncapabilities = "tools"', "4: models[0].capabilities: is text", "list"),
     ('[[models]]\nname = "a"\ntargets = ["x"]\ncontext_length = 0', "4: models[0].context_length: is 0", "1 or more"),
-    ('[logging]\nformat = "xml"', "2: logging.format: is `xml`", '"auto", "json", "text"'),
+    ('[logging]\nformat = "xml"', "2: logging.format: is `xml`", '"json", "text"'),
+    ('[logging.levels]\nhtpp = "debug"', "2: logging.levels.htpp: no room is called so", "did you mean `http`?"),
+    ('[logging.levels]\nhttp = "loud"', "2: logging.levels.http: is `loud`", "debug, info, warning, error"),
+    ("[logging.levels]\nhttp = 3", "2: logging.levels.http: is 3", "debug"),
+    ('[logging]\nlevels = "debug"', "2: logging.levels: is text", "must be a table"),
+    ("[logging]\naccess_sample = 1.5", "2: logging.access_sample: is 1.5", "from 0 to 1"),
+    ("[logging]\nslow_s = 0", "2: logging.slow_s: is 0", "above 0"),
+    ("[telemetry]\nservice_name = 3", "2: telemetry.service_name: is 3", "text"),
+    ('[telemetry]\notlp_endpoint = "localhost:4318"', "2: telemetry.otlp_endpoint: must begin with", "http://"),
+    ("[telemetry]\notlp_endpoint = 4318", "2: telemetry.otlp_endpoint: is 4318", "URL"),
+    ('[telemetry]\nheaders = { authorization = "$NOT_SET" }', "2: telemetry.headers.authorization: ", "NOT_SET"),
+    ("[telemetry]\nheaders = 3", "2: telemetry.headers: is 3", "table"),
+    ("[telemetry]\nresource = { team = 3 }", "2: telemetry.resource.team: is 3", "text"),
+    ("[telemetry]\nsample = 2", "2: telemetry.sample: is 2", "from 0 to 1"),
+    ("[telemetry]\ntimeout_s = 600", "2: telemetry.timeout_s: is 600", "60"),
     ("[logging]\nlevel = 3", "2: logging.level: is 3", '"debug"'),
     ("[server]\nport = = 3", "2: TOML: Invalid value", "correct this line first"),
     ("a = 1\n\na = 2", "3: TOML: Cannot overwrite a value", "correct this line first"),

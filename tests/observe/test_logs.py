@@ -12,7 +12,7 @@ import trio
 import trio.testing
 from msgspec.structs import replace
 
-from hoosh.observe import AccessLog
+from hoosh.observe import AccessLog, Logging
 from hoosh.values import AttemptRecord, Outcome, Record, Secret, Usage
 
 RECORD = Record(
@@ -54,7 +54,7 @@ async def written(log: AccessLog, stream: io.StringIO) -> list[str]:
 
 async def lines_of(*records: Record, format: str = "json", level: str = "info") -> list[str]:
     stream = io.StringIO()
-    log = AccessLog(stream, format=format, level=level)  # type: ignore[arg-type]
+    log = AccessLog(stream, Logging(format=format, level=level))  # type: ignore[arg-type]
     for record in records:
         log.write(record)
     return await written(log, stream)
@@ -139,7 +139,7 @@ HOSTILE = 'a\r\nb\x1b[31m\x7f\x85\x9b\u2028\u202e\udcff\x00 "q" é'
 @pytest.mark.parametrize("format", ["json", "text"])
 async def test_whatever_a_client_sends_is_one_line_without_control_characters(format: str) -> None:
     stream = io.StringIO()
-    log = AccessLog(stream, format=format)  # type: ignore[arg-type]
+    log = AccessLog(stream, Logging(format=format))  # type: ignore[arg-type]
     tried = (AttemptRecord(HOSTILE, HOSTILE, 0.1, HOSTILE),)
     log.write(replace(RECORD, path=HOSTILE, model=HOSTILE, error_message=HOSTILE, tried=tried))
     log.error(HOSTILE, field=HOSTILE)
@@ -155,7 +155,7 @@ async def test_whatever_a_client_sends_is_one_line_without_control_characters(fo
 async def test_a_secret_prints_as_stars() -> None:
     for format in ("json", "text"):
         stream = io.StringIO()
-        log = AccessLog(stream, format=format)
+        log = AccessLog(stream, Logging(format=format))
         log.info("key", key=Secret("sk-abc"), keys=[Secret("sk-abc")])
         await written(log, stream)
         assert "sk-abc" not in stream.getvalue()
@@ -164,7 +164,7 @@ async def test_a_secret_prints_as_stars() -> None:
 
 async def test_lines_below_the_level_are_not_written() -> None:
     stream = io.StringIO()
-    log = AccessLog(stream, level="warning")
+    log = AccessLog(stream, Logging(level="warning"))
     log.info("no")
     log.warning("yes")
     log.write(RECORD)
