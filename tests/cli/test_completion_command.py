@@ -106,3 +106,35 @@ def test_fish_offers_what_may_follow(typed, offered, tmp_path):
     env = {"HOME": str(tmp_path), "PATH": "/usr/bin:/bin", "TERM": "dumb"}
     done = subprocess.run(["fish", "--no-config", "-c", text], capture_output=True, text=True, check=True, env=env)
     assert {line.partition("\t")[0] for line in done.stdout.splitlines()} == offered
+
+
+ZSH = """\
+compdef() {{ }}; compadd() {{ shift; print -l -- $@ }}; _files() {{ print FILES }}; _describe() {{ print -l -- $known }}
+source {script}
+words=({words}); CURRENT={count}
+_hoosh_trio
+"""
+
+
+@pytest.mark.skipif(shutil.which("zsh") is None, reason="there is no zsh here")
+@pytest.mark.parametrize(
+    ("typed", "offered"),
+    [
+        ([""], COMMANDS | {"--help", "--version"}),
+        (["audit", ""], {"verify", "export", "--help"}),
+        (["completion", ""], {"bash", "zsh", "fish", "--help"}),
+        (["serve", "--server", ""], {"hoosh", "hypercorn"}),
+        (["check", "-c", ""], {"FILES"}),
+        (["requests", "--of", ""], set()),
+        (["audit", "export", ""], {"FILES", "--help"}),
+    ],
+)
+def test_zsh_offers_what_may_follow(typed, offered, tmp_path):
+    """Its completion system needs somebody at a terminal, so the four functions that we call are stood in for."""
+    path = tmp_path / "script"
+    path.write_text(WRITERS["zsh"](TREE))
+    words = " ".join(f"'{word}'" for word in ("hoosh-trio", *typed))
+    text = ZSH.format(script=path, words=words, count=len(typed) + 1)
+    done = subprocess.run(["zsh", "-f", "-c", text], capture_output=True, text=True, check=True)
+    assert done.stderr == ""
+    assert {line.partition(":")[0] for line in done.stdout.splitlines() if line} == offered

@@ -34,6 +34,8 @@ from e2e_house import (
     wait_until,
 )
 
+from hoosh.cli import main
+
 AT_TERMINAL = """
 import fcntl, runpy, termios
 fcntl.ioctl(0, termios.TIOCSCTTY, 0)
@@ -148,7 +150,7 @@ def test_a_request_is_found_and_cancelled_with_keys(
     assert screen.is_restored()
 
 
-@pytest.mark.parametrize(("how", "code"), [("\x03", 130), (signal.SIGTERM, 143), (signal.SIGHUP, 129)])
+@pytest.mark.parametrize(("how", "code"), [("\x03", 130), (signal.SIGTERM, 143)])
 def test_the_terminal_is_restored_whatever_ends_it(
     how: str | signal.Signals, code: int, start: Callable[..., Screen], gateway: Gateway
 ) -> None:
@@ -203,52 +205,52 @@ def test_no_color_and_other_encodings_are_heeded(start: Callable[..., Screen], g
 
 
 def test_one_frame_where_there_is_no_terminal(gateway: Gateway) -> None:
-    for argv in ([], ["--json"]):
-        done = subprocess.run(
-            [sys.executable, "-m", "hoosh", "top", "--every", "0.05", "--server", gateway.url, *argv],
-            capture_output=True, text=True, env=environment(HOOSH_API_KEY=CLIENT_KEY, COLUMNS="100"), check=False,
-            timeout=PATIENCE_S, stdin=subprocess.DEVNULL,
-        )  # fmt: skip
-        assert (done.returncode, done.stderr) == (0, "")
-        assert "\x1b" not in done.stdout
-        if argv == ["--json"]:
-            told = json.loads(done.stdout)
-            assert told["status"] == "ok"
-            assert told["requests_per_s"] >= 0
-            assert told["missing"] == {}
-        else:
-            assert re.search(r"^tiny +\w+ ", done.stdout, re.MULTILINE)
-
-
-def test_a_key_that_may_not_see_everything_sees_the_rest(gateway: Gateway) -> None:
     done = subprocess.run(
         [sys.executable, "-m", "hoosh", "top", "--every", "0.05", "--server", gateway.url],
-        capture_output=True, text=True, env=environment(HOOSH_API_KEY=LIMITED_KEY, COLUMNS="120"), check=False,
+        capture_output=True, text=True, env=environment(HOOSH_API_KEY=CLIENT_KEY, COLUMNS="100"), check=False,
         timeout=PATIENCE_S, stdin=subprocess.DEVNULL,
     )  # fmt: skip
-    assert done.returncode == 0
-    assert "requests not known: " in done.stdout
-    assert "tiny" in done.stdout
-
-
-def test_bench_measures_a_real_gateway_and_its_model_echo(gateway: Gateway) -> None:
-    done = subprocess.run(
-        [sys.executable, "-m", "hoosh", "bench", gateway.url, "-n", "40", "-c", "4", "--json"],
-        capture_output=True, text=True, env=environment(HOOSH_API_KEY=CLIENT_KEY), check=False, timeout=PATIENCE_S,
-    )  # fmt: skip
     assert (done.returncode, done.stderr) == (0, "")
-    told = json.loads(done.stdout)
-    assert told["requests"] == {"good": 40, "failed": 0}
+    assert "\x1b" not in done.stdout
+    assert re.search(r"^tiny +\w+ ", done.stdout, re.MULTILINE)
+
+
+def test_json_knows_all_that_a_frame_shows(gateway: Gateway, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["top", "--json", "--every", "0.05", "--server", gateway.url, "--key", CLIENT_KEY]) == 0
+    told = json.loads(capsys.readouterr().out)
+    assert (told["status"], told["missing"]) == ("ok", {})
+    assert told["requests_per_s"] >= 0
+    assert {provider["provider"] for provider in told["providers"]} >= {"tiny", "echo"}
+
+
+def test_a_key_that_may_not_see_everything_sees_the_rest(
+    gateway: Gateway, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COLUMNS", "120")
+    assert main(["top", "--once", "--every", "0.05", "--server", gateway.url, "--key", LIMITED_KEY]) == 0
+    out = capsys.readouterr().out
+    assert "requests not known: " in out
+    assert re.search(r"^tiny +\w+ ", out, re.MULTILINE)
+
+
+@pytest.mark.parametrize("said", [[], ["--no-stream"], ["--http2", "--seconds", "0.05"]])
+def test_bench_measures_a_real_gateway_and_its_model_echo(
+    said: list[str], gateway: Gateway, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["bench", gateway.url, "-c", "4", "--key", CLIENT_KEY, "--json", *said]) == 0
+    told = json.loads(capsys.readouterr().out)
+    assert told["requests"]["good"] >= 4
+    assert told["failures"] == []
     assert told["completion_tokens_per_s"] > 0
-    assert told["first_content_s"]["p50"] <= told["whole_answer_s"]["max"]
+    assert told["whole_answer_s"]["p50"] <= told["whole_answer_s"]["max"]
+    assert sum(bar["count"] for bar in told["histogram"]) == told["requests"]["good"]
 
 
-def test_bench_calls_a_stream_that_breaks_off_in_the_middle_a_failure(upstream: OpenAIServer) -> None:
-    done = subprocess.run(
-        [sys.executable, "-m", "hoosh", "bench", upstream.url, "-m", "no-done", "-n", "2", "--warm-up", "0", "--json"],
-        capture_output=True, text=True, env=environment(HOOSH_API_KEY=UPSTREAM_KEY), check=False, timeout=PATIENCE_S,
-    )  # fmt: skip
-    assert (done.returncode, done.stderr) == (1, "")
-    told = json.loads(done.stdout)
+def test_bench_calls_a_stream_without_its_end_a_failure(
+    upstream: OpenAIServer, capsys: pytest.CaptureFixture[str]
+) -> None:
+    said = ["-m", "no-done", "-n", "2", "--warm-up", "0", "--key", UPSTREAM_KEY, "--json"]
+    assert main(["bench", upstream.url, *said]) == 1
+    told = json.loads(capsys.readouterr().out)
     assert told["requests"] == {"good": 0, "failed": 2}
     assert [each["kind"] for each in told["failures"]] == ["cut short"]

@@ -14,6 +14,7 @@ import os
 import select
 import sys
 import termios
+import threading
 from collections.abc import Sequence
 from typing import Any
 
@@ -43,6 +44,8 @@ class Terminal:
         self.encoding = sys.stdout.encoding or "ascii"
         self._before: list[Any] | None = None
         self._writer = trio.CapacityLimiter(1)
+        self._writing = threading.Lock()
+        """A frame that a cancelled `draw` has left behind in its thread must not follow our last words."""
 
     def __enter__(self) -> Terminal:
         sys.stdout.flush()
@@ -68,7 +71,10 @@ class Terminal:
         os.write(1, ENTER.encode())
 
     def _restore(self) -> None:
+        is_ours = self._writing.acquire(timeout=RESTORE_WITHIN_S)
         before, self._before = self._before, None
+        if is_ours:
+            self._writing.release()
         if before is None:
             return
         try:
@@ -102,8 +108,9 @@ class Terminal:
 
     def _write(self, data: bytes) -> None:
         """In the thread."""
-        while data and self._before is not None:
-            try:
-                data = data[os.write(1, data) :]
-            except OSError:  # it is gone; the keys tell it, too
-                return
+        with self._writing:
+            while data and self._before is not None:
+                try:
+                    data = data[os.write(1, data) :]
+                except OSError:  # it is gone; the keys tell it, too
+                    return

@@ -16,7 +16,7 @@ from hoosh.cli.top.answers import SOURCES, Health, Reading, understand
 from hoosh.errors import TransportError
 from hoosh.http.client import Pool, PoolLimits
 from hoosh.http.deadlines import Timeouts
-from hoosh.http.dial import SocketDialer
+from hoosh.http.dial import Dialer, SocketDialer
 from hoosh.http.message import HttpRequest, RequestHead
 
 __all__ = ["NotReachable", "RefusedKey", "Watcher"]
@@ -38,11 +38,10 @@ class RefusedKey(Failure):
 class Watcher:
     """One gateway, watched.  `run` must be running."""
 
-    def __init__(self, place: Place) -> None:
+    def __init__(self, place: Place, *, dialer: Dialer | None = None) -> None:
         self.place = place
-        self._pool = Pool(
-            place.origin, dialer=SocketDialer(), http2="off", limits=PoolLimits(max_connections=len(SOURCES) + 2)
-        )
+        limits = PoolLimits(max_connections=len(SOURCES) + 2)
+        self._pool = Pool(place.origin, dialer=dialer or SocketDialer(), http2="off", limits=limits)
         self.run = self._pool.run
         """The service that owns the connections."""
 
