@@ -211,8 +211,11 @@ def test_nothing_is_cancelled_where_nothing_runs():
     assert (wish, state.mode, state.message) == (None, "normal", "no request is selected")
 
 
+OURS = ("hoosh.cli.top.screen", "hoosh.cli.top.drawing")
+
+
 def test_without_rich_it_says_how_to_get_it_and_json_works(gateway, capsys, monkeypatch):
-    for name in [name for name in sys.modules if name.split(".")[0] == "rich" or name == "hoosh.cli.top.screen"]:
+    for name in [name for name in sys.modules if name.split(".")[0] == "rich" or name in OURS]:
         monkeypatch.delitem(sys.modules, name)
     monkeypatch.setitem(sys.modules, "rich", None)
     monkeypatch.setitem(sys.modules, "rich.console", None)

@@ -5,7 +5,8 @@ samples    Prometheus' text format, read                          pure
 answers    what the gateway's routes say, as far as we show it    pure
 figures    readings in, rates and percentiles out                 pure
 state      all that a frame shows, and what a key does to it      pure
-screen     a state as lines of text (rich draws)                  pure
+screen     a state as lines of text                               pure
+drawing    lines that fit a terminal: what we use of rich         pure
 strokes    bytes of a keyboard in, names of keys out              pure
 watcher    asks the gateway, with deadlines                       waits
 terminal   raw mode and back, size, reading, writing              waits

@@ -1,4 +1,4 @@
-"""A state as lines of text: the same state and size give the same frame.  The only module that knows rich.
+"""A state as lines of text: the same state and size give the same frame.  rich draws (`drawing`).
 
 Names come from anywhere, so they are neither markup nor commands of the terminal.  What is most needed stays when there
 is little room: the title, the rates, the requests, the last line.
@@ -7,23 +7,18 @@ is little room: the title, the rates, the requests, the last line.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Sequence
 
-from msgspec import Struct
-from rich.console import Console, RenderableType
-from rich.table import Table
 from rich.text import Text
 
 from hoosh.cli.bench.report import shown_s
 from hoosh.cli.costs import plain
 from hoosh.cli.top.answers import Pool, Provider, Running
+from hoosh.cli.top.drawing import Drawing, Look
 from hoosh.cli.top.figures import Figures, Percentiles
 from hoosh.cli.top.state import State, rows_of, selected_of
 
 __all__ = ["Look", "frame"]
 
-LEAST_COLUMNS = 20
-SIGNS = str.maketrans({"…": "~", "–": "-", "·": "-"})
 BAD = frozenset({"unhealthy", "offline", "open", "degraded", "error"})
 DOUBTFUL = frozenset({"suspect", "half_open", "unknown", "disabled"})
 HELP = (
@@ -37,71 +32,15 @@ HELP = (
 )
 
 
-class Look(Struct, frozen=True):
-    """What the terminal can do.  `height` 0: as many lines as there are to show."""
-
-    width: int = 80
-    height: int = 24
-    has_color: bool = False
-    has_attributes: bool = False
-    """Bold and reverse, also where somebody wants no colour."""
-    has_unicode: bool = True
-
-
 def frame(state: State, look: Look) -> list[str]:
     """The lines of a frame, `look.height` of them unless that is 0, with escape sequences as `look` allows."""
-    draw = _Drawing(look)
+    draw = Drawing(look)
     if state.mode == "help":
         body = [*draw.lines(_title(state)), "", *draw.table(("key", ""), [[Text(a), Text(b)] for a, b in HELP])]
         return draw.fitted(body, draw.lines(Text("any key goes back")))
     head = [*draw.lines(_title(state)), *_figures(draw, state.figures)]
     body = [] if state.figures is None else _sections(draw, state, len(head) + 1)
     return draw.fitted(head + body, draw.lines(_foot(state)) if look.height else [])
-
-
-class _Drawing:
-    """Renders pieces to lines of the right width."""
-
-    def __init__(self, look: Look) -> None:
-        self.look = look
-        self._console = Console(
-            width=max(look.width, LEAST_COLUMNS),
-            height=100,
-            force_terminal=look.has_attributes,
-            color_system="standard" if look.has_attributes else None,
-            no_color=not look.has_color,
-            legacy_windows=False,
-            highlight=False,
-            markup=False,
-            emoji=False,
-            _environ={},
-        )
-
-    def lines(self, piece: RenderableType) -> list[str]:
-        with self._console.capture() as captured:
-            self._console.print(piece, no_wrap=True, overflow="ellipsis", crop=True)
-        text = captured.get().removesuffix("\n")
-        if not self.look.has_unicode:
-            text = text.translate(SIGNS).encode("ascii", "replace").decode()
-        return [line.rstrip() for line in text.split("\n")]
-
-    def table(self, heads: Sequence[str], rows: Iterable[Sequence[Text]], *, right: int = 0) -> list[str]:
-        """Aligned columns, the last `right` of them to the right."""
-        table = Table(box=None, padding=(0, 2, 0, 0), pad_edge=False, header_style="bold", show_edge=False)
-        for place, head in enumerate(heads):
-            justify = "right" if place >= len(heads) - right else "left"
-            table.add_column(head, justify=justify, no_wrap=True, overflow="ellipsis")  # type: ignore[arg-type]
-        for row in rows:
-            table.add_row(*row)
-        return self.lines(table)
-
-    def fitted(self, lines: Sequence[str], foot: Sequence[str]) -> list[str]:
-        height = self.look.height
-        if not height:
-            return [*lines, *foot]
-        room = max(height - len(foot), 0)
-        shown = list(lines[:room])
-        return [*shown, *[""] * (room - len(shown)), *foot][:height]
 
 
 # -- the head and the foot ---------------------------------------------------------------------------------------------
@@ -137,7 +76,7 @@ def _foot(state: State) -> Text:
     return Text(f"q quit  s sort: {state.sort}  {shown}  c cancel  p pause  ? help")
 
 
-def _figures(draw: _Drawing, figures: Figures | None) -> list[str]:
+def _figures(draw: Drawing, figures: Figures | None) -> list[str]:
     if figures is None:
         return []
     about = f"last {max(figures.latency_window_s, 1):.0f} s" if figures.latency_window_s else "since it started"
@@ -189,7 +128,7 @@ def _cache(figures: Figures) -> str:
 # -- the sections ------------------------------------------------------------------------------------------------------
 
 
-def _sections(draw: _Drawing, state: State, taken: int) -> list[str]:
+def _sections(draw: Drawing, state: State, taken: int) -> list[str]:
     """Providers, budgets, errors, requests: as much of each as there is room for."""
     figures = state.figures
     assert figures is not None
@@ -211,7 +150,7 @@ def _cut(lines: list[str], room: int) -> list[str]:
     return [*lines[: room - 1], f"and {len(lines) - room + 1} more"]
 
 
-def _providers(draw: _Drawing, figures: Figures) -> list[str]:
+def _providers(draw: Drawing, figures: Figures) -> list[str]:
     if figures.providers is None:
         return draw.lines(Text("providers " + _missing(figures, "providers")))
     heads = ("provider", "status", "heartbeat", "breakers", "in flight", "failures")
@@ -232,7 +171,7 @@ def _provider(provider: Provider, figures: Figures) -> list[Text]:
     ]
 
 
-def _pools(draw: _Drawing, figures: Figures) -> list[str]:
+def _pools(draw: Drawing, figures: Figures) -> list[str]:
     if figures.pools is None:
         return draw.lines(Text("budgets " + _missing(figures, "pools")))
     if not figures.pools:
@@ -257,14 +196,14 @@ def _pool(pool: Pool) -> list[Text]:
     ]
 
 
-def _troubles(draw: _Drawing, figures: Figures) -> list[str]:
+def _troubles(draw: Drawing, figures: Figures) -> list[str]:
     if not figures.troubles:
         return []
     rows = [[Text(each.clock), Text(plain(each.words)), Text(str(each.count))] for each in figures.troubles]
     return draw.table(("errors", "", "times"), rows, right=1)
 
 
-def _requests(draw: _Drawing, state: State, room: int) -> list[str]:
+def _requests(draw: Drawing, state: State, room: int) -> list[str]:
     figures = state.figures
     assert figures is not None
     if figures.requests is None:
