@@ -153,6 +153,8 @@ def test_slow_libraries_stay_behind_their_doors(path: Path):
             assert relative == "api/hypercorn.py", f"{relative}:{line} imports {name}"
         if top == "prometheus_client":
             assert relative == "observe/scrape.py", f"{relative}:{line} imports {name}"
+        if top == "rich":
+            assert relative in ("cli/top/drawing.py", "cli/top/screen.py"), f"{relative}:{line} imports {name}"
         if top == "asyncio":
             pytest.fail(f"{relative}:{line} imports asyncio")
 

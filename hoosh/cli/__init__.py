@@ -13,12 +13,49 @@ import sys
 from collections.abc import Sequence
 
 from hoosh import __version__
-from hoosh.cli import audit, check, costs, health, infer, keys, migrate, models, requests, serve, version
+from hoosh.cli import (
+    audit,
+    bench,
+    check,
+    completion,
+    costs,
+    embed,
+    health,
+    infer,
+    info,
+    keys,
+    migrate,
+    models,
+    requests,
+    serve,
+    top,
+    version,
+)
 from hoosh.cli.failure import Failure
+from hoosh.cli.parsers import HelpFormatter
 
-__all__ = ["main"]
+__all__ = ["GROUPS", "build_parser", "main"]
 
-COMMANDS = (serve, check, models, infer, health, costs, requests, keys, audit, migrate, version)
+GROUPS = (
+    ("run a gateway", (serve, check, keys, migrate)),
+    ("ask it", (models, infer, embed)),
+    ("watch it", (top, health, requests, costs)),
+    ("examine", (bench, audit, info, version, completion)),
+)
+"""The commands as the help lists them.  Each module has `add_to(commands)`."""
+
+COLUMN = 13
+
+
+FIRST_STEPS = (
+    "Commands that ask a gateway take --server and --key, or read HOOSH_SERVER and HOOSH_API_KEY.",
+    "They exit with 0 (it worked), 1 (it failed, and stderr says why) or 2 (wrong usage).",
+    "",
+    "the first minute:",
+    "  hoosh-trio serve              # needs no configuration",
+    "  hoosh-trio infer echo hello   # in another terminal",
+    "  hoosh-trio COMMAND --help     # tells more, with examples",
+)
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -48,7 +85,7 @@ def _forget_output() -> None:
 
 
 def _run(argv: Sequence[str] | None) -> int:
-    parser = _parser()
+    parser = build_parser()
     try:
         arguments = parser.parse_args(argv)
     except SystemExit as exit:  # argparse has printed help, version or what is wrong
@@ -61,15 +98,26 @@ def _run(argv: Sequence[str] | None) -> int:
     return code
 
 
-def _parser() -> argparse.ArgumentParser:
+def build_parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="hoosh-trio",
+        usage="hoosh-trio [--version] COMMAND ...",
         description="An AI inference gateway: OpenAI's API in front of local engines and remote providers.",
-        epilog="`hoosh-trio serve` needs no configuration; `hoosh-trio COMMAND --help` tells more about each command.",
+        formatter_class=HelpFormatter,
         allow_abbrev=False,
     )
     parser.add_argument("--version", action="version", version=f"hoosh-trio {__version__}")
-    commands = parser.add_subparsers(dest="command", metavar="COMMAND", title="commands")
-    for command in COMMANDS:
-        command.add_to(commands)
+    # The list that argparse would print knows no groups; ours is the epilog.
+    commands = parser.add_subparsers(
+        dest="command", metavar="COMMAND", prog="hoosh-trio", help=argparse.SUPPRESS, required=False
+    )
+    listed = 0
+    lines: list[str] = []
+    for title, members in GROUPS:
+        for command in members:
+            command.add_to(commands)
+        added = commands._choices_actions[listed:]
+        listed += len(added)
+        lines += [f"{title}:", *(f"  {choice.dest:{COLUMN}}{choice.help}" for choice in added), ""]
+    parser.epilog = "\n".join([*lines, *FIRST_STEPS])
     return parser

@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, Any, BinaryIO
 
 from hoosh.cli.actions import add_actions
 from hoosh.cli.failure import FAILED, WRONG_USAGE, Failure
+from hoosh.cli.parsers import add_command
 
 if TYPE_CHECKING:
     from hoosh.audit import SigningKey, Verdict
@@ -42,24 +43,33 @@ def add_to(commands: Any) -> None:
         "audit",
         help="verify or export an audit log",
         description="Verify or export the audit log in a file; no gateway need be running.",
+        examples=(
+            "hoosh-trio audit verify --key-file audit.key ~/.local/state/hoosh/hoosh.db",
+            "hoosh-trio audit export hoosh.db > audit.jsonl",
+        ),
     )
     _add_verify(actions)
-    exports = actions.add_parser(
+    exports = add_command(
+        actions,
         "export",
         help="print an audit log as JSON lines, ready to be verified elsewhere",
         description="Print every entry as one line of JSON, with the signed checkpoint.  Needs no key.",
-        allow_abbrev=False,
+        examples=("hoosh-trio audit export hoosh.db > audit.jsonl",),
     )
     exports.add_argument("file", metavar="FILE", help="the gateway's database, such as hoosh.db")
     exports.set_defaults(run=export)
 
 
 def _add_verify(actions: Any) -> None:
-    parser = actions.add_parser(
+    parser = add_command(
+        actions,
         "verify",
         help="tell whether an audit log is as it was written",
         description="Tell whether an audit log is as it was written; if not, name the first bad entry and exit 1.",
-        allow_abbrev=False,
+        examples=(
+            "hoosh-trio audit verify --key-file audit.key hoosh.db",
+            "hoosh-trio audit verify --key '$HOOSH_AUDIT_KEY' - < audit.jsonl",
+        ),
     )
     parser.add_argument("file", metavar="FILE", help="the gateway's database, or an export; - reads stdin")
     parser.add_argument(

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from hoosh.cli.configured import add_config_flag, load_config
 from hoosh.cli.failure import FAILED
+from hoosh.cli.parsers import add_command
 
 if TYPE_CHECKING:
     from hoosh.config import Budget, Config, Provider
@@ -18,11 +19,12 @@ __all__ = ["add_to", "run"]
 
 
 def add_to(commands: Any) -> None:
-    parser = commands.add_parser(
+    parser = add_command(
+        commands,
         "check",
         help="look for mistakes in a configuration",
         description="Print every mistake of a configuration with its line, or a summary.  Exits 1 on mistakes.",
-        allow_abbrev=False,
+        examples=("hoosh-trio check", "hoosh-trio check --config team.toml && hoosh-trio serve --config team.toml"),
     )
     add_config_flag(parser)
     parser.add_argument("--json", action="store_true", help="print the result as JSON")

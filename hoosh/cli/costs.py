@@ -9,6 +9,7 @@ from typing import Any
 from urllib.parse import urlencode
 
 from hoosh.cli.failure import WRONG_USAGE, Failure
+from hoosh.cli.parsers import add_command
 from hoosh.cli.talk import NO_GATEWAY, add_talk_flags, talk_to
 
 __all__ = ["add_to", "plain", "run", "table"]
@@ -21,11 +22,12 @@ UNPRICED = "requests_unpriced"
 
 
 def add_to(commands: Any) -> None:
-    parser = commands.add_parser(
+    parser = add_command(
+        commands,
         "costs",
         help="show what has been spent",
         description="Show what the requests of a running gateway have cost.  Days are UTC's, written YYYY-MM-DD.",
-        allow_abbrev=False,
+        examples=("hoosh-trio costs", "hoosh-trio costs --by key,model --since 2026-11-01 --until 2026-11-30"),
     )
     parser.add_argument(
         "--by", metavar="WHAT", default="provider", help=f"any of {', '.join(GROUPS)}, with commas (default: provider)"

@@ -20,6 +20,7 @@ from typing import Any
 
 from hoosh.cli.costs import plain, table
 from hoosh.cli.failure import FAILED, Failure
+from hoosh.cli.parsers import add_command
 from hoosh.cli.talk import NO_GATEWAY, add_talk_flags, talk_to
 
 __all__ = ["add_to", "run"]
@@ -41,12 +42,12 @@ Ask a running gateway how it and its providers are.  Exits 1 unless all is well.
 
 
 def add_to(commands: Any) -> None:
-    parser = commands.add_parser(
+    parser = add_command(
+        commands,
         "health",
         help="ask a running gateway how it and its providers are",
         description=EXPLANATION,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-        allow_abbrev=False,
+        examples=("hoosh-trio health", "hoosh-trio health --json || echo 'somebody should look'"),
     )
     add_talk_flags(parser)
     parser.set_defaults(run=run)

@@ -11,6 +11,7 @@ import sys
 from typing import TYPE_CHECKING, Any
 
 from hoosh.cli.failure import WRONG_USAGE, Failure
+from hoosh.cli.parsers import add_command
 from hoosh.cli.talk import add_talk_flags, message_of, talk_to
 
 if TYPE_CHECKING:
@@ -23,12 +24,17 @@ READ_S = 600.0
 
 
 def add_to(commands: Any) -> None:
-    parser = commands.add_parser(
+    parser = add_command(
+        commands,
         "infer",
         help="ask a model something",
         description="Ask a model something through a running gateway.",
         usage="hoosh-trio infer [options] MODEL PROMPT...\n       hoosh-trio infer [options] -m MODEL PROMPT...",
-        allow_abbrev=False,
+        examples=(
+            "hoosh-trio infer echo 'Salam, donya'",
+            "hoosh-trio infer --stream --system 'Be brief.' llama3.2 'Why is the sky blue?'",
+            "git diff | hoosh-trio infer -m gpt-4o -",
+        ),
     )
     parser.add_argument("words", nargs="+", metavar="PROMPT", help="the question; - reads it from stdin")
     parser.add_argument("-m", "--model", metavar="MODEL", help="the model, if it is not the first word")

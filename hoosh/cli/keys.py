@@ -13,6 +13,7 @@ from typing import Any
 
 from hoosh.cli.actions import add_actions
 from hoosh.cli.failure import WRONG_USAGE, Failure
+from hoosh.cli.parsers import add_command
 
 __all__ = ["add_to", "new_key", "run"]
 
@@ -30,15 +31,17 @@ def add_to(commands: Any) -> None:
         "keys",
         help="make keys that clients authenticate with",
         description="Make keys that clients authenticate with.",
+        examples=("hoosh-trio keys new --name ada",),
     )
-    new = actions.add_parser(
+    new = add_command(
+        actions,
         "new",
         help="print a fresh key, and the [[keys]] block for it",
         description=(
             "Print a fresh key, once, and the [[keys]] block to paste into hoosh.toml.  The block holds the key's "
             "SHA-256 digest only, and the key itself is kept nowhere: hand it on now."
         ),
-        allow_abbrev=False,
+        examples=("hoosh-trio keys new --name ada",),
     )
     new.add_argument("--name", default=DEFAULT_NAME, help="whose key it is, as logs and costs show it")
     new.add_argument("--prefix", default=PREFIX, help=f"how the key begins (default: {PREFIX})")

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from hoosh.cli.actions import add_actions
 from hoosh.cli.failure import FAILED, Failure
+from hoosh.cli.parsers import add_command
 
 if TYPE_CHECKING:
     from hoosh.migration import Migrated
@@ -29,6 +30,7 @@ of the result.  Keys out of the environment stay there (`os.environ/NAME` is `$N
 Exits 0 when the result is written, 1 when it could not be (or, with --strict, when there was something to tell), and
 2 on wrong usage.  Reading YAML needs PyYAML: pip install 'hoosh-trio[migrate]'
 """
+LITELLM_EXAMPLE = "hoosh-trio migrate litellm config.yaml -o hoosh.toml"
 
 
 def add_to(commands: Any) -> None:
@@ -37,13 +39,14 @@ def add_to(commands: Any) -> None:
         "migrate",
         help="turn another gateway's configuration into one for hoosh",
         description="Turn another gateway's configuration into one for hoosh.",
+        examples=(LITELLM_EXAMPLE,),
     )
-    litellm = actions.add_parser(
+    litellm = add_command(
+        actions,
         "litellm",
         help="a LiteLLM proxy's config.yaml",
         description=EXPLANATION,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-        allow_abbrev=False,
+        examples=(LITELLM_EXAMPLE, "hoosh-trio migrate litellm config.yaml --strict > hoosh.toml"),
     )
     litellm.add_argument("file", metavar="FILE", help="the config.yaml; `-` reads stdin")
     litellm.add_argument("-o", "--output", metavar="FILE", help="write here, to a file that does not exist yet")

@@ -7,17 +7,19 @@ import json
 from typing import Any
 
 from hoosh.cli.failure import Failure
+from hoosh.cli.parsers import add_command
 from hoosh.cli.talk import NO_GATEWAY, add_talk_flags, talk_to
 
 __all__ = ["add_to", "run"]
 
 
 def add_to(commands: Any) -> None:
-    parser = commands.add_parser(
+    parser = add_command(
+        commands,
         "models",
         help="list the models of a running gateway",
         description="List the models of a running gateway.",
-        allow_abbrev=False,
+        examples=("hoosh-trio models", "hoosh-trio models --server http://gateway:8088 --key $KEY --json"),
     )
     add_talk_flags(parser)
     parser.set_defaults(run=run)

@@ -14,6 +14,7 @@ from urllib.parse import quote, urlencode
 
 from hoosh.cli.costs import plain, table
 from hoosh.cli.failure import FAILED, WRONG_USAGE, Failure
+from hoosh.cli.parsers import add_command
 from hoosh.cli.talk import NO_GATEWAY, RefusedByGateway, Talk, add_talk_flags, talk_to
 
 __all__ = ["add_to", "cancel", "run"]
@@ -24,21 +25,23 @@ HEADS = ("id", "phase", "key", "pool", "model", "provider", "attempt", "sent", "
 
 
 def add_to(commands: Any) -> None:
-    parser = commands.add_parser(
+    parser = add_command(
+        commands,
         "requests",
         help="show or cancel what runs at this moment",
         description="Show the requests that a gateway is answering, oldest first.  Needs a key of the scope `admin`.",
-        allow_abbrev=False,
+        examples=("hoosh-trio requests", "hoosh-trio requests --of ada --model gpt-4o"),
     )
     _add_filters(parser)
     add_talk_flags(parser)
     parser.set_defaults(run=run)
     actions = parser.add_subparsers(dest="action", metavar="ACTION", title="actions")
-    ending = actions.add_parser(
+    ending = add_command(
+        actions,
         "cancel",
         help="cancel requests, by id or by what they have in common",
         description="Cancel requests that run; their clients get the error `request_cancelled`.",
-        allow_abbrev=False,
+        examples=("hoosh-trio requests cancel req_18f2c09a77d1", "hoosh-trio requests cancel --pool team"),
         argument_default=argparse.SUPPRESS,  # what was said before the word `cancel` stays said
     )
     ending.add_argument("ids", metavar="ID", nargs="*", default=[], help="a request's id, as `requests` shows it")

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from hoosh.cli.configured import add_config_flag, load_config
 from hoosh.cli.failure import FAILED
+from hoosh.cli.parsers import add_command
 
 if TYPE_CHECKING:
     from hoosh.config import Config
@@ -24,7 +25,16 @@ _FLAGS: dict[str, tuple[str | int, ...]] = {
 
 
 def add_to(commands: Any) -> None:
-    parser = commands.add_parser("serve", help="run the gateway", description="Run the gateway.", allow_abbrev=False)
+    parser = add_command(
+        commands,
+        "serve",
+        help="run the gateway",
+        description="Run the gateway until Ctrl-C or SIGTERM.  Needs no configuration; flags come before the file.",
+        examples=(
+            "hoosh-trio serve                           # local engines, keys in the environment, and the model echo",
+            "hoosh-trio serve --config team.toml --port 9000",
+        ),
+    )
     add_config_flag(parser)
     parser.add_argument("-b", "--bind", metavar="ADDRESS", help="address to listen on (default: 127.0.0.1)")
     parser.add_argument("-p", "--port", type=int, metavar="N", help="port to listen on (default: 8088; 0: any)")

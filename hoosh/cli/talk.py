@@ -27,11 +27,11 @@ MAX_ERROR_BYTES = 64 * 1024
 NO_GATEWAY = "{} does not answer like a hoosh gateway; check --server or HOOSH_SERVER"
 
 
-def add_talk_flags(parser: argparse.ArgumentParser) -> None:
+def add_talk_flags(parser: argparse.ArgumentParser, *, json: str = "the gateway's answer") -> None:
     # The environment is read when the command runs, and a key from there is never part of a help text.
     parser.add_argument("--server", metavar="URL", help=f"the gateway (default: $HOOSH_SERVER, else {DEFAULT_SERVER})")
     parser.add_argument("--key", metavar="KEY", help="API key (default: $HOOSH_API_KEY)")
-    parser.add_argument("--json", action="store_true", help="print the gateway's answer as JSON")
+    parser.add_argument("--json", action="store_true", help=f"print {json} as JSON")
 
 
 class RefusedByGateway(Failure):

@@ -8,13 +8,18 @@ import platform
 from typing import Any
 
 from hoosh import __version__
+from hoosh.cli.parsers import add_command
 
 __all__ = ["add_to", "run"]
 
 
 def add_to(commands: Any) -> None:
-    parser = commands.add_parser(
-        "version", help="print the version", description="Print the version.", allow_abbrev=False
+    parser = add_command(
+        commands,
+        "version",
+        help="print the version",
+        description="Print the version of hoosh, Python and the libraries that matter most; `info` prints them all.",
+        examples=("hoosh-trio version", "hoosh-trio version --json"),
     )
     parser.add_argument("--json", action="store_true", help="print it as JSON")
     parser.set_defaults(run=run)

@@ -19,6 +19,10 @@ class Answer(Struct):
     """Close without the last chunk."""
 
 
+class Server(ThreadingHTTPServer):
+    request_queue_size = 64  # `top` asks for everything at once; one that is turned away asks again after a second
+
+
 class FakeGateway:
     """Answers each path as told, and remembers what it was asked."""
 
@@ -53,7 +57,7 @@ class FakeGateway:
             def log_message(self, format: str, *args: object) -> None:
                 pass
 
-        self.server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        self.server = Server(("127.0.0.1", 0), Handler)
         self.url = f"http://127.0.0.1:{self.server.server_address[1]}"
 
     def json(self, path: str, value: object, status: int = 200) -> None:
