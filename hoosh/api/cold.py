@@ -54,7 +54,7 @@ class ColdApp:
         )
         async with trio.open_nursery() as nursery:
             await nursery.start(run_lifespan, app)
-            self._host = AsgiHost(app, on_error=module.answer_error)
+            self._host = AsgiHost(app, on_error=module.answer_error, max_body_bytes=self._limits.body_bytes)
             self._up.set()
 
     async def _import(self) -> ModuleType:

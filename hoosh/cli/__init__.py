@@ -13,12 +13,12 @@ import sys
 from collections.abc import Sequence
 
 from hoosh import __version__
-from hoosh.cli import audit, check, costs, health, infer, keys, models, requests, serve, version
+from hoosh.cli import audit, check, costs, health, infer, keys, models, openapi, requests, serve, version
 from hoosh.cli.failure import Failure
 
 __all__ = ["main"]
 
-COMMANDS = (serve, check, models, infer, health, costs, requests, keys, audit, version)
+COMMANDS = (serve, check, models, infer, health, costs, requests, keys, audit, openapi, version)
 
 
 def main(argv: Sequence[str] | None = None) -> int:
