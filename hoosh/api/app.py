@@ -140,7 +140,7 @@ class HooshApp(QuartTrio):
 
     async def _answer(self, scope: Scope, receive: Receive, send: Send) -> None:
         outgoing = Outgoing(send, new_request_id())
-        handler = self.hot.get((scope["method"], scope["path"]))
+        handler = self._handler(scope)
         try:
             if handler is None:
                 await self._answer_with_quart(scope, receive, outgoing)
@@ -150,6 +150,17 @@ class HooshApp(QuartTrio):
                 raise Unavailable("The gateway is not running.", retry_after_s=1.0)
         except (Exception, BaseExceptionGroup) as error:
             await self._barrier(error, scope, receive, outgoing)
+
+    def _handler(self, scope: Scope) -> Handler | None:
+        """Who answers a hot path; None where Quart does.
+
+        The hot door knows paths as they were written: one that spells a letter as `%63` would send it back here.
+        """
+        raw_path: bytes | None = scope.get("raw_path")
+        path: str = scope["path"]
+        if raw_path is not None and raw_path != path.encode("utf-8", "replace"):
+            return None
+        return self.hot.get((scope["method"], path))
 
     async def _answer_with_quart(self, scope: Scope, receive: Receive, outgoing: Outgoing) -> None:
         scope[REQUEST_ID] = outgoing.request_id
@@ -241,5 +252,5 @@ def _language() -> DownstreamDialect:
 
 
 async def _never() -> Response:
-    """Answered by a handler of its own."""
-    raise RuntimeError("a hot path has come to Quart")
+    """A hot path in another spelling, such as `//v1/messages`: as it should be written, it never comes here."""
+    raise NoSuchPath(request.method, request.path)
