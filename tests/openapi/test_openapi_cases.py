@@ -30,7 +30,7 @@ with warnings.catch_warnings():
 load_all_checks()
 SCHEMA = schemathesis.openapi.from_dict(document(__version__))
 OPERATIONS = {f"{op.method.upper()} {op.path}": op for op in (found.ok() for found in SCHEMA.get_all_operations())}
-CASES = int(os.environ.get("HOOSH_CASES", "300"))
+CASES = int(os.environ.get("HOOSH_CASES", "200"))
 SEED = int(os.environ.get("HOOSH_SEED", random.randrange(2**32)))
 EACH = max(1, CASES // (2 * len(OPERATIONS)))
 CHECKS = [

@@ -19,6 +19,7 @@ from hoosh.api.openapi import ROUTES, document, page, served
 from hoosh.api.serve import create_app
 from hoosh.cli import main
 from hoosh.config import Config, Storage
+from hoosh.testing.house import memory_house
 
 DOCUMENT = document(__version__)
 DOCS = Path(__file__).parents[2] / "docs"
@@ -102,3 +103,16 @@ def test_the_command_prints_it(flags: list[str], capsys: pytest.CaptureFixture[s
 def test_nothing_of_it_is_loaded_with_the_app():
     code = "import sys, hoosh.api.app, hoosh.api.serve; assert not [n for n in sys.modules if 'api.openapi' in n]"
     subprocess.run([sys.executable, "-c", code], check=True)
+
+
+async def test_a_copy_that_is_still_good_is_not_sent_again():
+    async with memory_house(Config(storage=Storage(url="memory:"))) as house:
+        status, headers, body = await house.get("/openapi.json")
+        etag = headers.get(b"etag")
+        assert (status, json.loads(body)) == (200, DOCUMENT)
+        assert etag == served(__version__)[1].encode()
+        for known in (etag, b'"other", ' + etag, b"*"):
+            status, headers, body = await house.get("/openapi.json", headers=[(b"if-none-match", known)])
+            assert (status, body, headers.get(b"etag")) == (304, b"", etag)
+        status, _, body = await house.get("/openapi.json", headers=[(b"if-none-match", b'"other"')])
+        assert (status, json.loads(body)) == (200, DOCUMENT)

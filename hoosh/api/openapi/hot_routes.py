@@ -94,6 +94,9 @@ BARE = (
     number("temperature", "As in the form, where the body is the sound itself.", 0, 1),
 )
 
+VECTORS: Content = (JSON, {"anyOf": [got.OllamaVectors, got.OllamaVector]})
+"""At both paths: the older form is for who sends `prompt` and no `input`."""
+
 HOT_ROUTES: tuple[Route, ...] = (
     _hot(
         "/v1/chat/completions",
@@ -229,7 +232,7 @@ HOT_ROUTES: tuple[Route, ...] = (
         "ollamaEmbed",
         "Ollama",
         "Vectors of texts.",
-        ((JSON, got.OllamaVectors),),
+        (VECTORS,),
         ((JSON, sent.OllamaEmbedRequest),),
         language="ollama",
         body="ollama_embed",
@@ -238,8 +241,8 @@ HOT_ROUTES: tuple[Route, ...] = (
         "/api/embeddings",
         "ollamaEmbeddings",
         "Ollama",
-        "The vector of a text, in the older form.",
-        ((JSON, got.OllamaVector),),
+        "The vector of a text, in the older form, for a `prompt`; else as `/api/embed`.",
+        (VECTORS,),
         ((JSON, sent.OllamaLegacyEmbeddingsRequest),),
         language="ollama",
         body="ollama_embeddings",
