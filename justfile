@@ -58,6 +58,14 @@ ci:
 serve *ARGS:
     {{ python }} -m hoosh serve {{ ARGS }}
 
+# the page of every route, out of the OpenAPI document
+api-docs:
+    {{ python }} -m hoosh.api.openapi > docs/api.md
+
+# ten thousand requests made from the OpenAPI document, against a running gateway; `HOOSH_SEED=n` repeats a run
+api-cases:
+    HOOSH_CASES=10000 {{ python }} -m pytest -n0 -q -s tests/openapi/test_openapi_cases.py
+
 # today's prices out of the installed genai-prices (docs/costs.md)
 prices *DAY:
     {{ python }} -m hoosh.catalogue.snapshot {{ DAY }}

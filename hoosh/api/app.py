@@ -16,7 +16,7 @@ import logging
 from collections.abc import Callable, Mapping
 from contextlib import AbstractAsyncContextManager, nullcontext
 from types import TracebackType
-from typing import Any, Never, Protocol, cast
+from typing import Any, Protocol, cast
 
 import trio
 from quart import Response, g, request
@@ -26,7 +26,7 @@ from werkzeug.exceptions import HTTPException
 from hoosh.api.audit import AuditFace, audit_routes
 from hoosh.api.cache import CacheFace, cache_routes
 from hoosh.api.costs import CostsGateway, cost_routes
-from hoosh.api.errors import Answer, error_response, plain_error, unwrap
+from hoosh.api.errors import Answer, dialect_at, error_response, plain_error, unwrap
 from hoosh.api.events import EventsFace, event_routes
 from hoosh.api.face import GatewayFace, as_response
 from hoosh.api.health import OPEN_PATHS, HealthFace, health_routes
@@ -40,7 +40,6 @@ from hoosh.api.requests import LiveFace, request_routes
 from hoosh.api.responses import response_routes
 from hoosh.api.tokens import HasTokens, token_routes
 from hoosh.dialects.contract import DownstreamDialect
-from hoosh.dialects.registry import downstream_dialect
 from hoosh.errors import BodyTooLarge, HooshError, MethodNotAllowed, NoSuchPath, Unavailable, UnsupportedMedia
 from hoosh.http.asgi import App, Receive, ResponseBroken, Scope, Send, run_handler
 from hoosh.http.exchange import Exchange, Handler
@@ -97,7 +96,7 @@ def build_app(
 
 def answer_error(error: BaseException, exchange: Exchange) -> Answer:
     """The answer in place of one that an app behind `AsgiHost` could not give."""
-    return error_response(unwrap(error), new_request_id())
+    return error_response(unwrap(error), new_request_id(), dialect_at(exchange.path, exchange.headers))
 
 
 class HooshApp(QuartTrio):
@@ -161,7 +160,7 @@ class HooshApp(QuartTrio):
 
     async def _answer(self, scope: Scope, receive: Receive, send: Send) -> None:
         outgoing = Outgoing(send, new_request_id())
-        handler = self.hot.get((scope["method"], scope["path"]))
+        handler = self._handler(scope)
         try:
             if handler is None:
                 await self._answer_with_quart(scope, receive, outgoing)
@@ -171,6 +170,17 @@ class HooshApp(QuartTrio):
                 raise Unavailable("The gateway is not running.", retry_after_s=1.0)
         except (Exception, BaseExceptionGroup) as error:
             await self._barrier(error, scope, receive, outgoing)
+
+    def _handler(self, scope: Scope) -> Handler | None:
+        """Who answers a hot path; None where Quart does.
+
+        The hot door knows paths as they were written: one that spells a letter as `%63` would send it back here.
+        """
+        raw_path: bytes | None = scope.get("raw_path")
+        path: str = scope["path"]
+        if raw_path is not None and raw_path != path.encode("utf-8", "replace"):
+            return None
+        return self.hot.get((scope["method"], path))
 
     async def _answer_with_quart(self, scope: Scope, receive: Receive, outgoing: Outgoing) -> None:
         scope[REQUEST_ID] = outgoing.request_id
@@ -199,7 +209,8 @@ class HooshApp(QuartTrio):
             raise error if isinstance(error, ResponseBroken) else ResponseBroken("failed on its way") from None
         async with trio.open_nursery() as nursery:
             nursery.start_soon(drain, receive)
-            await out.respond(error_response(unwrap(error), out.request_id), is_head=scope["method"] == "HEAD")
+            answer = error_response(unwrap(error), out.request_id, dialect_at(scope["path"], Headers(scope["headers"])))
+            await out.respond(answer, is_head=scope["method"] == "HEAD")
             nursery.cancel_scope.cancel()
 
     async def _quart(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -232,7 +243,7 @@ class HooshApp(QuartTrio):
         if code == 413:
             return await self._on_error(BodyTooLarge(self._limits.body_bytes))
         message = "internal error" if code >= 500 else error.description or error.name
-        return as_response(plain_error(code, message, _scope()[REQUEST_ID]))
+        return as_response(plain_error(code, message, _scope()[REQUEST_ID], _language()))
 
     def log_exception(
         self, exception_info: tuple[type[BaseException], BaseException, TracebackType] | tuple[None, None, None]
@@ -260,18 +271,9 @@ def _scope() -> dict[str, Any]:
 
 def _language() -> DownstreamDialect:
     """In which language the client of a cold route is told of an error."""
-    name = "openai"
-    if request.path.startswith("/api/"):
-        name = "ollama"
-    elif request.path.startswith("/v1/messages") or "anthropic-version" in request.headers:
-        name = "anthropic"
-    return downstream_dialect(name, _no_responses)
-
-
-def _no_responses() -> Never:
-    raise RuntimeError("errors are told without kept responses")
+    return dialect_at(request.path, Headers(_scope()["headers"]))
 
 
 async def _never() -> Response:
-    """Answered by a handler of its own."""
-    raise RuntimeError("a hot path has come to Quart")
+    """A hot path in another spelling, such as `//v1/messages`: as it should be written, it never comes here."""
+    raise NoSuchPath(request.method, request.path)

@@ -57,14 +57,15 @@ class ColdApp:
             await nursery.start(run_lifespan, app)
             self._configure = app.configure
             app.configure(self._limits)  # they may have changed since the import began
-            self._host = AsgiHost(app, on_error=module.answer_error)
+            self._host = AsgiHost(app, on_error=module.answer_error, max_body_bytes=self._limits.body_bytes)
             self._up.set()
 
     def configure(self, limits: Limits) -> None:
         """From now on these are the limits, of the app as soon as it is there."""
         self._limits = limits
-        if self._configure is not None:
+        if self._host is not None and self._configure is not None:
             self._configure(limits)
+            self._host.max_body_bytes = limits.body_bytes
 
     async def _import(self) -> ModuleType:
         """Raises ImportError when it goes on failing: an installation that is not whole."""

@@ -19,9 +19,11 @@ from __future__ import annotations
 
 import math
 import re
+from typing import Never
 
 from hoosh.dialects.contract import DownstreamDialect, ErrorFacts
 from hoosh.dialects.openai import OpenAIDownstream
+from hoosh.dialects.registry import downstream_dialect
 from hoosh.errors import (
     BodyTooLarge,
     BudgetExceeded,
@@ -48,12 +50,13 @@ from hoosh.errors import (
     UpstreamTimeout,
     Withdrawn,
 )
-from hoosh.http.message import Header
+from hoosh.http.message import Header, Headers
 from hoosh.values import new_request_id
 
 __all__ = [
     "STATUS",
     "Answer",
+    "dialect_at",
     "error_body",
     "error_event",
     "error_headers",
@@ -184,16 +187,31 @@ def log_words(error: BaseException) -> tuple[str, str]:
     return code or type(error).__name__, message
 
 
-def plain_error(status: int, message: str, request_id: str) -> Answer:
+def plain_error(status: int, message: str, request_id: str, dialect: DownstreamDialect = OPENAI) -> Answer:
     """An answer for what never became a request or has no error type: protocol errors, a full house."""
     facts = ErrorFacts(status, message, _default_type(status), None, PLAIN_CODES.get(status), request_id)
-    return status, _head(request_id), OPENAI.error_body(facts)
+    return status, _head(request_id), dialect.error_body(facts)
 
 
-def error_page(status: int, message: str) -> tuple[list[Header], bytes]:
-    """`plain_error` with an id of its own, as the HTTP server asks for it."""
-    _, headers, body = plain_error(status, message, new_request_id())
+def error_page(status: int, message: str, path: str = "") -> tuple[list[Header], bytes]:
+    """`plain_error` with an id of its own, as the HTTP server asks for it; `path` as far as it is known."""
+    _, headers, body = plain_error(status, message, new_request_id(), dialect_at(path))
+    if status == 405:  # of a method that no path has (RFC 9110, section 15.5.6)
+        headers.append((b"allow", b"DELETE, GET, HEAD, OPTIONS, POST"))
     return headers, body
+
+
+def dialect_at(path: str, headers: Headers | None = None) -> DownstreamDialect:
+    """In which language whoever asks at `path` is told of an error, where no dialect has been chosen yet."""
+    if path.startswith("/api/"):
+        return downstream_dialect("ollama", _no_responses)
+    if path.startswith("/v1/messages") or (headers is not None and headers.get(b"anthropic-version") is not None):
+        return downstream_dialect("anthropic", _no_responses)
+    return OPENAI
+
+
+def _no_responses() -> Never:
+    raise RuntimeError("errors are told without kept responses")
 
 
 def unwrap(error: BaseException) -> BaseException:

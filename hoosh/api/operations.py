@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-import re
-from typing import Any
-
-from quart import Blueprint, Response, current_app
-from werkzeug.routing import Map
+import trio
+from quart import Blueprint, Response, request
 
 from hoosh.api.face import GatewayFace, json_response, require
 
-__all__ = ["METRICS_TYPE", "openapi_json", "operation_routes"]
+__all__ = ["METRICS_TYPE", "operation_routes"]
 
 METRICS_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 
@@ -32,25 +29,20 @@ def operation_routes(gateway: GatewayFace) -> Blueprint:
 
     @routes.get("/openapi.json")
     async def openapi() -> Response:
-        """This document."""
-        docs = {name: view.__doc__ for name, view in current_app.view_functions.items()}
-        return json_response(openapi_json(current_app.url_map, docs, gateway.version))
+        """The OpenAPI document of the whole surface."""
+        body, etag = await trio.to_thread.run_sync(_document, gateway.version, abandon_on_cancel=True, limiter=_making)
+        if request.if_none_match.contains_weak(etag.strip('"')):
+            return Response(b"", 304, {"etag": etag})
+        return Response(body, content_type="application/json", headers={"etag": etag, "cache-control": "no-cache"})
 
     return routes
 
 
-def openapi_json(url_map: Map, docs: dict[str, str | None], version: str) -> dict[str, Any]:
-    """The paths that exist, with their methods: a stub that tools can list, not yet one they can generate from."""
-    paths: dict[str, dict[str, Any]] = {}
-    for rule in sorted(url_map.iter_rules(), key=lambda rule: rule.rule):
-        path = re.sub(r"<(?:\w+:)?(\w+)>", r"{\1}", rule.rule)
-        names = [
-            {"name": name, "in": "path", "required": True, "schema": {"type": "string"}} for name in rule.arguments
-        ]
-        for method in sorted((rule.methods or set()) - {"HEAD", "OPTIONS"}):
-            operation: dict[str, Any] = {"responses": {"200": {"description": "OK"}}}
-            operation["summary"] = (docs.get(rule.endpoint) or path).strip().partition("\n")[0]
-            if names:
-                operation["parameters"] = names
-            paths.setdefault(path, {})[method.lower()] = operation
-    return {"openapi": "3.1.0", "info": {"title": "hoosh", "version": version}, "paths": paths}
+_making = trio.CapacityLimiter(1)
+
+
+def _document(version: str) -> tuple[bytes, str]:
+    """The document and its ETag.  In a thread, because the first one takes its time: nothing of it is loaded before."""
+    from hoosh.api.openapi import served
+
+    return served(version)

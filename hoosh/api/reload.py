@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from typing import Protocol
 
-from quart import Blueprint, Response
+from quart import Blueprint, Response, request
 
 from hoosh.api.face import json_response, require
 from hoosh.errors import ConfigError, InvalidRequest
@@ -29,6 +29,7 @@ def reload_routes(gateway: ReloadFace) -> Blueprint:
     async def reload() -> Response:
         """Read the configuration again, and work by it."""
         caller = require("admin")
+        await request.get_data()  # nothing is asked for, but what comes has limits
         try:
             told = await gateway.reload(by=caller.name)
         except ConfigError as error:

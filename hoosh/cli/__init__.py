@@ -26,6 +26,7 @@ from hoosh.cli import (
     keys,
     migrate,
     models,
+    openapi,
     requests,
     serve,
     top,
@@ -40,7 +41,7 @@ GROUPS = (
     ("run a gateway", (serve, check, keys, migrate)),
     ("ask it", (models, infer, embed)),
     ("watch it", (top, health, requests, costs)),
-    ("examine", (bench, audit, info, version, completion)),
+    ("examine", (bench, audit, openapi, info, version, completion)),
 )
 """The commands as the help lists them.  Each module has `add_to(commands)`."""
 

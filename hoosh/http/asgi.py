@@ -231,7 +231,7 @@ class AsgiHost:
     ) -> None:
         self._app = app
         self._on_error = on_error
-        self._max_body_bytes = max_body_bytes
+        self.max_body_bytes = max_body_bytes
         self._server = server
         self._state: dict[str, Any] = {} if state is None else state
 
@@ -239,7 +239,7 @@ class AsgiHost:
         talk = _Conversation(exchange)
         failure: BaseException | None = None
         try:
-            talk.body = await exchange.body(self._max_body_bytes)
+            talk.body = await exchange.body(self.max_body_bytes)
             await self._app(self._scope(exchange), talk.receive, talk.send)
         except Exception as error:
             failure = error

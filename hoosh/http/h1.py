@@ -38,6 +38,8 @@ class MalformedRequest(Struct, frozen=True):
 
     status: int
     message: str
+    path: str = ""
+    """The target, as far as it has come."""
 
 
 class IncomingRequest:
@@ -115,7 +117,7 @@ class RequestReader:
     def fail(self, status: int, message: str) -> None:
         """Note the first thing that is wrong; later ones do not count."""
         if self.failure is None:
-            self.failure = MalformedRequest(status, message)
+            self.failure = MalformedRequest(status, message, self._url.decode("latin-1"))
 
     def _fail_parsing(self, reason: str) -> None:
         if "HTTP version" in reason:

@@ -182,7 +182,7 @@ class HttpServer:
         What has come of the request is read before the close: closing on unread bytes would reset the answer away.
         """
         self._refused += 1
-        headers, body = self._service.error_page(503, "Too many connections.")
+        headers, body = self._service.error_page(503, "Too many connections.", "")
         framing = b"content-length: %d\r\nconnection: close\r\n" % len(body)
         try:
             sock.setblocking(False)

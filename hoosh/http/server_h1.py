@@ -25,8 +25,8 @@ from hoosh.http.wire import Wire
 
 __all__ = ["SENDS_AT_ONCE", "ErrorPage", "H1Connection", "Service", "apologise", "run_handler"]
 
-ErrorPage = Callable[[int, str], tuple[HeaderList, bytes]]
-"""(status, message) → headers and body of an answer to a request that is not HTTP enough to reach a handler."""
+ErrorPage = Callable[[int, str, str], tuple[HeaderList, bytes]]
+"""(status, message, path as far as it is known) → headers and body, for what is not HTTP enough for a handler."""
 
 
 class Service(Struct, frozen=True):
@@ -206,7 +206,7 @@ class H1Connection:
         failure = self.reader.failure
         assert failure is not None
         self.closing = True
-        headers, body = self.service.error_page(failure.status, failure.message)
+        headers, body = self.service.error_page(failure.status, failure.message, failure.path)
         framing = b"content-length: %d\r\nconnection: close\r\n" % len(body)
         await self.write(encode_head(failure.status, headers, framing) + body)
 
@@ -260,7 +260,7 @@ async def apologise(exchange: Exchange | None, bug: Exception, service: Service)
     service.on_crash(bug)
     if exchange is not None and not exchange.started:
         async with trio.open_nursery() as exchange.nursery:
-            await exchange.respond(500, *service.error_page(500, CRASHED))
+            await exchange.respond(500, *service.error_page(500, CRASHED, exchange.path))
 
 
 class H1Exchange:

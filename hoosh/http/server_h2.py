@@ -366,6 +366,6 @@ def _refuser(service: Service, status: int, message: str) -> Callable[[Exchange]
     """A handler for requests that are not fit for the real one."""
 
     async def refuse(exchange: Exchange) -> None:
-        await exchange.respond(status, *service.error_page(status, message))
+        await exchange.respond(status, *service.error_page(status, message, exchange.path))
 
     return refuse

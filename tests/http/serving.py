@@ -28,7 +28,7 @@ TEXT = [(b"content-type", b"text/plain")]
 HOST = b"host: here\r\n"
 
 
-def error_page(status: int, message: str) -> tuple[HeaderList, bytes]:
+def error_page(status: int, message: str, path: str) -> tuple[HeaderList, bytes]:
     return [(b"content-type", b"application/json")], json.dumps(
         {"error": {"code": status, "message": message}}
     ).encode()

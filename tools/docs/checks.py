@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import ast
 import tempfile
 import tomllib
 from collections.abc import Iterable, Iterator, Mapping
+from functools import lru_cache
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
+
+import trustme
 
 from hoosh.config import loads
 from hoosh.errors import ConfigError
@@ -17,7 +21,7 @@ __all__ = ["SHELLS", "check_blocks", "check_index", "check_links", "is_to_run"]
 INDEX = ROOT / "docs" / "index.md"
 SHELLS = ("sh", "bash", "console")
 ASKS_THE_GATEWAY = ("curl ", "hoosh-trio infer", "hoosh-trio models", "hoosh-trio health")
-FILES = ("tls_cert", "tls_key", "tls_client_ca", "verify")
+FILES = ("tls_cert", "tls_key", "tls_client_ca", "verify", "tls_pinned_certs", "client_cert", "client_key")
 """Keys of a configuration that name a file which must be there."""
 
 
@@ -72,7 +76,7 @@ def toml_mistakes(block: Block) -> list[str]:
         for name in named_files(document):
             path = Path(folder, name)
             path.parent.mkdir(parents=True, exist_ok=True)
-            path.write_text("a-key-of-more-than-sixteen-bytes")
+            path.write_text(_pem() if path.suffix == ".pem" else "a-key-of-more-than-sixteen-bytes")
         try:
             loads(block.text, f"{folder}/hoosh.toml", Everything())
         except ConfigError as error:
@@ -80,11 +84,17 @@ def toml_mistakes(block: Block) -> list[str]:
     return []
 
 
+@lru_cache(maxsize=1)
+def _pem() -> str:
+    """A certificate and its key: whatever of the two is looked for is found, and they fit each other."""
+    return trustme.CA().issue_cert("localhost").private_key_and_cert_chain_pem.bytes().decode()
+
+
 class Everything(Mapping[str, str]):
     """An environment in which every variable that somebody asks for is set."""
 
     def __getitem__(self, name: str) -> str:
-        return f"value-of-{name}"
+        return f"whsec_{'A' * 43}=" if "WEBHOOK" in name else f"value-of-{name}"
 
     def get(self, name: str, default: object = None) -> str:
         return self[name]
@@ -115,7 +125,7 @@ def named_files(value: object, name: str = "") -> Iterator[str]:
 
 def python_mistakes(block: Block) -> list[str]:
     try:
-        compile(block.text, "block", "exec")
+        compile(block.text, "block", "exec", flags=ast.PyCF_ALLOW_TOP_LEVEL_AWAIT)
     except SyntaxError as error:
         return [f"no Python: line {error.lineno} of it: {error.msg}"]
     return []
