@@ -75,6 +75,7 @@ class Process:
 
     def __init__(self, argv: Sequence[str], folder: Path, env: Mapping[str, str], name: str = "process") -> None:
         folder.mkdir(parents=True, exist_ok=True)
+        self.folder = folder
         env = {"HOOSH_STATE_DIR": str(folder / "state"), **env}
         self.stdout_path, self.stderr_path = folder / f"{name}.out", folder / f"{name}.err"
         with self.stdout_path.open("ab") as out, self.stderr_path.open("ab") as err:
