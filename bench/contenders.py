@@ -58,19 +58,18 @@ level = "info"
 [[providers]]
 name = "mock"
 type = "openai-compatible"
-base_url = "http://0.0.0.0:{upstream_port}/v1"
+base_url = "http://127.0.0.1:{upstream_port}/v1"
 models = ["mock-model", "sim-*"]
 [[providers]]
 name = "mock-messages"
 type = "anthropic"
-base_url = "http://0.0.0.0:{upstream_port}"
+base_url = "http://127.0.0.1:{upstream_port}"
 models = ["mock-claude"]
 [[keys]]
 name = "bench"
 key = "{key}"
 """
-"""To Linux 0.0.0.0 is this machine; to hoosh it is no loopback address, whose models would be free: they are priced.
-Nobody is probed: where clients leave while the gateway connects, its own probe would be taken for a client's."""
+"""Nobody is probed: where clients leave while the gateway connects, its own probe would be taken for a client's."""
 NO_BOOKS = """\
 [storage]
 url = "memory:"
@@ -87,6 +86,12 @@ name = "bench"
 capacity = 1_000_000_000_000_000
 window = "day"
 [[prices]]
+provider = "mock"
+model = "*"
+input = 0.15
+output = 0.60
+[[prices]]
+provider = "mock-messages"
 model = "*"
 input = 0.15
 output = 0.60
@@ -98,7 +103,10 @@ enabled = true
 [storage]
 durability = "{durability}"
 """
-"""Numbers so large that nothing is refused: what is measured is asking, not refusing.  The key's table goes on."""
+"""Numbers so large that nothing is refused: what is measured is asking, not refusing.  The key's table goes on.
+
+The upstream is on this machine, so its models would be free, had their owner not said what they cost.
+"""
 OURS = {
     HOOSH: ALL_BOOKS.format(durability="batched"),
     WITHOUT_BOOKS: NO_BOOKS,

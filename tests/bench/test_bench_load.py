@@ -12,6 +12,7 @@ from bench.figures import SYNC, WITH_BOOKS, WITHOUT_BOOKS
 from bench.load import KEY, parse_h2load, parse_result
 from hoosh.config import Config
 from hoosh.config.load import load
+from hoosh.cost import PriceBook
 
 GWLOAD = (
     '{"begun":140,"seconds":2.0,"requests":100,"chunks":640,"errors":1,"non200":2,"unfinished":3,"abandoned":0,"reconnects":1,'
@@ -54,8 +55,7 @@ def config_of(name: str, folder: Path) -> Config:
 def test_hoosh_is_started_with_keys_on(name: str, tmp_path: Path) -> None:
     config = config_of(name, tmp_path)
     assert config.keys[0].key.reveal() == KEY
-    assert config.providers[0].base_url == "http://0.0.0.0:9123/v1"
-    assert not config.providers[0].is_local, "or its answers would be free"
+    assert config.providers[0].base_url == "http://127.0.0.1:9123/v1"
     assert config.server.port == 8123
 
 
@@ -70,6 +70,9 @@ def books_of(config: Config) -> list[object]:
 def test_hoosh_stands_beside_others_with_all_its_books_on(name: str, tmp_path: Path) -> None:
     config = config_of(name, tmp_path)
     assert all(books_of(config))
+    price = PriceBook(config.prices).of("mock", "openai-compatible", "mock-model", local=True)
+    assert price is not None
+    assert not price.free, "an upstream on this machine"
     assert config.storage.url == "", "a file in the state directory"
     assert config.storage.durability == ("sync" if name == SYNC else "batched")
 
