@@ -47,6 +47,7 @@ def _command(node: Node) -> Iterable[str]:
         yield "| --- | --- |"
         yield from (f"| `{name}` | {_cell(help)} |" for name, help in rows)
     yield ""
+    yield "<!-- docs: skip names and keys in it stand for yours -->"
     yield "```sh"
     yield from node.examples
     yield "```"

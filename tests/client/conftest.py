@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 import pytest
-from client_house import BACKENDS, House, running
+from served_house import BACKENDS, House, running
 
 
 @pytest.fixture(scope="session")

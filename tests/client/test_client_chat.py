@@ -6,7 +6,7 @@ import gc
 import json
 
 import pytest
-from client_house import ADMIN, KEY, House, in_loop
+from served_house import ADMIN, KEY, House, in_loop
 
 from hoosh.client import (
     HooshClient,

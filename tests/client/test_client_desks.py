@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 import trio
-from client_house import ADMIN, KEY, House, config_of, in_loop, running, scripted
+from served_house import ADMIN, KEY, House, config_of, in_loop, running, scripted
 
 import hoosh
 from hoosh.client import HooshClient, SyncHooshClient, chats, errors

@@ -5,7 +5,7 @@ from __future__ import annotations
 import traceback
 
 import pytest
-from client_house import KEY, in_loop, scripted
+from served_house import KEY, in_loop, scripted
 
 from hoosh import errors as house_errors
 from hoosh.api.errors import STATUS, error_event, error_response, status_of

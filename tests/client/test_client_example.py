@@ -7,7 +7,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-from client_house import PATIENCE_S, running
+from served_house import PATIENCE_S, running
 
 from hoosh.config import Config, Discovery, Logging, Server
 

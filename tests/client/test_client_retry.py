@@ -6,7 +6,7 @@ import socket
 from random import Random
 
 import pytest
-from client_house import in_loop, scripted
+from served_house import in_loop, scripted
 
 from hoosh.client import HooshClient, Retries, SyncHooshClient, errors
 from hoosh.client.errors import error_from

@@ -102,7 +102,7 @@ def test_the_reference_has_every_kind_of_key():
     for row in (
         "| `port` | whole number, 0 to 65535 | 8088 | 0 takes any free port. |",
         '| `hedge_after_ms` | whole number, 1 or more, or `"p95"` |',
-        '| `format` | one of `"auto"`, `"json"`, `"text"` | `"auto"` |',
+        '| `format` | one of `"auto"`, `"console"`, `"json"`, `"text"` | `"auto"` |',
         "| `api_key` | secret |",
         "| `targets` | list of texts | required |",
         "## `[[providers]]`",

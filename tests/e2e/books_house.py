@@ -128,9 +128,7 @@ enabled = true
 {budgets}
 {more}
 """
-        # An address that leads to this machine and does not look so: what is local costs nothing.
-        upstream_url = self._upstream.url.replace("127.0.0.1", "0.0.0.0")
-        return config_text(upstream_url, self.port, server="drain_s = 5", more=text)
+        return config_text(self._upstream.url, self.port, server="drain_s = 5", more=text)
 
     def start(self, config: str | None = None, **how: Any) -> Gateway:
         self.last = Gateway(self.folder, config or self.config(), port=self.port, **how)

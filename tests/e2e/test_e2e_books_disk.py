@@ -70,7 +70,8 @@ def chat_until_spooling(gateway: Gateway, *, spooled_rows: int = 20) -> int:
 def check_all_there(house: BookedHouse, tokens: int) -> None:
     """A gateway started on a larger disk."""
     with house.life() as gateway:
-        assert storage_of(gateway) == {"kind": "sqlite", "status": "ok", "waiting_rows": 0, "spooled_rows": 0}
+        whole = {"kind": "sqlite", "status": "ok", "waiting_rows": 0, "spooled_rows": 0}
+        wait_until(lambda: storage_of(gateway) == whole, "all is in the database")
         assert pools_of(gateway)["words"]["used"] == tokens
         assert fetch_json(f"{gateway.base_url}/audit/verify", key=CLIENT_KEY)["valid"]
         assert gateway.stop() == 0
