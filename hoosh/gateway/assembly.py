@@ -31,6 +31,7 @@ from hoosh.gateway.discovery import Discovery
 from hoosh.gateway.fleet import EchoUpstream, Fleet, HttpUpstream, Upstream
 from hoosh.gateway.gateway import Gateway
 from hoosh.gateway.media import MediaFetcher, fetch_media
+from hoosh.gateway.readings import readings_of
 from hoosh.gateway.relay import COMMENT_S, SilenceWatch
 from hoosh.gateway.reload import Reloader, Wanted
 from hoosh.gateway.webhooks import Webhooks
@@ -196,7 +197,7 @@ def build_gateway(
         chance=chance or Random(),
     )
     gateway.reloader = Reloader(gateway, partial(wanted_in, environ=environ), build)
-    gateway.metrics.read, gateway.metrics.type_of = gateway.readings, gateway.type_name_of
+    gateway.metrics.read, gateway.metrics.type_of = partial(readings_of, gateway), gateway.type_name_of
     gateway.traces.type_of = gateway.type_name_of
     return gateway
 

@@ -13,7 +13,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import cached_property, partial
 from random import Random
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import trio
 from msgspec import Raw
@@ -21,7 +21,7 @@ from msgspec.structs import replace
 
 import hoosh
 from hoosh.access import KeyRing
-from hoosh.admission import GateStatistics, Shedder, Turnstile
+from hoosh.admission import Shedder, Turnstile
 from hoosh.audit import Level
 from hoosh.budget import PoolState
 from hoosh.config import Config
@@ -66,8 +66,8 @@ from hoosh.health import Board, Change, Supervisor
 from hoosh.http.message import Headers
 from hoosh.observe.export import Traces
 from hoosh.observe.lag import LagWatch
-from hoosh.observe.logs import AccessLog, LogStatistics
-from hoosh.observe.metrics import Metrics, Readings
+from hoosh.observe.logs import AccessLog
+from hoosh.observe.metrics import Metrics
 from hoosh.routing import Chooser, Loads, Route, RouteTable, prefix_digest, within
 from hoosh.storage import Store, StoreStatistics
 from hoosh.values import (
@@ -252,60 +252,6 @@ class Gateway:
     def flush(self) -> None:
         """Have everything that has ended counted, now."""
         self.recorder.flush()
-
-    def readings(self) -> Readings:
-        """What the metrics show of this moment."""
-        lag = self.lag.statistics()
-        connections = []
-        for upstream in self.fleet:
-            pool = upstream.statistics()
-            if pool is not None:
-                connections += [(upstream.name, "idle", pool.idle), (upstream.name, "active", pool.active)]
-        cache, store = self.cache.statistics(), self.store.statistics()
-        return Readings(
-            pools=self.books.pool_readings(),
-            cache_entries=cache.entries,
-            cache_bytes=cache.bytes,
-            store_waiting_rows=store.waiting_rows,
-            store_ok=store.status == "ok",
-            **self._traffic(),
-            **self._told(),
-            in_flight=len(self.in_flight),
-            connections=0 if self.server is None else self.server.statistics().open_connections,
-            providers_configured=len(self.fleet),
-            upstream_connections=connections,
-            loop_lag_s=lag.last_s,
-            loop_lag_max_s=lag.max_s,
-        )
-
-    def _traffic(self) -> dict[str, Any]:
-        """Of the readings, what is told of the ways to upstreams."""
-        now_s, queue, traces = trio.current_time(), self.turnstile.statistics(), self.traces.statistics()
-        conditions = [(upstream.name, self.board.state(upstream.name, now_s)) for upstream in self.fleet]
-        return {
-            "breakers": [(name, model, state) for name, each in conditions for model, state in each.breakers.items()],
-            "queue_waiting": queue.queued,
-            "queue_running": queue.running,
-            "queue_refused": queue.refused,
-            "traces": {"exported": traces.exported, "dropped": traces.dropped},
-            "traces_waiting": traces.waiting,
-            **_limits(self.books.admission.gate.statistics(now_s)),
-            "log_lines": _lines(self.log.statistics()),
-            "retry_budget": self.dispatcher.budget.left(now_s),
-            "loads": [
-                (load.provider, load.model, load.in_flight, load.first_content_s) for load in self.loads.statistics()
-            ],
-        }
-
-    def _told(self) -> dict[str, Any]:
-        """Of the readings, what is told of events."""
-        events = self.events.statistics()
-        return {
-            "events_published": events.published,
-            "event_listeners": events.listeners,
-            "events_lost": events.lost,
-            "webhook_deliveries": self.webhooks.statistics(),
-        }
 
     def store_state(self) -> StoreStatistics:
         """How the books are being written."""
@@ -567,24 +513,6 @@ class Gateway:
                 raise
         await self.discovered.wait()
         return self.snapshot.routes.candidates(call.model, call.kind, provider=provider, models=call.models)
-
-
-def _limits(gate: GateStatistics) -> dict[str, Any]:
-    limits = [
-        (scope.kind, scope.name, what, used, limit)
-        for scope in gate.scopes
-        for what, used, limit in (
-            ("requests", scope.requests, scope.limits.rpm),
-            ("tokens", scope.tokens, scope.limits.tpm),
-            ("running", scope.running, scope.limits.max_concurrent),
-        )
-        if limit
-    ]
-    return {"limits": limits, "limit_refusals": [(each.kind, each.name, each.refused) for each in gate.scopes]}
-
-
-def _lines(log: LogStatistics) -> dict[str, int]:
-    return {"written": log.written, "dropped": log.dropped, "sampled_out": log.sampled_out}
 
 
 def _trail(config: Config, store: Store, now_ms: Callable[[], int]) -> AuditTrail | None:

@@ -6,6 +6,7 @@ import logging
 
 from gateway_house import ASK, CHAT, Key, Secret, config, house_with
 
+from hoosh.gateway.readings import readings_of
 from hoosh.testing.house import memory_house
 from hoosh.testing.upstream import FakeUpstream, json_reply
 
@@ -17,7 +18,7 @@ async def test_limits_are_shown_with_what_counts_against_them(autojump_clock):
     async with house_with(FakeUpstream(json_reply(WHOLE)), config(keys=keys)) as house:
         for _ in range(3):
             await house.post(CHAT, ASK, headers=((b"authorization", b"Bearer sk-ada"),))
-        now, text = house.gateway.readings(), house.gateway.metrics_text().decode()
+        now, text = readings_of(house.gateway), house.gateway.metrics_text().decode()
     assert ("key", "ada", "requests", 1, 1) in now.limits
     assert ("key", "ada", "running", 0, 4) in now.limits
     assert ("key", "ada", 2) in now.limit_refusals

@@ -12,6 +12,7 @@ from gateway_house import ASK, CHAT, STREAM, config, house_with
 from opentelemetry.sdk.resources import Resource
 
 from hoosh.config import Cache, Provider, Retry, Routing, Telemetry
+from hoosh.gateway.readings import readings_of
 from hoosh.observe.context import parse_traceparent
 from hoosh.observe.spans import Ended, SpanMaker
 from hoosh.observe.traces import Trace
@@ -222,8 +223,8 @@ async def test_what_has_ended_reaches_the_collector_before_the_house_is_closed()
         async with house_with(upstream, config(telemetry=Telemetry(otlp_endpoint=there.url))) as house:
             status, _, _ = await house.post(CHAT, ASK, headers=((b"traceparent", CLIENT),))
             assert status == 200
-            assert house.gateway.readings().traces == {"exported": 0, "dropped": 0}
-        assert house.gateway.readings().traces == {"exported": 1, "dropped": 0}
+            assert readings_of(house.gateway).traces == {"exported": 0, "dropped": 0}
+        assert readings_of(house.gateway).traces == {"exported": 1, "dropped": 0}
     request, attempt = there.spans()
     assert request.trace_id.hex() == CLIENT[3:35].decode()
     assert attempt.parent_span_id == request.span_id
@@ -239,5 +240,5 @@ async def test_a_collector_that_is_away_is_nothing_that_a_request_notices():
             status, _, _ = await house.post(CHAT, ASK)
             assert status == 200
             house.gateway.flush()
-        assert house.gateway.readings().traces["dropped"] == 2
-        assert house.gateway.readings().traces_waiting == 1
+        assert readings_of(house.gateway).traces["dropped"] == 2
+        assert readings_of(house.gateway).traces_waiting == 1
