@@ -33,7 +33,18 @@ class Subscription:
     Of a listener that is dropped without leaving, nothing stays behind but its place.
     """
 
-    __slots__ = ("_first_lost", "_last_lost", "_leave", "_limit", "_lost", "_over", "_parked", "_waiting", "topics")
+    __slots__ = (
+        "_first_lost",
+        "_is_unknown",
+        "_last_lost",
+        "_leave",
+        "_limit",
+        "_lost",
+        "_over",
+        "_parked",
+        "_waiting",
+        "topics",
+    )
 
     def __init__(
         self, topics: frozenset[str], limit: int, leave: Callable[[Subscription], None], first: Iterable[Event] = ()
@@ -45,6 +56,8 @@ class Subscription:
         """What is replayed has room of its own: news must not push it out before it could be read."""
         self._lost = self._first_lost = self._last_lost = 0
         """Not told yet."""
+        self._is_unknown = False
+        """Nobody knows how many."""
         self._over = False
         self._parked = trio.lowlevel.ParkingLot()
 
@@ -73,6 +86,7 @@ class Subscription:
         if isinstance(item, Lost):  # of a time before all this, and it is not told twice
             self._first_lost = self._first_lost or item.first_id or item.last_id
             self._last_lost, self._lost = item.last_id, self._lost + (item.count or 0)
+            self._is_unknown |= item.count is None
             return 0
         self._first_lost = self._first_lost or item.id
         self._last_lost, self._lost = item.id, self._lost + 1
@@ -92,9 +106,10 @@ class Subscription:
     def take(self, limit: int | None = None) -> list[Event | Lost]:
         """What waits, oldest first, `limit` at most.  Does not wait."""
         found: list[Event | Lost] = []
-        if self._lost:
-            found.append(Lost(self._lost, self._first_lost, self._last_lost))
+        if self._lost or self._is_unknown:
+            found.append(Lost(None if self._is_unknown else self._lost, self._first_lost, self._last_lost))
             self._lost = self._first_lost = self._last_lost = 0
+            self._is_unknown = False
         while self._waiting and (limit is None or len(found) < limit):
             found.append(self._waiting.popleft())
         return found

@@ -35,9 +35,10 @@ from hoosh.gateway.readings import readings_of
 from hoosh.gateway.relay import COMMENT_S, SilenceWatch
 from hoosh.gateway.reload import Reloader, Wanted
 from hoosh.gateway.webhooks import Webhooks
+from hoosh.http.addresses import is_public_or_own_address
 from hoosh.http.client import Pool, PoolLimits
 from hoosh.http.deadlines import Timeouts
-from hoosh.http.dial import Dialer, SocketDialer
+from hoosh.http.dial import Dialer, GuardedDialer, SocketDialer
 from hoosh.http.message import Header, Origin
 from hoosh.observe.export import Traces
 from hoosh.observe.lag import LagWatch
@@ -106,29 +107,40 @@ class OpenGateway:
     @asynccontextmanager
     async def _run(self) -> AsyncIterator[Gateway]:
         gateway = self.gateway
+        tellers = trio.CancelScope(shield=True)
         async with trio.open_nursery() as outer:  # the store closes last: others write to it while they end
-            await outer.start(gateway.store.run)
-            await outer.start(gateway.log.run)
-            await outer.start(gateway.traces.run)
-            await gateway.books.open(gateway.snapshot.config.budgets)
-            if gateway.trail is not None:
-                await gateway.trail.open()
-                gateway.trail.note("gateway.started", "info", "The gateway has started.", version=gateway.version)
             try:
-                async with trio.open_nursery() as services:
-                    await self._start(services)
-                    gateway.services, gateway.ready = services, True
-                    gateway.say_hello()
-                    try:
-                        yield gateway
-                    finally:
-                        gateway.services, gateway.ready = None, False
-                        with trio.move_on_after(LAST_WORDS_S, shield=True):
-                            await gateway.close_events()
-                        services.cancel_scope.cancel(reason="gateway closed")
+                await outer.start(gateway.store.run)
+                await outer.start(self._tell, tellers)
+                await gateway.books.open(gateway.snapshot.config.budgets)
+                if gateway.trail is not None:
+                    await gateway.trail.open()
+                    gateway.trail.note("gateway.started", "info", "The gateway has started.", version=gateway.version)
+                try:
+                    async with trio.open_nursery() as services:
+                        await self._start(services)
+                        gateway.services, gateway.ready = services, True
+                        gateway.say_hello()
+                        try:
+                            yield gateway
+                        finally:
+                            gateway.services, gateway.ready = None, False
+                            with trio.move_on_after(LAST_WORDS_S, shield=True):
+                                await gateway.close_events()
+                            services.cancel_scope.cancel(reason="gateway closed")
+                finally:
+                    await self._close_books()
+                    outer.cancel_scope.cancel(reason="everything is written")
             finally:
-                await self._close_books()
-                outer.cancel_scope.cancel(reason="everything is written")
+                tellers.cancel(reason="everything is said")
+
+    async def _tell(self, scope: trio.CancelScope, *, task_status: trio.TaskStatus[None]) -> None:
+        """Log and traces, shielded: of a house that is cancelled they tell the end, too."""
+        with scope:
+            async with trio.open_nursery() as nursery:
+                await nursery.start(self.gateway.log.run)
+                await nursery.start(self.gateway.traces.run)
+                task_status.started()
 
     async def _close_books(self) -> None:
         """The last words of the house.  Nobody waits long for them: rows that are late are written by the store."""
@@ -191,7 +203,9 @@ def build_gateway(
         silence=SilenceWatch(COMMENT_S),
         fetch_media=partial(fetch_media, fetcher=_media_fetcher(dialer)),
         events=events,
-        webhooks=Webhooks(config.webhooks, events, dialer=dialer, log=log, wall_s=wall_s, chance=chance),
+        webhooks=Webhooks(
+            config.webhooks, events, dialer=_webhook_dialer(dialer), log=log, wall_s=wall_s, chance=chance
+        ),
         store=open_store(config.storage, now=wall_s),
         wall_s=wall_s,
         chance=chance or Random(),
@@ -228,6 +242,11 @@ def build_wanted(wanted: Wanted, dialer: Dialer) -> Upstream:
     if wanted.provider is None:
         return EchoUpstream(upstream_dialect("openai-compatible"))
     return build_upstream(wanted.provider, dialer, total_s=wanted.total_s, account=wanted.name, key=wanted.key)
+
+
+def _webhook_dialer(dialer: Dialer) -> Dialer:
+    """To the public and the owner's own networks; never to a metadata service."""
+    return GuardedDialer(is_public_or_own_address) if type(dialer) is SocketDialer else dialer
 
 
 def _media_fetcher(dialer: Dialer) -> MediaFetcher:

@@ -30,6 +30,8 @@ def dialer_for(provider: Provider, network: Dialer) -> Dialer:
     is none.
     """
     if type(network) is not SocketDialer:
+        if isinstance(network, SocketDialer) and (provider.spki_pins or provider.proxy is not None):
+            raise ConfigError([f"provider {provider.name}: spki_pins and proxy need the gateway's own way to dial"])
         return network
     allows = is_public_or_own_address if provider.allow_private else is_public_address
     try:

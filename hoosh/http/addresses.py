@@ -44,9 +44,12 @@ _OWN = tuple(
     )
 )
 """What people number their own networks with: RFC 1918, RFC 6598 (tunnels between machines use it), RFC 4193."""
-_METADATA = tuple(map(ip_network, ("100.100.100.200", "fd00:ec2::/32", "fd20:ce::254", "fd00:42::42")))
-"""Metadata services at addresses that look like somebody's own: of Alibaba, Amazon, Google, Scaleway.  The others are
-link-local."""
+_METADATA = (
+    *map(ip_network, ("100.100.100.200", "fd00:100::100:200", "fd00:ec2::/32", "fd20:ce::254")),
+    *map(ip_network, ("fd00:42::42", "fd00:a9fe:a9fe::1", "fd00:c1::a9fe:a9fe")),
+)
+"""Metadata services at addresses that look like somebody's own: of Alibaba, Amazon and Google; of Scaleway, Akamai and
+Oracle.  The others are link-local."""
 
 
 def is_public_address(address: str) -> bool:

@@ -351,6 +351,8 @@ class UpstreamExchange:
             alarm.arm("first_byte", now_s)
             response: OpenResponse = connection.begin(request, alarm)
             self._response = response
+            if (error := self._ended_by()) is not None:  # in the very turn in which the connection came
+                response.interrupt(error)
             try:
                 await response.open(request)
             except ConnectionBroke as error:
@@ -363,6 +365,9 @@ class UpstreamExchange:
             else:
                 alarm.rest()
                 return decoded(response)
+
+    def _ended_by(self) -> HooshError | None:
+        return self._error
 
     def leave(self) -> None:
         """End the exchange.  Never waits; a second time does nothing."""

@@ -56,9 +56,10 @@ class SocketDialer:
     With `pins` (digests, see `http/pins.py`) a TLS peer whose key is none of them is left before anything is sent.
     """
 
-    def __init__(self, *, pins: Collection[bytes] = (), stagger_s: float = STAGGER_S) -> None:
+    def __init__(self, *, pins: Collection[bytes] = (), stagger_s: float = STAGGER_S, lookups: int = LOOKUPS) -> None:
         self._pins = frozenset(pins)
         self._stagger_s = stagger_s
+        self._lookups = trio.CapacityLimiter(lookups)
 
     async def dial(self, origin: Origin, tls: ssl.SSLContext | None) -> Wire:
         wire = await self.reach(origin)
@@ -71,7 +72,7 @@ class SocketDialer:
         return SocketWire(await self._race(await self._addresses(origin)), origin.host)
 
     async def _addresses(self, origin: Origin) -> list[Address]:
-        return await _resolve(origin.host, origin.port)
+        return await _resolve(origin.host, origin.port, self._lookups)
 
     async def _race(self, addresses: list[Address]) -> socket.socket:
         winner: socket.socket | None = None
@@ -127,9 +128,8 @@ class GuardedDialer(SocketDialer):
         stagger_s: float = STAGGER_S,
         lookups: int = LOOKUPS,
     ) -> None:
-        super().__init__(pins=pins, stagger_s=stagger_s)
+        super().__init__(pins=pins, stagger_s=stagger_s, lookups=lookups)
         self._allows = allows
-        self._lookups = trio.CapacityLimiter(lookups)
 
     async def reach(self, origin: Origin) -> Wire:
         if origin.unix_path is not None:
@@ -146,11 +146,11 @@ class GuardedDialer(SocketDialer):
 
 async def _resolve(host: str, port: int, limiter: trio.CapacityLimiter | None = None) -> list[Address]:
     """Addresses in the order to try: families alternate, the resolver's preference first (RFC 8305, section 4)."""
+    ask = partial(socket.getaddrinfo, host, port, type=socket.SOCK_STREAM)
     try:
-        if limiter is None:
-            found = await trio.socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
-        else:
-            ask = partial(socket.getaddrinfo, host, port, type=socket.SOCK_STREAM)
+        try:
+            found = ask(flags=socket.AI_NUMERICHOST)  # a literal: asks nobody, needs no thread
+        except socket.gaierror:
             found = await trio.to_thread.run_sync(ask, abandon_on_cancel=True, limiter=limiter)
     except (OSError, UnicodeError, ValueError):
         raise ConnectFailed("name does not resolve") from None

@@ -219,7 +219,7 @@ def _literal(host: str) -> str | None:
     Asks nobody: AI_NUMERICHOST.
     """
     try:
-        found = socket.getaddrinfo(host, None, type=socket.SOCK_STREAM, flags=socket.AI_NUMERICHOST)
+        found = socket.getaddrinfo(host.removesuffix("."), None, type=socket.SOCK_STREAM, flags=socket.AI_NUMERICHOST)
     except (OSError, UnicodeError, ValueError):
         return None
     return str(found[0][4][0]).partition("%")[0]

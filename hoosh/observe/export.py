@@ -111,10 +111,13 @@ class Traces:
         self.is_on = settings.is_on
         self._reconfigured.set()
         self._reconfigured = trio.Event()
+        if not self.is_on:
+            self._dropped += len(self._queue)
+            self._queue.clear()
 
     def put(self, record: Record, trace: Trace, ended_at: float) -> None:
         """A request has ended.  Never waits."""
-        if not trace.is_sampled:
+        if not (trace.is_sampled and self.is_on):
             return
         if len(self._queue) >= self._settings.queue:
             self._dropped += 1
@@ -175,9 +178,17 @@ class Traces:
     def _send(self) -> None:
         """In the thread, which alone has batch and exporter while it runs.  A bug there is a batch lost, no more."""
         while self._queue and len(self._batch) < BATCH:
-            self._batch.append(self._queue.popleft())
+            try:
+                self._batch.append(self._queue.popleft())
+            except IndexError:  # cleared meanwhile: switched off
+                break
         try:
-            answer = self._exporter_now().send(self._batch) if self._batch else Answer(is_there=True)
+            if not self._batch:
+                answer = Answer(is_there=True)
+            elif not self._settings.is_on:  # what has failed so far has nowhere to go
+                answer = Answer(why="traces are switched off", is_final=True)
+            else:
+                answer = self._exporter_now().send(self._batch)
         except Exception as bug:
             answer = Answer(why=f"{type(bug).__name__} in the exporter", is_final=True)
         if answer.is_there:

@@ -16,6 +16,7 @@ import requests
 from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter
 from opentelemetry.sdk.resources import SERVICE_NAME, Resource
 from opentelemetry.sdk.trace.export import SpanExportResult
+from opentelemetry.trace import TraceState
 
 from hoosh.observe.settings import Telemetry
 from hoosh.observe.spans import Ended, SpanMaker
@@ -48,20 +49,22 @@ class Otlp:
             timeout=settings.timeout_s,
             session=session,
         )
-        logging.getLogger(OTLPSpanExporter.__module__).addFilter(_is_not_ours)
+        for talker in (OTLPSpanExporter, TraceState):  # what the latter says repeats a client's header
+            logging.getLogger(talker.__module__).addFilter(_is_not_ours)
 
     def send(self, batch: Sequence[tuple[Record, Trace, float]]) -> Answer:
         """Waits for the collector, as long as its timeout at most."""
         self._answer = None
-        spans = [span for each in batch for span in self._maker.spans_of(Ended(*each))]
         _here.is_ours = True
         try:
+            spans = [span for each in batch for span in self._maker.spans_of(Ended(*each))]
             is_there = self._exporter.export(spans) is SpanExportResult.SUCCESS
         finally:
             _here.is_ours = False
-        if is_there:
+        answer = self._last()
+        if is_there and (answer is None or answer.status_code < 300):  # to the exporter a redirect is a success
             return Answer(is_there=True)
-        return told_by(self._last())
+        return told_by(answer)
 
     def close(self) -> None:
         """From any thread: a wait within `send` ends soon."""

@@ -171,15 +171,15 @@ def test_405_names_the_methods_and_401_the_scheme() -> None:
     assert error_headers(Refused("later")) == []
 
 
-def test_the_log_repeats_nothing_that_an_upstream_says_about_our_key() -> None:
+def test_the_log_repeats_nothing_that_an_upstream_says() -> None:
     code, message = log_words(
         UpstreamError("Incorrect API key: sk-abc", provider="p", status=401, code="invalid_api_key")
     )
     assert (code, "sk-abc" in message, "status 401" in message) == ("upstream_refused", False, True)
-    assert log_words(UpstreamError("too long", provider="p", status=400, code="x")) == (
-        "x",
-        "too long (upstream status 400)",
-    )
+    told = UpstreamError("bad: 'my patient John Doe'", provider="p", status=400, code="context_length_exceeded")
+    said = "Provider `p` answered with an error. (upstream status 400)"
+    assert log_words(told) == ("context_length_exceeded", said), "what it repeats may be the prompt"
+    assert log_words(UpstreamError("no", provider="p", status=400, code="John Doe sk-a")) == ("upstream_error", said)
     assert log_words(KeyError("sk-abc")) == ("KeyError", "KeyError")
 
 

@@ -207,6 +207,18 @@ def test_a_listener_that_does_not_read_costs_its_buffer_and_knows_what_it_lost()
         assert listener.take() == []
 
 
+@pytest.mark.parametrize("count", [4, 12])
+def test_a_loss_that_nobody_can_count_stays_one_however_much_is_lost_after_it(count: int):
+    events = bus(buffer=4)
+    events.publish(limited(0))
+    with events.subscribe("providers/rate_limit", after=5) as listener:  # of a life before
+        for number in range(count):
+            events.publish(limited(number))
+        first, *_ = listener.take()
+    assert isinstance(first, Lost)
+    assert first.count is None
+
+
 def test_a_disabled_bus_says_nothing_until_it_is_enabled():
     events = bus(enabled=False)
     events.publish(limited(0))

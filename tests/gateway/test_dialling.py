@@ -18,7 +18,7 @@ from msgspec.structs import replace
 import hoosh
 from hoosh.config import Config, Http2, Provider
 from hoosh.errors import ConfigError, ConnectFailed
-from hoosh.gateway.assembly import build_upstream, open_gateway
+from hoosh.gateway.assembly import _webhook_dialer, build_upstream, open_gateway
 from hoosh.gateway.dialling import dialer_for, tls_for
 from hoosh.http.dial import GuardedDialer, SocketDialer
 from hoosh.http.message import Origin
@@ -270,3 +270,15 @@ async def test_a_client_certificate_is_shown_to_an_upstream_that_asks(nursery: t
     wire.close()
     assert seen == ["me"]
     nursery.cancel_scope.cancel()
+
+
+def test_a_webhook_may_be_the_owners_own_but_no_metadata_service() -> None:
+    dialer = _webhook_dialer(SocketDialer())
+    assert isinstance(dialer, GuardedDialer)
+    assert [dialer._allows(address) for address in ("127.0.0.1", "10.1.2.3", "169.254.169.254")] == [True, True, False]
+
+
+def test_pins_are_not_dropped_where_an_embedder_dials_in_his_own_way() -> None:
+    pinned = Provider(type="openai", spki_pins=(SOME_PIN,), api_key=Secret(KEY))
+    with pytest.raises(ConfigError, match="spki_pins"):
+        dialer_for(pinned, GuardedDialer(lambda address: True))

@@ -232,6 +232,18 @@ async def test_it_can_be_switched_on_and_off():
     assert not desk.traces.is_on
 
 
+async def test_what_waits_when_it_is_switched_off_goes_nowhere(quick):
+    desk = Desk(settings=ON)
+    desk.put("before")
+    running = desk.traces.begin([])
+    desk.traces.configure(Telemetry())
+    desk.traces.put(record("after"), running, 1.0)
+    async with desk.running():
+        await trio.testing.wait_all_tasks_blocked()
+    assert not any(exporter.settings.otlp_endpoint is None for exporter in desk.made)
+    assert desk.counts == (0, 0, 1)
+
+
 async def test_without_its_libraries_it_cannot_be_switched_on(monkeypatch):
     desk = Desk(settings=Telemetry())
     monkeypatch.setattr(exporting, "NEEDED", "opentelemetry_is_not.here")

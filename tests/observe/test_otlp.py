@@ -253,3 +253,18 @@ def test_one_that_is_slow_is_left_after_the_timeout():
         there.go_on.clear()
         answer = otlp(there.url, timeout_s=0.2).send([(RECORD, failover(), 102.0)])
         assert (answer.is_there, answer.is_final) == (False, False)
+
+
+@pytest.mark.parametrize("status", [301, 302, 307, 308])
+def test_a_collector_that_sends_us_elsewhere_has_taken_nothing(status):
+    with collector((status, {"location": "http://127.0.0.1:9/login"})) as there:
+        answer = Otlp(Telemetry(otlp_endpoint=there.url), "1", TYPES.get).send([(RECORD, begun(), 102.0)])
+    assert (answer.is_there, answer.is_final) == (False, True)
+    assert str(status) in answer.why
+
+
+def test_what_a_client_says_in_its_tracestate_is_in_no_log_but_ours(caplog):
+    trace = begun((b"traceparent", PARENT), (b"tracestate", b"0x=secret-of-the-client"))
+    with collector() as there:
+        assert Otlp(Telemetry(otlp_endpoint=there.url), "1", TYPES.get).send([(RECORD, trace, 102.0)]).is_there
+    assert "secret-of-the-client" not in caplog.text
