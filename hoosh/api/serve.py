@@ -84,7 +84,7 @@ def create_app(config: Config | None = None) -> HooshApp:
     context = open_gateway(config)
     gateway = context.gateway
     on_crash = partial(report_crash, gateway)
-    return build_app(
+    app = build_app(
         gateway,
         hot=InferenceDoor(gateway, on_crash=on_crash).hot,
         context=context,
@@ -92,6 +92,8 @@ def create_app(config: Config | None = None) -> HooshApp:
         on_crash=on_crash,
         on_finished=gateway.record,
     )
+    gateway.when_configured.append(lambda config: app.configure(limits_for(config)))
+    return app
 
 
 class House:

@@ -42,13 +42,13 @@ class Ledger(Balances):
 
     # -- requests --------------------------------------------------------------------------------------------------
 
-    def hold(self, pool: str, amount: int, at_ms: int) -> Hold:
+    def hold(self, pool: str, amount: int, at_ms: int, *, or_closed: bool = False) -> Hold:
         """Promise `amount` to a request.
 
         Raises UnknownPool; BudgetExceeded or MoneySpent where less is free, and then nothing has changed.  An amount
         of 0 is never refused.
         """
-        account = self.find(pool, at_ms)
+        account = self.find(pool, at_ms, or_closed=or_closed)
         if amount < 0:
             raise ValueError(f"cannot hold {amount}")
         if account.capacity is not None and amount:
@@ -96,9 +96,9 @@ class Ledger(Balances):
 
     # -- looking ---------------------------------------------------------------------------------------------------
 
-    def find(self, name: str, at_ms: int) -> Pool:
+    def find(self, name: str, at_ms: int, *, or_closed: bool = False) -> Pool:
         """A pool that can be held from, as it stands now.  To be looked at, not changed.  Raises UnknownPool."""
-        account = self._open.get(name)
+        account = self._open.get(name) or (self._pools.get(name) if or_closed else None)
         if account is None:
             raise UnknownPool(name)
         if at_ms >= account.ends_ms:

@@ -22,7 +22,7 @@ The buffer is the answer itself, and there are three rules about it:
 from __future__ import annotations
 
 import logging
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Sequence
 from types import TracebackType
 from typing import Any, Generic, TypeVar
 
@@ -114,6 +114,10 @@ class Flights(Generic[Payer]):
         """Let nobody join any more."""
         if self._open.get(flight.key) is flight:
             del self._open[flight.key]
+
+    def payers(self) -> Iterator[Payer]:
+        """Those for whom an upstream is asked, or is still to be."""
+        return (flight.payer for flight in self._aloft)
 
     def statistics(self) -> FlightStatistics:
         members = sum(len(flight.members) for flight in self._aloft)

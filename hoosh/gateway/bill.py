@@ -205,13 +205,19 @@ class Bill:
 
     def _place_hold(self, books: Books) -> None:
         at_ms = books.now_ms()
-        pool = books.ledger.find(self.pool, at_ms)
+        pool = books.ledger.find(self.pool, at_ms, or_closed=self._was_vouched_for)
         free = pool.free()
         if free is None:
-            self.hold = books.ledger.hold(self.pool, 0, at_ms)
+            self.hold = books.ledger.hold(self.pool, 0, at_ms, or_closed=self._was_vouched_for)
         else:
             self._is_limited = True
             self._hold_what_it_may_take(pool, free, at_ms)
+
+    @property
+    def _was_vouched_for(self) -> bool:
+        """It is the pool of its key, which was open when the request came: it may have been closed since."""
+        caller = self.account.caller
+        return caller is not None and caller.pool == self.pool
 
     def _hold_what_it_may_take(self, pool: Pool, free: int, at_ms: int) -> None:
         ledger, call, unit = self._books.ledger, self.call, pool.unit
@@ -226,7 +232,7 @@ class Bill:
             self._prompt = self.prompt_tokens()
             amount = self._amount(unit, self._prompt, reply)
         try:
-            self.hold = ledger.hold(self.pool, amount, at_ms)
+            self.hold = ledger.hold(self.pool, amount, at_ms, or_closed=self._was_vouched_for)
         except BudgetExceeded as refused:
             self._hold_what_is_left(pool, refused, at_ms)
         if call.stream:
@@ -245,7 +251,7 @@ class Bill:
         if not is_open_ended:
             self.call = self.account.downstream.limit_tokens(call, affordable)
             self.account.is_keepable = False
-        self.hold = ledger.hold(self.pool, refused.free, at_ms)
+        self.hold = ledger.hold(self.pool, refused.free, at_ms, or_closed=self._was_vouched_for)
 
     # -- while it runs ---------------------------------------------------------------------------------------------
 

@@ -164,7 +164,8 @@ class Caching:
         if head is None or head.status != 200 or payer.outcome is not Outcome.OK or not payer.is_keepable:
             return
         body = recording.body_without_comments()
-        if not body or (may_call_tools(call) and not self.settings.tool_calls and calls_tools(body)):
+        settings = self.settings  # of now: the cache may have been switched off meanwhile
+        if not (settings.enabled and body) or (may_call_tools(call) and not settings.tool_calls and calls_tools(body)):
             return
         answer = Answer(
             headers=tuple(head.headers),

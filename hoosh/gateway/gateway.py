@@ -470,10 +470,12 @@ class Gateway:
         """
         return await self.reloader.reload(config, by=by)
 
-    def forget(self, name: str) -> None:
-        """An upstream has left the fleet: nothing is held against its name, or known of it."""
+    def forget(self, name: str, *, keeps_list: bool = False) -> None:
+        """An upstream has left the fleet: nothing is held against its name, or known of it but perhaps its list."""
         self.board.forget(name)
-        self.remove_route(name)
+        self._routes.pop(name, None)
+        if not keeps_list:
+            self.lists.forget(name)
 
     def add_route(self, route: Route) -> None:
         self._routes[route.name] = route
@@ -481,10 +483,6 @@ class Gateway:
     def set_routes(self, routes: Mapping[str, Route], *, and_of: Iterable[str] = ()) -> None:
         """These, in this order, and behind them those there are of the names in `and_of`."""
         self._routes = {**routes, **{name: self._routes[name] for name in and_of if name in self._routes}}
-
-    def remove_route(self, name: str) -> None:
-        self._routes.pop(name, None)
-        self.lists.forget(name)
 
     def reroute(self) -> None:
         """Routes or lists have changed: swap in a table that knows.  Running requests keep the one they have."""

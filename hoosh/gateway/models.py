@@ -78,6 +78,8 @@ class ModelLists:
                 cards = await upstream.list_models()
             except HooshError:
                 pass  # it is down, or has no such list: what it said before still stands
+        if self._fleet.members.get(upstream.name) is not upstream:
+            return  # it has left meanwhile; somebody else may have its name
         if cards:
             self.learn(upstream.name, cards)
         else:

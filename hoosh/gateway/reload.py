@@ -99,7 +99,8 @@ class Reloader:
         """As `Gateway.reload`; log and audit trail are told."""
         gateway = self._gateway
         try:
-            told = await self._apply(await self._read() if config is None else config)
+            async with self._one_at_a_time:  # read within: who has read first must not be the last to apply it
+                told = await self._apply(await self._read() if config is None else config)
         except ConfigError as error:
             gateway.log.error("configuration not reloaded", room="config", mistakes="; ".join(error.mistakes))
             gateway.note("config.refused", "warn", "A configuration was refused.", by=by, mistakes=len(error.mistakes))
@@ -120,28 +121,29 @@ class Reloader:
         return await trio.to_thread.run_sync(source, abandon_on_cancel=True)
 
     async def _apply(self, config: Config) -> Reloaded:
-        async with self._one_at_a_time:
-            before = self._gateway.snapshot.config
-            config, needs_restart = _as_far_as_possible(config, before)
-            if config.is_open_to_strangers():
-                address = config.server.bind
-                raise ConfigError([f"{address} can be reached from other machines, and there is no key: add one"])
-            keys = KeyRing(config.all_keys())
-            # In threads, because of files.  Not abandoned: it takes a moment, and nothing runs yet.
-            wanted, prepared = await trio.to_thread.run_sync(self._prepare, config)
-            built = await self._build_new(wanted)
-            try:
-                self._gateway.traces.configure(config.telemetry)
-                self._gateway.webhooks.configure(config.webhooks)
-            except ConfigError:
-                self._gateway.traces.configure(before.telemetry)
-                _close(built.values())
-                raise
-            told = self._compare(wanted, before, config, needs_restart)
-            self._swap(config, keys, wanted, built)
-            for take_effect in prepared:
-                take_effect()
-            return told
+        self._services()
+        before = self._gateway.snapshot.config
+        config, needs_restart = _as_far_as_possible(config, before)
+        if config.is_open_to_strangers():
+            address = config.server.bind
+            raise ConfigError([f"{address} can be reached from other machines, and there is no key: add one"])
+        keys = KeyRing(config.all_keys())
+        # In threads, because of files.  Not abandoned: it takes a moment, and nothing runs yet.
+        wanted, prepared = await trio.to_thread.run_sync(self._prepare, config)
+        built = await self._build_new(wanted)
+        try:
+            self._services()  # it may have been closed meanwhile
+            self._gateway.traces.configure(config.telemetry)
+            self._gateway.webhooks.configure(config.webhooks)
+        except BaseException:
+            self._gateway.traces.configure(before.telemetry)
+            _close(built.values())
+            raise
+        told = self._compare(wanted, before, config, needs_restart)
+        self._swap(config, keys, wanted, built)
+        for take_effect in prepared:
+            take_effect()
+        return told
 
     def _prepare(self, config: Config) -> tuple[dict[str, Wanted], list[Callable[[], object]]]:
         """Whom it asks for, and what is to be done when it takes effect."""
@@ -153,9 +155,7 @@ class Reloader:
         new = [each for each in wanted.values() if not self._is_there(each)]
         if not new:
             return {}
-        services = self._gateway.services
-        if services is None:
-            raise Unavailable("The gateway is not open.")
+        services = self._services()
         upstreams = await trio.to_thread.run_sync(lambda: [self._build(each) for each in new])
         try:
             for upstream in upstreams:
@@ -165,6 +165,13 @@ class Reloader:
             _close(upstreams)
             raise
         return {upstream.name: upstream for upstream in upstreams}
+
+    def _services(self) -> trio.Nursery:
+        """Raises Unavailable where the gateway is not open: its books, for one, are not there then."""
+        services = self._gateway.services
+        if services is None:
+            raise Unavailable("The gateway is not open.")
+        return services
 
     def _is_there(self, wanted: Wanted) -> bool:
         known = self._wanted.get(wanted.name)
@@ -190,17 +197,24 @@ class Reloader:
         asked_for = {name: built.get(name) or fleet.members[name] for name in wanted}
         left = fleet.become([*asked_for.values(), *found.values()])
         for upstream in left:
-            gateway.forget(upstream.name)
+            gateway.forget(upstream.name, keeps_list=_is_same_place(upstream, asked_for.get(upstream.name)))
         for name, each in wanted.items():
             _adjust(asked_for[name], each)
         gateway.set_routes({name: each.route for name, each in wanted.items()}, and_of=found)
         self._wanted = dict(wanted)
         _configure(gateway, Snapshot(config, keys, gateway.snapshot.routes))
         self.generation += 1
-        services = gateway.services
+        services = self._services()
         for upstream in left:
-            if services is not None and isinstance(upstream, HttpUpstream):
+            if isinstance(upstream, HttpUpstream):
                 services.start_soon(see_off, gateway, upstream)
+
+
+def _is_same_place(upstream: Upstream, other: Upstream | None) -> bool:
+    """Whoever is there, by whatever key he is asked: what he lists is known."""
+    if not isinstance(upstream, HttpUpstream) or not isinstance(other, HttpUpstream):
+        return False
+    return upstream.kind is other.kind and upstream.base_url == other.base_url
 
 
 def _close(upstreams: Iterable[Upstream]) -> None:
@@ -278,6 +292,7 @@ def _is_asked(gateway: Gateway, upstream: HttpUpstream) -> bool:
     if pool.active or pool.waiting:
         return True
     return any(
-        (account.payer or account).upstreams.get(name) is upstream or account.upstreams.get(name) is upstream
-        for account in gateway.in_flight
+        account.upstreams.get(name) is upstream
+        for accounts in (gateway.in_flight, gateway.caching.flights.payers())
+        for account in accounts
     )

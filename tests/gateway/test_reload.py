@@ -4,17 +4,19 @@ from __future__ import annotations
 
 import json
 import os
+import threading
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from typing import Any
+from typing import Any, cast
 
 import pytest
 import trio
+import trio.testing
 import trustme
 from gateway_house import ASK, CHAT, STREAM, FakeUpstream, Key, Secret, config, house_with, text_of
 from msgspec.structs import replace
 
-from hoosh import open_gateway
+from hoosh import create_app, open_gateway
 from hoosh.admission import Limits, ModelLimits
 from hoosh.budget import Budget
 from hoosh.config import (
@@ -35,8 +37,9 @@ from hoosh.config import (
 from hoosh.cost import PriceOverride
 from hoosh.errors import ConfigError, InvalidRequest, Unavailable, UpstreamError
 from hoosh.gateway.fleet import HttpUpstream
+from hoosh.gateway.gateway import Gateway
 from hoosh.testing.house import MemoryHouse
-from hoosh.testing.upstream import Hang, Pause, error_reply, json_reply, sse_chat, with_pauses
+from hoosh.testing.upstream import Body, End, Hang, Head, Pause, error_reply, json_reply, sse_chat, with_pauses
 from hoosh.values import Selection, Target
 
 RELOAD = "/v1/admin/reload"
@@ -208,6 +211,58 @@ async def test_a_broken_attempt_is_repeated_where_it_was_begun():
         assert house.gateway.board.is_well(Target("shaky", "m")), "nothing is held against a name that nobody has"
 
 
+async def test_a_flight_keeps_its_upstream_when_whoever_began_it_has_left():
+    shared = {**ASK, "temperature": 0}
+    busy = [Head(503, [(b"retry-after", b"0.3"), (b"content-length", b"2")]), Body(b"{}"), End()]
+    shaky = FakeUpstream(busy, answer("at last"))
+    settings = with_providers(provider("one", "shaky"), retry=Retry(base_delay_ms=1))
+    async with house_of(settings, shaky=shaky) as house, trio.open_nursery() as nursery:
+        heard: list[Any] = []
+        first = trio.CancelScope()
+
+        async def begin() -> None:
+            with first:
+                await house.post(CHAT, shared)
+
+        async def join() -> None:
+            status, _, body = await house.post(CHAT, shared)
+            heard.append((status, body))
+
+        nursery.start_soon(begin)
+        await until(lambda: shaky.requests and house.gateway.caching.flights.statistics().flights)
+        await house.gateway.reload(with_providers(provider("one", "mock"), retry=Retry(base_delay_ms=1)))
+        nursery.start_soon(join)
+        await until(lambda: house.gateway.caching.flights.statistics().members == 2)
+        first.cancel()
+        await until(lambda: heard)
+        assert heard[0][0] == 200, heard
+        assert b"at last" in heard[0][1]
+
+
+async def test_what_an_upstream_lists_is_known_on_where_only_its_key_has_changed():
+    listed = {"object": "list", "data": [{"id": "a", "object": "model"}]}
+    one = FakeUpstream(lambda request: json_reply(listed) if request.method == "GET" else answer("one"))
+    keyed = [provider("one", api_key=Secret(f"sk-{number}-0123456789")) for number in range(2)]
+    async with house_of(with_providers(keyed[0], provider("mock", models=("b",))), one=one) as house:
+        await house.get("/v1/models")
+        assert await said(house, "b") == "mock"
+        told = await house.gateway.reload(with_providers(keyed[1], provider("mock", models=("b",))))
+        assert told.replaced == ("one",)
+        assert await said(house, "b") == "mock", "it does not list that"
+        assert await said(house, "a") == "one"
+
+
+async def test_a_list_that_comes_too_late_is_nobodys():
+    slow = FakeUpstream([Pause(0.3), *json_reply({"object": "list", "data": [{"id": "old", "object": "model"}]})])
+    async with house_of(with_providers(provider("one", "slow")), slow=slow) as house, trio.open_nursery() as nursery:
+        nursery.start_soon(house.get, "/v1/models")
+        await until(lambda: slow.requests)
+        await house.gateway.reload(with_providers(provider("one", "mock")))
+        await until(lambda: not house.gateway.fleet.departed)
+        assert await said(house, "m") == "mock"
+        assert house.gateway.lists.known("one") is None
+
+
 async def test_the_embedded_one_comes_and_goes():
     async with house_of() as house:
         quiet = replace(config(), discovery=Discovery(local=False, environment=False, echo=False))
@@ -279,6 +334,31 @@ async def test_what_a_pool_has_used_stays_used():
         assert replayed.state() == ledger.state(), "the journal knows of each change"
 
 
+async def test_who_waits_for_a_turn_is_paid_by_the_pool_that_its_key_had():
+    slow = FakeUpstream([Pause(0.3), *answer("well")], answer("well"))
+    key = ((b"authorization", b"Bearer sk-ada-0123456789"),)
+
+    def of(pool: str) -> Config:
+        pools = (Budget(name=pool, capacity=10_000),)
+        one_at_once = Server(max_concurrent=1)
+        return with_providers(provider("slow"), keys=keys("ada", pool=pool), budgets=pools, server=one_at_once)
+
+    async with house_of(of("x"), slow=slow) as house, trio.open_nursery() as nursery:
+        heard: list[str] = []
+
+        async def ask() -> None:
+            heard.append(await said(house, headers=key))
+
+        nursery.start_soon(ask)
+        await until(lambda: slow.requests)
+        nursery.start_soon(ask)
+        await until(lambda: house.gateway.queue_state().queued["normal"])
+        await house.gateway.reload(of("y"))
+        await until(lambda: len(heard) == 2)
+        assert await said(house, headers=key) == "well"
+        assert house.gateway.books.ledger.pool("y", house.gateway.books.now_ms()).used == 7
+
+
 async def test_a_price_counts_from_now_on():
     price = PriceOverride(model="*", input=1000.0, output=1000.0)
     async with house_of(config(provider={"base_url": "http://mock.example:80"})) as house:
@@ -317,6 +397,18 @@ async def test_a_cache_that_is_switched_off_forgets():
         assert [await hit(), await hit()] == ["miss", "miss"], "an eighth of 4 kB is too little"
         await house.gateway.reload(config())
         assert [await hit(), await hit()] == ["miss", "hit"]
+
+
+async def test_an_answer_that_lands_when_the_cache_is_off_is_not_kept():
+    slow = FakeUpstream([Pause(0.3), *answer("one")], answer("two"))
+    kept, on = {**ASK, "temperature": 0}, with_providers(provider("slow"))
+    async with house_of(on, slow=slow) as house, trio.open_nursery() as nursery:
+        nursery.start_soon(house.post, CHAT, kept)
+        await until(lambda: slow.requests)
+        await house.gateway.reload(with_providers(provider("slow"), cache=Cache(enabled=False)))
+        await until(lambda: not house.gateway.in_flight)
+        await house.gateway.reload(on)
+        assert (await house.post(CHAT, kept))[1].text(b"x-hoosh-cache") == "miss"
 
 
 async def test_the_limits_of_the_server_hold_for_what_comes_now():
@@ -415,17 +507,51 @@ async def test_who_is_cancelled_while_he_builds_has_changed_nothing():
         assert (await house.gateway.reload(with_providers(provider("a")))).added == ("a",)
 
 
-async def test_a_gateway_that_is_not_open_builds_nobody():
-
-    opening = open_gateway(config(), environ={})
+@pytest.mark.parametrize("other", [with_providers(provider("a")), with_providers()], ids=["one more", "one less"])
+async def test_a_gateway_that_is_not_open_stays_as_it_is(other):
+    gateway = open_gateway(config(), environ={}).gateway
+    before, members = gateway.snapshot, gateway.fleet.members
     with pytest.raises(Unavailable):
-        await opening.gateway.reload(with_providers(provider("a")))
+        await gateway.reload(other)
+    assert gateway.snapshot is before
+    assert gateway.fleet.members is members
+
+
+def test_a_mounted_app_has_the_limits_of_now():
+    app = create_app(config())
+    gateway = cast(Gateway, app.gateway)
+    for tell in gateway.when_configured:
+        tell(config(server=Server(max_body_bytes=5000)))
+    assert app.config["MAX_CONTENT_LENGTH"] == 5000
 
 
 async def test_without_a_file_there_is_nothing_to_read_again():
     async with house_of() as house:
         with pytest.raises(InvalidRequest, match="not come from a file"):
             await house.gateway.reload()
+
+
+async def test_whoever_reads_the_file_last_applies_it_last():
+    go_on = threading.Event()
+    texts = [config(server=Server(max_queue=1)), config(server=Server(max_queue=2))]
+    reading: list[int] = []
+
+    def source() -> Config:
+        reading.append(1)
+        if len(reading) == 1:
+            go_on.wait()
+            return texts[0]
+        return texts[1]
+
+    async with house_of() as house, trio.open_nursery() as nursery:
+        house.gateway.source = source
+        nursery.start_soon(house.gateway.reload)
+        await until(lambda: reading)
+        nursery.start_soon(house.gateway.reload)
+        await trio.testing.wait_all_tasks_blocked()
+        go_on.set()
+        await until(lambda: house.gateway.reloader.generation == 3)
+        assert house.gateway.snapshot.config.server.max_queue == 2
 
 
 async def test_two_at_once_come_one_after_the_other():
@@ -525,7 +651,7 @@ def refuse() -> Config:
 
 # -- under load --------------------------------------------------------------------------------------------------------
 
-RELOADS = int(os.environ.get("HOOSH_RELOADS", "100"))
+RELOADS = int(os.environ.get("HOOSH_RELOADS", "200"))
 
 
 async def test_reloads_under_load_fail_no_request_and_leave_nothing():
@@ -546,6 +672,7 @@ async def test_reloads_under_load_fail_no_request_and_leave_nothing():
         async def ask() -> None:
             while not over.is_set():
                 heard.append(await said(house))
+                await trio.sleep(0.001)  # as if there were a network: else the reload's threads hardly get the GIL
 
         async with trio.open_nursery() as nursery:
             for _ in range(4):
