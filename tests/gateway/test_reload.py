@@ -213,7 +213,7 @@ async def test_a_broken_attempt_is_repeated_where_it_was_begun():
 
 async def test_a_flight_keeps_its_upstream_when_whoever_began_it_has_left():
     shared = {**ASK, "temperature": 0}
-    busy = [Head(503, [(b"retry-after", b"0.3"), (b"content-length", b"2")]), Body(b"{}"), End()]
+    busy = [Head(503, [(b"retry-after", b"1.2"), (b"content-length", b"2")]), Body(b"{}"), End()]
     shaky = FakeUpstream(busy, answer("at last"))
     settings = with_providers(provider("one", "shaky"), retry=Retry(base_delay_ms=1))
     async with house_of(settings, shaky=shaky) as house, trio.open_nursery() as nursery:
