@@ -107,11 +107,10 @@ class OpenGateway:
     @asynccontextmanager
     async def _run(self) -> AsyncIterator[Gateway]:
         gateway = self.gateway
-        tellers = trio.CancelScope(shield=True)
-        async with trio.open_nursery() as outer:  # the store closes last: others write to it while they end
+        last = trio.CancelScope(shield=True)
+        async with trio.open_nursery() as outer:
             try:
-                await outer.start(gateway.store.run)
-                await outer.start(self._tell, tellers)
+                await outer.start(self._run_what_closes_last, last)
                 await gateway.books.open(gateway.snapshot.config.budgets)
                 if gateway.trail is not None:
                     await gateway.trail.open()
@@ -130,14 +129,16 @@ class OpenGateway:
                             services.cancel_scope.cancel(reason="gateway closed")
                 finally:
                     await self._close_books()
-                    outer.cancel_scope.cancel(reason="everything is written")
             finally:
-                tellers.cancel(reason="everything is said")
+                last.cancel(reason="everything is written and said")
 
-    async def _tell(self, scope: trio.CancelScope, *, task_status: trio.TaskStatus[None]) -> None:
-        """Log and traces, shielded: of a house that is cancelled they tell the end, too."""
+    async def _run_what_closes_last(
+        self, scope: trio.CancelScope, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED
+    ) -> None:
+        """Store, log and traces, shielded: of a house that is cancelled the books are closed and the end is told."""
         with scope:
             async with trio.open_nursery() as nursery:
+                await nursery.start(self.gateway.store.run)
                 await nursery.start(self.gateway.log.run)
                 await nursery.start(self.gateway.traces.run)
                 task_status.started()
