@@ -184,7 +184,9 @@ def test_what_h2_refuses_in_a_head_is_refused_here(extra: list[tuple[bytes, byte
         with pytest.raises(MalformedHead):
             read_head(head)
     else:
-        if head[0][0] != b"cookie":  # h2 looks at the order only after it has put cookies last
+        # h2 looks at the order, and at the ends of values, only after it has joined the cookies and put them last.
+        is_odd = any(name == b"cookie" and value.strip(b" \t") != value for name, value in extra)
+        if head[0][0] != b"cookie" and not is_odd:
             assert dict(read_head(head).fields).get(b"cookie") == dict(event.headers).get(b"cookie")
 
 
