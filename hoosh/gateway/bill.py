@@ -208,10 +208,13 @@ class Bill:
         pool = books.ledger.find(self.pool, at_ms, or_closed=self._was_vouched_for)
         free = pool.free()
         if free is None:
-            self.hold = books.ledger.hold(self.pool, 0, at_ms, or_closed=self._was_vouched_for)
+            self._hold(0, at_ms)
         else:
             self._is_limited = True
             self._hold_what_it_may_take(pool, free, at_ms)
+
+    def _hold(self, amount: int, at_ms: int) -> None:
+        self.hold = self._books.ledger.hold(self.pool, amount, at_ms, or_closed=self._was_vouched_for)
 
     @property
     def _was_vouched_for(self) -> bool:
@@ -220,7 +223,7 @@ class Bill:
         return caller is not None and caller.pool == self.pool
 
     def _hold_what_it_may_take(self, pool: Pool, free: int, at_ms: int) -> None:
-        ledger, call, unit = self._books.ledger, self.call, pool.unit
+        call, unit = self.call, pool.unit
         reply = self._reply_to_hold(self.target)
         if unit == "usd":
             if self.terms.price is None:
@@ -232,7 +235,7 @@ class Bill:
             self._prompt = self.prompt_tokens()
             amount = self._amount(unit, self._prompt, reply)
         try:
-            self.hold = ledger.hold(self.pool, amount, at_ms, or_closed=self._was_vouched_for)
+            self._hold(amount, at_ms)
         except BudgetExceeded as refused:
             self._hold_what_is_left(pool, refused, at_ms)
         if call.stream:
@@ -242,7 +245,7 @@ class Bill:
     def _hold_what_is_left(self, pool: Pool, refused: BudgetExceeded, at_ms: int) -> None:
         """A stream without a limit of its own begins with what there is; others only where the owner prefers short
         answers to none, and are then asked to be so short."""
-        ledger, call = self._books.ledger, self.call
+        call = self.call
         is_open_ended = self._is_open_ended
         finishes = pool.on_exhausted == "finish"
         affordable = self._reply_tokens_for(pool.unit, refused.free) // choices(call)
@@ -251,7 +254,7 @@ class Bill:
         if not is_open_ended:
             self.call = self.account.downstream.limit_tokens(call, affordable)
             self.account.is_keepable = False
-        self.hold = ledger.hold(self.pool, refused.free, at_ms, or_closed=self._was_vouched_for)
+        self._hold(refused.free, at_ms)
 
     # -- while it runs ---------------------------------------------------------------------------------------------
 
