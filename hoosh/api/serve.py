@@ -205,8 +205,7 @@ LISTEN_ADVICE = {
 
 def open_listeners(config: Config) -> list[socket.socket]:
     """The listening sockets.  Raises CannotListen, and ConfigError for an address that strangers could use."""
-    if config.is_open_to_strangers():
-        raise ConfigError([f"{config.server.bind} can be reached from other machines, and there is no key: add one"])
+    config.require_lock()
     try:
         if config.server.unix_socket:
             return [listen_unix(config.server.unix_socket)]

@@ -279,6 +279,12 @@ class Config(_Section, frozen=True):
             return False
         return not self.all_keys()
 
+    def require_lock(self) -> None:
+        """Raises ConfigError where it is open to strangers."""
+        if self.is_open_to_strangers():
+            address = self.server.bind
+            raise ConfigError([f"{address} can be reached from other machines, and there is no key: add one"])
+
     def aliases(self) -> dict[str, tuple[str, ...]]:
         return {alias.name: alias.targets for alias in self.models}
 

@@ -211,7 +211,7 @@ def build_gateway(
         wall_s=wall_s,
         chance=chance or Random(),
     )
-    gateway.reloader = Reloader(gateway, partial(wanted_in, environ=environ), build)
+    gateway.reloader = Reloader(gateway, wanted, partial(wanted_in, environ=environ), build)
     gateway.metrics.read, gateway.metrics.type_of = partial(readings_of, gateway), gateway.type_name_of
     gateway.traces.type_of = gateway.type_name_of
     return gateway

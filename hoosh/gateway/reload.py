@@ -86,12 +86,17 @@ class Plan(Protocol):
 class Reloader:
     """The only way in which a configuration that runs is replaced; one at a time."""
 
-    def __init__(self, gateway: Gateway, plan: Plan, build: Callable[[Wanted], Upstream]) -> None:
-        """`build` makes the living counterpart of an account; it may block for a moment, and raises ConfigError."""
+    def __init__(
+        self, gateway: Gateway, wanted: Iterable[Wanted], plan: Plan, build: Callable[[Wanted], Upstream]
+    ) -> None:
+        """`wanted` are those that are there.
+
+        `build` makes the living counterpart of an account; it may block for a moment, and raises ConfigError.
+        """
         self._gateway = gateway
         self._plan = plan
         self._build = build
-        self._wanted = {each.name: each for each in plan(gateway.snapshot.config)}
+        self._wanted = {each.name: each for each in wanted}
         self._one_at_a_time = trio.Lock()
         self.generation = 1
 
@@ -124,9 +129,7 @@ class Reloader:
         self._services()
         before = self._gateway.snapshot.config
         config, needs_restart = _as_far_as_possible(config, before)
-        if config.is_open_to_strangers():
-            address = config.server.bind
-            raise ConfigError([f"{address} can be reached from other machines, and there is no key: add one"])
+        config.require_lock()
         keys = KeyRing(config.all_keys())
         # In threads, because of files.  Not abandoned: it takes a moment, and nothing runs yet.
         wanted, prepared = await trio.to_thread.run_sync(self._prepare, config)
