@@ -51,7 +51,7 @@ from hoosh.errors import (
     Withdrawn,
 )
 from hoosh.http.message import Header, Headers
-from hoosh.values import new_request_id
+from hoosh.values import new_request_id, plain_code
 
 __all__ = [
     "STATUS",
@@ -183,17 +183,10 @@ def log_words(error: BaseException) -> tuple[str, str]:
         return type(error).__name__, type(error).__name__
     message, _, code = _words(error)
     if type(error) is UpstreamError and code != "upstream_refused":  # others of its kind are worded by us
-        message, code = f"Provider `{error.provider}` answered with an error.", _bounded(code)
+        message, code = f"Provider `{error.provider}` answered with an error.", plain_code(code)
     if isinstance(error, UpstreamError) and error.status is not None:
         message = f"{message} (upstream status {error.status})"
     return code or type(error).__name__, message
-
-
-def _bounded(code: str | None) -> str | None:
-    """Codes are words; what an upstream calls a code may be anything."""
-    if code is None or (len(code) <= 64 and code.isascii() and code.replace("_", "a").isalnum()):
-        return code
-    return "upstream_error"
 
 
 def plain_error(status: int, message: str, request_id: str, dialect: DownstreamDialect = OPENAI) -> Answer:

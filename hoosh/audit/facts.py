@@ -22,13 +22,12 @@ from msgspec import Raw, Struct
 
 from hoosh.audit.entry import NOTHING, Level
 from hoosh.audit.tally import Tallied
-from hoosh.values import AttemptRecord, Outcome, Record, Usage
+from hoosh.values import AttemptRecord, Outcome, Record, Usage, plain_code
 
 __all__ = ["Details", "Fact", "fact", "fact_of_record", "fact_of_tally", "tallied_as"]
 
 TEXT_CHARS = 1000
 NAME_CHARS = 200
-CODE_CHARS = 64
 TRIED_TOLD = 16
 METADATA_BYTES = 16 * 1024
 CONTENT_CHARS = 256 * 1024
@@ -135,7 +134,7 @@ def fact_of_record(
         caller=_name(record.caller),
         charge=record.charge,
         cost_micro_usd=record.cost_micro_usd,
-        error_code=_code(record.error_code),
+        error_code=plain_code(record.error_code),
         kind=record.kind,
         outcome=record.outcome,
         pool=_name(record.pool),
@@ -194,18 +193,13 @@ def _name(name: str | None) -> str | None:
 
 def _tried(attempts: Sequence[AttemptRecord]) -> tuple[tuple[str | None, str | None, str | None], ...]:
     """Of too many the last ones."""
-    return tuple([(_name(each.provider), _name(each.model), _code(each.reason)) for each in attempts[-TRIED_TOLD:]])
+    return tuple(
+        [(_name(each.provider), _name(each.model), plain_code(each.reason)) for each in attempts[-TRIED_TOLD:]]
+    )
 
 
 def _content(text: str | None) -> str | None:
     return None if text is None else _text(text, CONTENT_CHARS)
-
-
-def _code(code: str | None) -> str | None:
-    """Codes are words; what an upstream calls a code may be anything."""
-    if code is None or (len(code) <= CODE_CHARS and code.isascii() and code.replace("_", "a").isalnum()):
-        return code
-    return "upstream_error"
 
 
 def _metadata(metadata: Mapping[str, Any]) -> Raw:

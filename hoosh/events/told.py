@@ -13,12 +13,11 @@ from msgspec import Struct
 
 from hoosh.events.event import Event
 from hoosh.events.news import InferenceCompleted, InferenceFailed, News, RateLimited, RequestFinished
-from hoosh.values import Outcome, Record
+from hoosh.values import Outcome, Record, plain_code
 
 __all__ = ["Answered", "is_plain", "news_of"]
 
 NAME_CHARS = 200
-CODE_CHARS = 64
 TOO_MANY = "429"
 FAILED = (Outcome.ERROR, Outcome.CUT)
 OK = Outcome.OK
@@ -66,7 +65,7 @@ def news_of(record: Record) -> list[News]:
             duration_ms = round(record.duration_s * 1000, 3)
             news.append(InferenceCompleted(record.provider, model, duration_ms, _tokens(record)))
         elif record.outcome in FAILED:
-            news.append(InferenceFailed(record.provider, model, _code(record.error_code) or "error"))
+            news.append(InferenceFailed(record.provider, model, plain_code(record.error_code) or "error"))
     news.append(_finished(record, record.kind))
     return news
 
@@ -91,7 +90,7 @@ def _finished(record: Record, kind: str) -> RequestFinished:
         None if usage is None else usage.prompt_tokens,
         None if usage is None else usage.completion_tokens,
         record.cost_micro_usd,
-        _code(record.error_code),
+        plain_code(record.error_code),
     )
 
 
@@ -104,10 +103,3 @@ def _name(name: str | None) -> str | None:
     if name is None or (len(name) <= NAME_CHARS and name.isascii()):
         return name
     return name[:NAME_CHARS].encode("utf-8", "replace").decode()
-
-
-def _code(code: str | None) -> str | None:
-    """Codes are words; what an upstream calls a code may be anything."""
-    if code is None or (len(code) <= CODE_CHARS and code.isascii() and code.replace("_", "a").isalnum()):
-        return code
-    return "upstream_error"

@@ -34,6 +34,7 @@ from hoosh.values.chat import (
     ToolResultPart,
     UrlSource,
 )
+from hoosh.values.codes import plain_code
 from hoosh.values.embedding import EmbeddingEncoding, EmbeddingRequest, Embeddings
 from hoosh.values.ids import new_call_id, new_request_id
 from hoosh.values.live import LIVE_PHASES, LivePhase, RunningPage, RunningRequest, Selection
@@ -153,4 +154,5 @@ __all__ = [
     "UsageReported",
     "new_call_id",
     "new_request_id",
+    "plain_code",
 ]
