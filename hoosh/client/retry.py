@@ -21,6 +21,7 @@ from msgspec import Struct
 from hoosh.client.errors import GatewayError
 from hoosh.client.question import Repeat
 from hoosh.errors import ConnectionBroke, HooshError, TransportError, TransportTimeout
+from hoosh.values import doubled_s
 
 __all__ = ["Attempts", "Retries"]
 
@@ -77,14 +78,13 @@ class Attempts:
         if self._failed > self._retries.most or not self._may_repeat(error):
             raise error
         asked_s = error.retry_after_s if isinstance(error, GatewayError) else None
-        wait_s = self._own_s() if asked_s is None else asked_s
+        if asked_s is None:
+            wait_s = doubled_s(self._failed, self._retries.base_s, self._retries.longest_s, self._chance)
+        else:
+            wait_s = asked_s
         if wait_s > self._retries.longest_s or (self._deadline_s is not None and now_s + wait_s >= self._deadline_s):
             raise error
         return wait_s
-
-    def _own_s(self) -> float:
-        whole_s = min(self._retries.base_s * 2.0 ** (self._failed - 1), self._retries.longest_s)
-        return whole_s * self._chance.uniform(0.5, 1.0)
 
     def _may_repeat(self, error: HooshError) -> bool:
         match error:

@@ -14,6 +14,8 @@ from random import Random
 
 from msgspec import Struct
 
+from hoosh.values import doubled_s
+
 __all__ = ["Answer", "Verdict", "pause_s", "verdict_on"]
 
 FIRST_S = 1.0
@@ -50,6 +52,5 @@ def pause_s(attempts: int, retry_after_s: float | None, chance: Random) -> float
 
     The receiver's own wish is met where it asks for more, up to the same limit.
     """
-    longest_s: float = min(FIRST_S * 2 ** min(attempts - 1, 30), LONGEST_S)
-    wait_s = longest_s / 2 + chance.random() * longest_s / 2
+    wait_s = doubled_s(attempts, FIRST_S, LONGEST_S, chance)
     return wait_s if retry_after_s is None else max(wait_s, min(retry_after_s, LONGEST_S))

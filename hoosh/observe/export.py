@@ -26,7 +26,7 @@ from hoosh.errors import ConfigError
 from hoosh.observe.logs import AccessLog
 from hoosh.observe.settings import Telemetry
 from hoosh.observe.traces import Answer, Trace, Tracer
-from hoosh.values import Record
+from hoosh.values import Record, doubled_s
 
 __all__ = ["TraceStatistics", "Traces", "with_environment"]
 
@@ -172,8 +172,7 @@ class Traces:
         return self._answer
 
     def _pause_s(self, failures: int, retry_after_s: float) -> float:
-        pause_s = min(LAST_PAUSE_S, FIRST_PAUSE_S * 2.0 ** min(failures - 1, 10))
-        return max(retry_after_s, pause_s * (0.5 + self._chance.random() / 2))
+        return max(retry_after_s, doubled_s(failures, FIRST_PAUSE_S, LAST_PAUSE_S, self._chance))
 
     def _send(self) -> None:
         """In the thread, which alone has batch and exporter while it runs.  A bug there is a batch lost, no more."""

@@ -2,6 +2,7 @@
 
 from hoosh.values.attempt import AttemptRecord
 from hoosh.values.audio import FormPart, SpeechRequest, TranscriptionRequest
+from hoosh.values.backoff import doubled_s
 from hoosh.values.call import Call, CallKind
 from hoosh.values.caller import ANONYMOUS, PRIORITIES, Caller, Priority
 from hoosh.values.chat import (
@@ -152,6 +153,7 @@ __all__ = [
     "UrlSource",
     "Usage",
     "UsageReported",
+    "doubled_s",
     "new_call_id",
     "new_request_id",
     "plain_code",
