@@ -53,7 +53,7 @@ from hoosh.gateway.live import LiveDesk
 from hoosh.gateway.models import ModelLists
 from hoosh.gateway.recorder import Recorder
 from hoosh.gateway.relay import SilenceWatch
-from hoosh.gateway.reload import Reloader, strategies_in, turns_of
+from hoosh.gateway.reload import Reloader, lets_all_in, strategies_in, turns_of
 from hoosh.gateway.snapshot import Snapshot
 from hoosh.gateway.tokens import TokenDesk
 from hoosh.gateway.trail import AuditTrail
@@ -188,8 +188,7 @@ class Gateway:
         server = config.server
         self.turnstile = Turnstile(*turns_of(server))
         self.shedder = Shedder(server.max_lag_ms)
-        self.has_room = self.turnstile.is_open and server.max_lag_ms is None
-        """However many ask: nobody waits for a turn, nobody is turned away."""
+        self.has_room = lets_all_in(server)
 
     def _open_desks(self) -> None:
         """Where owners and outsiders ask."""

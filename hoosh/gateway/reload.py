@@ -31,7 +31,7 @@ from hoosh.values import Reloaded, Secret
 if TYPE_CHECKING:
     from hoosh.gateway.gateway import Gateway
 
-__all__ = ["Reloader", "Wanted", "see_off", "strategies_in", "turns_of"]
+__all__ = ["Reloader", "Wanted", "lets_all_in", "see_off", "strategies_in", "turns_of"]
 
 FIXED: Mapping[str, tuple[str, ...]] = {
     "server": ("bind", "port", "unix_socket", "http2", "tls_cert", "tls_key", "tls_client_ca"),
@@ -259,7 +259,7 @@ def _configure(gateway: Gateway, snapshot: Snapshot) -> None:
         gateway.turnstile.configure(*turns_of(server))
     if server.max_lag_ms != before.server.max_lag_ms:
         gateway.shedder.configure(server.max_lag_ms)
-    gateway.has_room = gateway.turnstile.is_open and server.max_lag_ms is None
+    gateway.has_room = lets_all_in(server)
     if config.cache != before.cache:
         gateway.caching.configure(config.cache)
     gateway.events.configure(config.events)
@@ -268,6 +268,11 @@ def _configure(gateway: Gateway, snapshot: Snapshot) -> None:
     for tell in gateway.when_configured:
         tell(config)
     gateway.reroute()
+
+
+def lets_all_in(server: Server) -> bool:
+    """However many ask: nobody waits for a turn, nobody is turned away."""
+    return server.max_concurrent is None and server.max_lag_ms is None
 
 
 def turns_of(server: Server) -> tuple[int | None, int, float]:
