@@ -207,7 +207,15 @@ def test_a_server_that_ignores_stream_is_understood(gateway, capsys):
     assert capsys.readouterr().out == "whole\n"
 
 
-def test_ctrl_c_ends_quietly_with_130():
+@pytest.fixture
+def heeds_ctrl_c():
+    """Whoever runs the tests in the background may ignore Ctrl-C, and a child process inherits that."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
+def test_ctrl_c_ends_quietly_with_130(heeds_ctrl_c):
     with socket.create_server(("127.0.0.1", 0)) as silent:
         argv = [sys.executable, "-m", "hoosh", "infer", "m", "p", "--server", f"127.0.0.1:{silent.getsockname()[1]}"]
         process = subprocess.Popen(argv, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
