@@ -49,6 +49,7 @@ from hoosh.gateway.capabilities import FactBook
 from hoosh.gateway.costs import Candidate, CostDesk
 from hoosh.gateway.dispatch import Dispatcher, Journey
 from hoosh.gateway.fleet import Fleet, HttpUpstream
+from hoosh.gateway.hardware import Hardware
 from hoosh.gateway.live import LiveDesk
 from hoosh.gateway.models import ModelLists
 from hoosh.gateway.recorder import Recorder
@@ -167,6 +168,7 @@ class Gateway:
 
     def _open_ways(self, config: Config, chance: Random) -> None:
         """To upstreams: who is well, who is quick, who is asked, and how many at once."""
+        self.hardware = Hardware()
         self.board = Board(config.health, on_change=self._note_health, chance=chance)
         self.supervisor = Supervisor(self.board, lambda: self.fleet, config.health, chance)
         self.loads = Loads()
