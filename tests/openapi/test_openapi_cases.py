@@ -62,6 +62,28 @@ def session() -> Iterator[requests.Session]:
         yield session
 
 
+@pytest.mark.parametrize(
+    ("name", "body"),
+    [
+        ("POST /v1/chat/completions", {"messages": [{"role": "user", "content": "salam"}]}),
+        ("POST /v1/completions", {"prompt": "salam"}),
+        ("POST /v1/responses", {"input": "salam", "model": "echo"}),
+        ("POST /v1/messages", {"messages": [{"role": "user", "content": "salam"}], "max_tokens": 5}),
+        ("POST /api/chat", {"messages": [{"role": "user", "content": "salam"}]}),
+    ],
+)
+@pytest.mark.filterwarnings("ignore")
+def test_a_stream_is_what_the_document_says(
+    house: ServedHouse, session: requests.Session, name: str, body: dict[str, object]
+) -> None:
+    case = OPERATIONS[name].Case(body={"model": "tiny", "stream": True, **body}, media_type="application/json")
+    headers = {"authorization": f"Bearer {ADMIN}"}
+    response = case.call(base_url=house.url, session=session, headers=headers, timeout=PATIENCE_S)
+    assert response.status_code == 200
+    assert response.headers["content-type"][0].startswith(("text/event-stream", "application/x-ndjson"))
+    case.validate_response(response, checks=CHECKS)
+
+
 @pytest.mark.parametrize("mode", list(GenerationMode), ids=lambda mode: mode.value)
 @pytest.mark.parametrize("name", OPERATIONS)
 @pytest.mark.filterwarnings("ignore")

@@ -444,7 +444,7 @@ EVENTS = (
         "streamEvents",
         "Events",
         "Events as they happen.",
-        (("text/event-stream", {"type": "string", "description": "Server-sent events, without end."}),),
+        (("text/event-stream", {"description": "Server-sent events, without end."}),),
         scope="admin",
         parameters=(
             TOPIC,

@@ -11,8 +11,9 @@ from hoosh.api.openapi.route import BINARY, JSON, Content, Language, Parameter, 
 
 __all__ = ["HOT_ROUTES"]
 
-EVENTS: Content = ("text/event-stream", {"type": "string", "description": "Server-sent events."})
-LINES: Content = ("application/x-ndjson", {"type": "string", "description": "A JSON object a line."})
+# Without a type: before OpenAPI 3.2 some read it as that of the whole stream, and others as that of each event.
+EVENTS: Content = ("text/event-stream", {"description": "Server-sent events."})
+LINES: Content = ("application/x-ndjson", {"description": "A JSON object a line."})
 SOUND: tuple[Content, ...] = (
     *((kind, BINARY) for kind in ("audio/mpeg", "audio/wav", "audio/opus", "audio/ogg", "audio/aac", "audio/flac")),
     *((kind, BINARY) for kind in ("audio/pcm", "application/octet-stream")),
