@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-import json
-import re
-
 import pytest
 
 from hoosh.catalogue import PROVIDER_TYPES
 from hoosh.config import loads
 from tools.docs.__main__ import mistakes, stale
 from tools.docs.checks import Everything, is_to_run
-from tools.docs.pages import ROOT, Page, all_pages
+from tools.docs.pages import Page, all_pages
 from tools.docs.running import run_page
 
 PAGES = all_pages()
@@ -38,13 +35,3 @@ def test_what_a_page_shows_runs(running: Page):
 def test_every_type_of_provider_has_a_configuration_of_its_own():
     configs = [loads(block.text, "hoosh.toml", Everything()) for block in page("howto_providers.md").blocks]
     assert {each.type for config in configs for each in config.providers} == set(PROVIDER_TYPES)
-
-
-def test_the_dashboard_shows_metrics_that_there_are():
-    dashboard = json.loads((ROOT / "examples/deploy/grafana.json").read_text())
-    told = set(re.findall(r"`(hoosh_\w+)", page("metrics.md").path.read_text()))
-    asked = [target["expr"] for panel in dashboard["panels"] for target in panel["targets"]]
-    for name in re.findall(r"hoosh_\w+", " ".join(asked)):
-        assert name.removesuffix("_bucket") in told, name
-    places = [(panel["gridPos"]["x"], panel["gridPos"]["y"]) for panel in dashboard["panels"]]
-    assert len(set(places)) == len(places)
