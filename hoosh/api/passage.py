@@ -19,7 +19,7 @@ import trio
 
 from hoosh.api.errors import Answer, unwrap
 from hoosh.http.asgi import App, Message, Receive, Scope, Send
-from hoosh.values import Outcome, Record
+from hoosh.values import Outcome, Record, words_of
 
 __all__ = ["Incoming", "Outgoing", "drain", "live"]
 
@@ -136,7 +136,7 @@ async def live(
     except Exception as error:
         cause = unwrap(error)
         phase = "shutdown" if is_up else "startup"
-        await send({"type": f"lifespan.{phase}.failed", "message": f"{type(cause).__name__}: {cause}"})
+        await send({"type": f"lifespan.{phase}.failed", "message": words_of(cause)})
         return
     for message in last_word:
         await send(message)
