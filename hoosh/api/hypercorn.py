@@ -1,7 +1,7 @@
 """The same house on Hypercorn, for whoever wants a standard ASGI server.
 
-Stock Hypercorn can be stopped by one HTTP/2 client and buffers without bound (docs/servers.md), so ours is the
-default; behind a proxy that one trusts, Hypercorn does.
+Stock Hypercorn can be stopped by one hostile HTTP/2 client and buffers without bound (docs/servers.md), so ours is the
+default; behind a proxy that one trusts, Hypercorn does.  Honest ones are safe: `passage.WholeRequest`.
 """
 
 from __future__ import annotations
