@@ -54,8 +54,9 @@ def _safe_text(error: BaseException) -> str:
     if isinstance(error, BaseExceptionGroup):
         return f"{len(error.exceptions)} inside"
     # Only the system's own: the numbers of `ssl` and of name servers mean something else.
-    if isinstance(error, OSError) and type(error).__module__ == "builtins" and error.errno in errno.errorcode:
-        return f"{errno.errorcode[error.errno]}, {os.strerror(error.errno)}"
+    if isinstance(error, OSError) and type(error).__module__ == "builtins":
+        number = error.errno  # None where it was raised with a text alone
+        return f"{errno.errorcode[number]}, {os.strerror(number)}" if number and number in errno.errorcode else ""
     return ""
 
 
