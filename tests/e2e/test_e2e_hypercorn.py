@@ -149,3 +149,19 @@ def test_an_interrupt_ends_it_with_exit_code_0_too(upstream: OpenAIServer, tmp_p
         assert process.wait() == 0
     finally:
         process.kill()
+
+
+def test_a_start_that_fails_says_why_in_one_line(tmp_path: Path) -> None:
+    books = tmp_path / "books.db"
+    books.write_text("no books at all")
+    (tmp_path / "hoosh.toml").write_text(
+        f'[server]\nport = {free_port()}\n[storage]\nurl = "sqlite:///{books}"\n'
+        "[discovery]\nlocal = false\nenvironment = false\n"
+    )
+    command = [sys.executable, "-m", "hoosh", "serve", "--server", "hypercorn", "--config", "hoosh.toml"]
+    done = subprocess.run(
+        command, capture_output=True, text=True, timeout=PATIENCE_S, env=environment(), cwd=tmp_path, check=False
+    )
+    assert done.returncode == 1
+    assert "Traceback" not in done.stderr
+    assert "is not an SQLite database" in done.stderr.splitlines()[-1]

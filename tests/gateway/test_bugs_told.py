@@ -18,7 +18,9 @@ from msgspec.structs import replace
 from hoosh.api import serve as serving
 from hoosh.api.serve import create_app, run_server
 from hoosh.config import Config, Discovery, Logging, Server, Webhook
+from hoosh.errors import ConnectionBroke
 from hoosh.events import RateLimited
+from hoosh.http.client_h2 import H2Connection
 from hoosh.observe import Telemetry
 from hoosh.observe.export import Traces
 from hoosh.testing.house import MemoryHouse
@@ -157,6 +159,14 @@ async def test_in_a_room_that_speaks_to_pythons_logging(said: Said):
             except Exception:
                 logging.getLogger(f"hoosh.{room}").exception("it failed")
             check(await said.until(f'"room":"{room}"'))
+
+
+async def test_in_a_connection_to_an_upstream(said: Said, monkeypatch: pytest.MonkeyPatch):
+    async with house(http2=True) as here:  # whose own client is the upstreams' client
+        monkeypatch.setattr(H2Connection, "_read", trip_later)
+        with pytest.raises(ConnectionBroke):
+            await here.post(CHAT, ASK)
+        check(await said.until("HTTP/2 connection failed"))
 
 
 def test_in_a_service_that_the_house_cannot_do_without(said: Said, monkeypatch: pytest.MonkeyPatch, tmp_path: Path):
