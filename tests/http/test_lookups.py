@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import socket
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from functools import partial
 from typing import Any
 
@@ -62,8 +62,7 @@ async def test_lookups_that_hang_hold_up_no_other_dialer_and_no_address(silent):
         async with trio.open_nursery() as nursery:
             for _ in range(50):
                 nursery.start_soon(stuck.dial, Origin("http", "silent.example", 80), None)
-            while len(silent.asked) < LOOKUPS:
-                await trio.lowlevel.checkpoint()
+            await wait_until(lambda: len(silent.asked) == LOOKUPS)
             await ask("127.0.0.1", stuck)
             await ask("other.example", other)
             assert silent.asked.count("silent.example") == LOOKUPS
@@ -92,16 +91,26 @@ class Crowd:
         with trio.fail_after(20), pytest.raises(ConnectFailed):
             await self.lookups.resolve(host, 80, asker=asker)
 
-    async def wait_running(self, running: int) -> None:
-        with trio.fail_after(20):
-            while self.lookups.statistics().running != running:
-                await trio.lowlevel.checkpoint()
+
+async def wait_until(is_so: Callable[[], bool]) -> None:
+    """For threads, which no clock of a test's waits for."""
+    while not is_so():
+        await trio.lowlevel.checkpoint()
+
+
+async def end(lookups: Lookups, silent: Resolver, nursery: trio.Nursery) -> None:
+    """Leave no thread behind that would ask the next test's resolver."""
+    nursery.cancel_scope.cancel()
+    silent.over.set()
+    with trio.CancelScope(shield=True):
+        await wait_until(lambda: lookups.statistics().running == 0)
 
 
 @pytest.fixture
 async def crowd(silent: Resolver, nursery: trio.Nursery):
-    yield Crowd(Lookups(), nursery)
-    nursery.cancel_scope.cancel()
+    crowd = Crowd(Lookups(), nursery)
+    yield crowd
+    await end(crowd.lookups, silent, nursery)
 
 
 def under(domain: str, count: int) -> list[str]:
@@ -142,7 +151,7 @@ async def test_no_asker_has_more_than_so_many_waiting(silent, crowd):
 
 async def test_a_turn_is_kept_until_its_thread_has_ended_and_then_goes_to_the_next(silent, crowd, mock_clock):
     crowd.ask("mallory", *silent_domains(ASKERS))
-    await trio.testing.wait_all_tasks_blocked()
+    await wait_until(lambda: len(silent.asked) == ASKERS)
     mock_clock.jump(WITHIN_S)
     await trio.testing.wait_all_tasks_blocked()
     assert crowd.failed == ASKERS  # nobody waits for them any more
@@ -151,7 +160,7 @@ async def test_a_turn_is_kept_until_its_thread_has_ended_and_then_goes_to_the_ne
     await trio.testing.wait_all_tasks_blocked()
     assert crowd.lookups.statistics().waiting == 1
     silent.over.set()
-    await crowd.wait_running(0)
+    await wait_until(lambda: crowd.lookups.statistics().running == 0)
     assert crowd.lookups.statistics().waiting == 0
     assert silent.asked[-1] == "gone.example"
 
@@ -225,4 +234,4 @@ async def test_a_picture_is_fetched_while_another_callers_names_a_silent_server(
     source = got.messages[0].parts[0].source
     assert isinstance(source, DataSource)
     assert fetcher._lookups.statistics().running >= ASKERS
-    nursery.cancel_scope.cancel()
+    await end(fetcher._lookups, silent, nursery)
