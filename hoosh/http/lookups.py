@@ -7,7 +7,8 @@ A thread that waits for a silent server cannot be ended, only left behind.  Whoe
 look-ups of everybody else, so each has a turn, kept until its thread has really ended, and counted three times:
 
     AT_ONCE in all; of one asker ASKERS; under one domain DOMAINS, of whosever asking
-    a turn that is not to be had is waited for in order; WAITING of one asker at most, and no longer than WITHIN_S
+    a turn that is not to be had is waited for in order, no longer than WITHIN_S; WAITING of one asker at most, and
+    WAITING_IN_ALL
 
 So one asker, however many silent servers it names, holds up itself; and one silent server, whoever names it, itself and
 its neighbours under the same domain, and not before two askers have named it.  A name that has failed is not asked for
@@ -33,6 +34,7 @@ AT_ONCE = 64
 ASKERS = 4
 DOMAINS = 8
 WAITING = 64
+WAITING_IN_ALL = 2048
 WITHIN_S = 5.0
 FAILED_S = 10.0
 FAILED_NAMES = 1024
@@ -80,8 +82,7 @@ class Lookups:
         if (known := _of_address(host, port)) is not None:
             return known
         name = host.rstrip(".").casefold()
-        is_known_to_fail = self._failed.get(name, -1.0) > trio.current_time()
-        if is_known_to_fail or sum(turn.asker == asker for turn in self._waiting) >= WAITING:
+        if self._failed.get(name, -1.0) > trio.current_time() or not self._may_wait(asker):
             raise _no_such_name()
         turn = _Turn(self, asker, domain_of(name))
         with trio.move_on_after(self._within_s):
@@ -95,6 +96,10 @@ class Lookups:
         if turn.has_begun:
             self._remember(name)
         raise _no_such_name()
+
+    def _may_wait(self, asker: str) -> bool:
+        waiting = self._waiting
+        return len(waiting) < WAITING_IN_ALL and sum(turn.asker == asker for turn in waiting) < WAITING
 
     def _remember(self, name: str) -> None:
         self._failed.pop(name, None)

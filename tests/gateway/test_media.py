@@ -313,7 +313,10 @@ async def test_an_upstream_that_wants_bytes_gets_them_from_the_gateway(autojump_
     assert message["images"] == [base64.b64encode(PNG).decode()]
 
 
-@pytest.mark.parametrize(("keys", "asker"), [((), "from memory-client"), ((Key(name="ada", key=Secret("sk-ada")),), "ada")])
+ADA = Key(name="ada", key=Secret("sk-ada"))
+
+
+@pytest.mark.parametrize(("keys", "asker"), [((), "from memory-client"), ((ADA,), "ada")])
 async def test_look_ups_are_counted_to_the_caller_and_without_keys_to_where_it_comes_from(autojump_clock, keys, asker):
     parts = [{"type": "image_url", "image_url": {"url": "http://pics/cat.png"}}]
     asked = []
