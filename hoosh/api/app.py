@@ -33,7 +33,7 @@ from hoosh.api.health import OPEN_PATHS, HealthFace, health_routes
 from hoosh.api.models import model_routes
 from hoosh.api.ollama import ollama_routes
 from hoosh.api.operations import operation_routes
-from hoosh.api.passage import Incoming, Outgoing, drain, live
+from hoosh.api.passage import Incoming, Outgoing, WholeRequest, drain, live
 from hoosh.api.queue import QueueFace, queue_routes
 from hoosh.api.reload import ReloadFace, reload_routes
 from hoosh.api.requests import LiveFace, request_routes
@@ -53,6 +53,8 @@ Hot = Mapping[tuple[str, str], Handler]
 REQUEST_ID = "hoosh.request_id"
 """Where a request's id stands in its ASGI scope."""
 BODY_S = 60.0
+ONE_AT_A_TIME = frozenset({"1.0", "1.1"})
+"""Versions of HTTP in which a server closes the connection where a response has ended before its request."""
 
 
 class AppFace(
@@ -148,8 +150,14 @@ class HooshApp(QuartTrio):
 
     async def asgi_app(self, scope: Scope, receive: Receive, send: Send) -> None:  # type: ignore[override]
         kind = scope["type"]
-        if kind == "http":
+        if kind == "http" and scope["http_version"] in ONE_AT_A_TIME:
             await self._answer(scope, receive, send)
+        elif kind == "http":
+            whole = WholeRequest(receive, send)
+            try:
+                await self._answer(scope, whole.receive, whole.send)
+            finally:
+                await whole.finish()
         elif kind == "lifespan":
             await live(self._quart, self._context, self._set_running, scope, receive, send)
         elif kind == "websocket":

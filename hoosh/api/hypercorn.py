@@ -1,7 +1,7 @@
 """The same house on Hypercorn, for whoever wants a standard ASGI server.
 
-Stock Hypercorn can be stopped by one HTTP/2 client and buffers without bound (docs/servers.md), so ours is the
-default; behind a proxy that one trusts, Hypercorn does.
+Stock Hypercorn can be stopped by one hostile HTTP/2 client and buffers without bound (docs/servers.md), so ours is the
+default; behind a proxy that one trusts, Hypercorn does.  Honest ones are safe: `passage.WholeRequest`.
 """
 
 from __future__ import annotations
@@ -16,11 +16,12 @@ from typing import Any, NoReturn, cast
 import trio
 from hypercorn.config import Config as HypercornConfig
 from hypercorn.trio import serve as hypercorn_serve
+from hypercorn.utils import LifespanFailureError
 
 from hoosh.api.errors import unwrap
 from hoosh.api.serve import GRACE_S, LISTEN_ADVICE, CannotListen, Source, create_app, reload_at
 from hoosh.config import Config
-from hoosh.errors import Unavailable
+from hoosh.errors import HooshError, Unavailable
 from hoosh.gateway.gateway import Gateway
 
 __all__ = ["hypercorn_config", "run_hypercorn"]
@@ -70,6 +71,8 @@ async def run_hypercorn(config: Config, source: Source) -> int:
                 if isinstance(error, OSError) and error.errno in LISTEN_ADVICE:
                     raise CannotListen(config, error) from error
                 raise
+            except* LifespanFailureError as group:  # in the words of `passage.live`, which hold nothing of a request's
+                raise HooshError(str(unwrap(group))) from None
             nursery.cancel_scope.cancel(reason="house closed")
     return 0
 

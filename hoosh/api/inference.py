@@ -87,11 +87,11 @@ class InferenceDoor:
                 await route.answer(self._gateway, exchange, account)
             else:
                 await in_time(account, route.answer(self._gateway, exchange, account))
-        except (HooshError, ExceptionGroup) as error:
-            await self._fail(exchange, account, unwrap(error))
-        except Exception as bug:
-            self._on_crash(bug)
-            await self._fail(exchange, account, bug)
+        except Exception as error:
+            cause = unwrap(error)
+            if not isinstance(cause, HooshError):  # a bug, alone or out of a nursery
+                self._on_crash(error)
+            await self._fail(exchange, account, cause)
         finally:
             self._gateway.dismiss(account)
 

@@ -1,12 +1,17 @@
 """The passage between an ASGI server and Quart: small things that make the two get along.
 
-    Outgoing   `send`: puts the request id in, and knows how far the response has come
-    Incoming   `receive`: keeps from Quart the disconnect that only says "your response is over"
-    live       the gateway's context around Quart's lifespan
+    Outgoing      `send`: puts the request id in, and knows how far the response has come
+    Incoming      `receive`: keeps from Quart the disconnect that only says "your response is over"
+    WholeRequest  both: over HTTP/2 no response ends before its request
+    live          the gateway's context around Quart's lifespan
 
 Why `Incoming`: Quart-Trio cancels a request's nursery at `http.disconnect`, and Hypercorn announces one in the middle
 of sending the last byte.  The cancellation then hits Hypercorn while it re-arms its idle timer, and the connection is
 never closed again (design/stack.md, finding 4).
+
+Why `WholeRequest`: Hypercorn 0.18 forgets an HTTP/2 stream with the last byte of its response, and DATA that comes then
+is a KeyError which ends the worker with everybody's requests (`H2Protocol._handle_events`; its issue 329).  A client
+that is refused early (401, 413, 429) and goes on sending is no enemy: RFC 9113, section 8.1 lets it.
 """
 
 from __future__ import annotations
@@ -19,9 +24,12 @@ import trio
 
 from hoosh.api.errors import Answer, unwrap
 from hoosh.http.asgi import App, Message, Receive, Scope, Send
-from hoosh.values import Outcome, Record
+from hoosh.values import Outcome, Record, words_of
 
-__all__ = ["Incoming", "Outgoing", "drain", "live"]
+__all__ = ["Incoming", "Outgoing", "WholeRequest", "drain", "live"]
+
+REST_S = 3600.0
+"""How long the rest of a request may take that has its answer.  Short, it would be a risk: see `WholeRequest`."""
 
 
 class Outgoing:
@@ -90,6 +98,39 @@ class Incoming:
         return message
 
 
+class WholeRequest:
+    """`receive` and `send` of one request: what an early answer says goes out at once, its end when the request's has
+    come.  Until then the rest is read and thrown away, by `finish`, which is to be awaited once the app has returned.
+    """
+
+    def __init__(self, receive: Receive, send: Send) -> None:
+        self._receive = receive
+        self._send = send
+        self._is_over = False
+        """The whole request has come, or its client has left."""
+        self._last: Message | None = None
+
+    async def receive(self) -> Message:
+        message = await self._receive()
+        self._is_over = self._is_over or message["type"] == "http.disconnect" or not message.get("more_body", False)
+        return message
+
+    async def send(self, message: Message) -> None:
+        is_last = message["type"] == "http.response.body" and not message.get("more_body", False)
+        if is_last and not self._is_over:
+            self._last = {"type": "http.response.body", "body": b"", "more_body": False}
+            message = {**message, "more_body": True}
+        await self._send(message)
+
+    async def finish(self) -> None:
+        """Wait for the end of the request, REST_S at most, and end the response."""
+        with trio.move_on_after(REST_S):
+            while not self._is_over:
+                await self.receive()
+        if self._last is not None:
+            await self._send(self._last)
+
+
 async def drain(receive: Receive) -> None:
     """Read, and throw away, what the client still sends; see `AsgiExchange.watch`."""
     while (await receive())["type"] != "http.disconnect":
@@ -136,7 +177,7 @@ async def live(
     except Exception as error:
         cause = unwrap(error)
         phase = "shutdown" if is_up else "startup"
-        await send({"type": f"lifespan.{phase}.failed", "message": f"{type(cause).__name__}: {cause}"})
+        await send({"type": f"lifespan.{phase}.failed", "message": words_of(cause)})
         return
     for message in last_word:
         await send(message)

@@ -17,7 +17,6 @@ import signal
 import socket
 import ssl
 import sys
-import traceback
 from collections.abc import AsyncIterator, Callable, Mapping
 from functools import partial
 from pathlib import Path
@@ -31,13 +30,14 @@ from hoosh.api.errors import error_page, unwrap
 from hoosh.api.inference import InferenceDoor
 from hoosh.api.screen import start_screen
 from hoosh.config import Config, store_path
-from hoosh.errors import ConfigError, HooshError, StorageError, Unavailable
+from hoosh.errors import ConfigError, HooshError, Unavailable
 from hoosh.gateway.assembly import open_gateway
 from hoosh.gateway.config_watch import Look, look_at, watch_file
 from hoosh.gateway.gateway import Gateway
 from hoosh.http.message import Limits
 from hoosh.http.server import HttpServer, listen_tcp, listen_unix
 from hoosh.http.tls import server_context
+from hoosh.values import stack_of, words_of
 
 if TYPE_CHECKING:
     from hoosh.api.app import HooshApp
@@ -247,8 +247,7 @@ def _address_of(config: Config, listener: socket.socket) -> str:
 
 def report_crash(gateway: Gateway, bug: BaseException) -> None:
     """A bug: loud in the log, with its stack, and silent to the client."""
-    text = "".join(traceback.format_exception(bug))
-    gateway.log.error("bug", room="api", error=type(unwrap(bug)).__name__, stack=text)
+    gateway.log.error("bug", room="api", error=type(unwrap(bug)).__name__, stack=gateway.log.stack_of(bug))
 
 
 # -- the command -------------------------------------------------------------------------------------------------
@@ -273,8 +272,11 @@ def run_server(config: Config, *, config_path: Path | None, read: Source, server
         return trio.run(_run_until_signal, config, config_path, source)
     except* ConfigError as group:
         print(unwrap(group), file=sys.stderr)
-    except* (CannotListen, StorageError) as group:
+    except* (CannotListen, HooshError) as group:
         print(f"hoosh-trio: {unwrap(group)}", file=sys.stderr)
+    except* Exception as bugs:  # Python itself would print what they say
+        stack = stack_of(bugs, with_text=config.logging.exception_text)
+        print(f"{stack}\nhoosh-trio: a bug has ended it; the lines above say where.", file=sys.stderr)
     return 1
 
 
@@ -331,7 +333,7 @@ async def _greet(house: House, config_path: Path | None) -> None:
         )
         print(screen, flush=True)
     except Exception as bug:
-        gateway.log.error("start screen not shown", room="api", error=f"{type(bug).__name__}: {bug}")
+        gateway.log.error("start screen not shown", room="api", error=words_of(bug))
 
 
 async def reload_at(hangups: AsyncIterator[int], gateway: Gateway) -> None:

@@ -14,7 +14,7 @@ from hoosh.config.locate import KeyPath
 from hoosh.config.mistakes import Mistakes
 from hoosh.config.schema import Provider, Server
 from hoosh.errors import ConfigError
-from hoosh.http.addresses import is_public_address, is_public_or_own_address
+from hoosh.http.addresses import is_public_address, is_public_or_own_address, literal_address
 from hoosh.http.pins import parse_pin
 
 __all__ = ["check_authorities", "check_connection", "check_server_tls"]
@@ -77,10 +77,10 @@ def _check_speaks_tls(path: KeyPath, provider: Provider, mistakes: Mistakes) -> 
 
 def _check_address(path: KeyPath, provider: Provider, mistakes: Mistakes) -> None:
     """A literal address is judged here; a name when it is dialled, by the address that it leads to."""
-    host = place_of(provider.base_url).host
-    if provider.is_local or not _is_literal(host) or is_public_address(host):
+    address = literal_address(place_of(provider.base_url).host)
+    if provider.is_local or address is None or is_public_address(address):
         return
-    if not is_public_or_own_address(host):
+    if not is_public_or_own_address(address):
         mistakes.add((*path, "base_url"), "is an address at which no provider can be (link-local, multicast, metadata)")
     elif not provider.allow_private:
         advice = "say allow_private = true if it stands in your own network"
@@ -139,15 +139,5 @@ def _is_there(path: KeyPath, file: str, mistakes: Mistakes) -> bool:
         return False
     if not os.access(file, os.R_OK):
         mistakes.add(path, f"the file {file} may not be read; change its permissions")
-        return False
-    return True
-
-
-def _is_literal(host: str) -> bool:
-    from ipaddress import ip_address
-
-    try:
-        ip_address(host)
-    except ValueError:
         return False
     return True

@@ -8,6 +8,7 @@ Whoever may send a request may make us open connections, so this is strict about
              addresses only, and is asked again for each redirect
     what     an image, a PDF or plain text, by its own first bytes; a label alone counts for nothing
     how much one file and one request each have a limit of bytes, files and seconds
+    names    looked up in threads of their own, of which one asker and one domain have a share: `http/lookups.py`
     words    whatever goes wrong with a connection, the client is told the same: no map of our network
 
 Nothing of the client's request goes along: no key, no cookie, no header.  A URL that a request names several times is
@@ -20,6 +21,7 @@ import binascii
 import re
 import ssl
 from collections.abc import Callable, Iterator
+from functools import partial
 from urllib.parse import quote, urljoin, urlsplit
 
 import trio
@@ -31,6 +33,7 @@ from hoosh.http.addresses import is_public_address
 from hoosh.http.client import Pool
 from hoosh.http.deadlines import Timeouts
 from hoosh.http.dial import Dialer, GuardedDialer
+from hoosh.http.lookups import Lookups
 from hoosh.http.message import HttpRequest, Origin, RequestHead, Response
 from hoosh.http.tls import HTTP1_ONLY, client_context
 from hoosh.values import (
@@ -82,30 +85,35 @@ class MediaFetcher:
         dialer: Dialer | None = None,
     ) -> None:
         self.limits = limits or MediaLimits()
-        self._dialer = dialer or GuardedDialer(allows)
+        self._allows = allows
+        self._network = dialer
+        self._lookups = Lookups()
         self._tls: ssl.SSLContext | None = None
 
-    async def fetch(self, url: str, max_bytes: int) -> tuple[str, bytes]:
+    async def fetch(self, url: str, max_bytes: int, *, asker: str = "") -> tuple[str, bytes]:
         """The media type and the bytes behind `url`.  Raises InvalidRequest."""
         try:
             with trio.fail_after(self.limits.file_s):
-                return await self._follow(url, max_bytes)
+                return await self._follow(url, max_bytes, self._dialer_for(asker))
         except (TransportError, trio.TooSlowError):
             raise _unreachable() from None
 
-    async def _follow(self, url: str, max_bytes: int) -> tuple[str, bytes]:
+    def _dialer_for(self, asker: str) -> Dialer:
+        return self._network or GuardedDialer(self._allows, resolve=partial(self._lookups.resolve, asker=asker))
+
+    async def _follow(self, url: str, max_bytes: int, dialer: Dialer) -> tuple[str, bytes]:
         for _ in range(self.limits.redirects + 1):
             origin, target = _address(url)
-            location, media_type, data = await self._get(origin, target, max_bytes)
+            location, media_type, data = await self._get(origin, target, max_bytes, dialer)
             if location is None:
                 return _media_type(data, media_type), data
             url = _joined(url, location)
         raise _unreachable()
 
-    async def _get(self, origin: Origin, target: str, max_bytes: int) -> tuple[str | None, str, bytes]:
+    async def _get(self, origin: Origin, target: str, max_bytes: int, dialer: Dialer) -> tuple[str | None, str, bytes]:
         """One answer: where it redirects to, or its media type and body."""
         tls = self._context() if origin.scheme == "https" else None
-        pool = Pool(origin, dialer=self._dialer, http2="off", tls=tls)
+        pool = Pool(origin, dialer=dialer, http2="off", tls=tls)
         limit_s = self.limits.file_s
         timeouts = Timeouts(connect_s=limit_s, first_byte_s=limit_s, idle_s=limit_s, total_s=limit_s)
         request = HttpRequest(RequestHead(origin, "GET", target, HEADERS))
@@ -135,14 +143,17 @@ def has_urls(request: ChatRequest) -> bool:
     return next(_urls(request), None) is not None
 
 
-async def fetch_media(request: ChatRequest, fetcher: MediaFetcher) -> ChatRequest:
-    """`request` with the bytes in place of every URL.  Raises InvalidRequest; fetches nothing more then."""
+async def fetch_media(request: ChatRequest, fetcher: MediaFetcher, *, asker: str = "") -> ChatRequest:
+    """`request` with the bytes in place of every URL.  Raises InvalidRequest; fetches nothing more then.
+
+    `asker` is whose share of the look-ups of names it takes.
+    """
     urls = list(dict.fromkeys(_urls(request)))
     if not urls:
         return request
     if len(urls) > fetcher.limits.files:
         raise _refused(f"A request may name at most {fetcher.limits.files} images and files by URL.", "too_many_images")
-    found = await _Batch(fetcher).fetch(urls)
+    found = await _Batch(fetcher, asker).fetch(urls)
     messages = tuple(replace(m, parts=tuple(_with_data(part, found) for part in m.parts)) for m in request.messages)
     return replace(request, messages=messages)
 
@@ -150,8 +161,9 @@ async def fetch_media(request: ChatRequest, fetcher: MediaFetcher) -> ChatReques
 class _Batch:
     """The files of one request, a few at once, and what they add up to."""
 
-    def __init__(self, fetcher: MediaFetcher) -> None:
+    def __init__(self, fetcher: MediaFetcher, asker: str) -> None:
         self._fetcher = fetcher
+        self._asker = asker
         self._left_bytes = fetcher.limits.request_bytes
         self._turns = trio.Semaphore(fetcher.limits.at_once)
         self._found: dict[str, DataSource] = {}
@@ -172,7 +184,7 @@ class _Batch:
         async with self._turns:
             try:
                 most = min(self._fetcher.limits.file_bytes, self._left_bytes)
-                media_type, data = await self._fetcher.fetch(url, most)
+                media_type, data = await self._fetcher.fetch(url, most, asker=self._asker)
                 self._left_bytes -= len(data)
                 if self._left_bytes < 0:
                     raise _too_large()

@@ -9,7 +9,8 @@ some upstreams do not fetch themselves.
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Mapping
+from typing import Protocol
 
 from msgspec.structs import replace
 
@@ -22,12 +23,16 @@ from hoosh.gateway.capabilities import FactBook
 from hoosh.gateway.fleet import Upstream
 from hoosh.gateway.rescue import Rescue
 from hoosh.http.message import Header
-from hoosh.values import Call, CallKind, Capability, ChatRequest, Target
+from hoosh.values import ANONYMOUS, Call, CallKind, Capability, ChatRequest, Target
 
 __all__ = ["FetchMedia", "Way", "relayed_headers"]
 
-FetchMedia = Callable[[ChatRequest], Awaitable[ChatRequest]]
-"""Replaces the URLs of a request by what is there.  Raises InvalidRequest."""
+
+class FetchMedia(Protocol):
+    """Replaces the URLs of a request by what is there.  `asker` is whose request it is.  Raises InvalidRequest."""
+
+    def __call__(self, request: ChatRequest, *, asker: str) -> Awaitable[ChatRequest]: ...
+
 
 NONE: frozenset[bytes] = frozenset()
 OF_A_LANGUAGE: Mapping[str, frozenset[bytes]] = {
@@ -118,14 +123,21 @@ class Way:
     async def _in_our_words(self, call: Call, *, fetched: bool) -> ChatRequest:
         if call is not self._call:  # limited for this upstream alone
             request = self._downstream.chat_request(call)
-            return await self._fetch(request) if fetched else request
+            return await self._with_media(request) if fetched else request
         if self._request is None:
             self._request = self._downstream.chat_request(call)
         if not fetched:
             return self._request
         if self._fetched is None:
-            self._fetched = await self._fetch(self._request)
+            self._fetched = await self._with_media(self._request)
         return self._fetched
+
+    async def _with_media(self, request: ChatRequest) -> ChatRequest:
+        account = self._account
+        caller = account.caller or ANONYMOUS
+        # Without keys all callers are one, and only where they come from tells them apart.
+        asker = f"from {account.exchange.peer}" if caller == ANONYMOUS else caller.name
+        return await self._fetch(request, asker=asker)
 
     def _with_headers(self, outgoing: Outgoing, of_the_language: frozenset[bytes]) -> Outgoing:
         headers = relayed_headers(self._account, of_the_language)

@@ -11,16 +11,21 @@ are needed, since in a network of IPv6 alone every IPv4 host is known by one: th
 `is_public_or_own_address` is for whoever has said that an upstream stands in their own network: it lets that in too,
 and still nothing that no upstream ever is: link-local addresses, multicast, and a cloud's metadata service.
 
-Sources: IANA's special-purpose address registries (RFC 6890 and those after it); RFC 6598 (shared space, used by
+`literal_address` says what is an address at all, in whatever spelling.  A guard that reads it so may be asked before
+anything is dialled; what it takes for a name is judged by what it leads to.
+
+Sources: inet_aton(3), as POSIX.1-2017 has it in `inet_addr`; WHATWG URL Standard, section 3.5 ("ends in a number");
+IANA's special-purpose address registries (RFC 6890 and those after it); RFC 6598 (shared space, used by
 carriers and by cloud metadata services); RFC 6052 (translation); RFC 3056 (6to4).
 """
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterable
 from ipaddress import IPv4Address, IPv6Address, IPv6Network, ip_address, ip_network
 
-__all__ = ["is_public_address", "is_public_or_own_address", "public_or_in"]
+__all__ = ["ends_in_a_number", "is_public_address", "is_public_or_own_address", "literal_address", "public_or_in"]
 
 _GLOBAL_UNICAST = IPv6Network("2000::/3")
 """All that IANA has given out of IPv6; whatever else `ipaddress` of some version takes for global is not."""
@@ -87,6 +92,46 @@ def public_or_in(networks: Iterable[str]) -> Callable[[str], bool]:
         return is_public_address(address) or any(_parsed(address) in network for network in allowed)
 
     return allows
+
+
+def literal_address(host: str) -> str | None:
+    """The address that `host` is in any spelling that a resolver takes for one, in its usual spelling; None for a name.
+
+    IPv4 also in one to three parts, octal and hexadecimal (`127.1`, `0x7f.1`, `2130706433`), as inet_aton reads them,
+    and with a dot behind it; IPv6 with its zone; either in digits that IDNA takes for ASCII's.  Asks nobody.
+    """
+    if not host.isascii():
+        try:
+            host = host.encode("idna").decode("ascii")
+        except UnicodeError:
+            return None
+    host = host.removesuffix(".").lower()
+    try:
+        return str(ip_address(host))
+    except ValueError:
+        return _loosely_written(host)
+
+
+def ends_in_a_number(host: str) -> bool:
+    """No name does, so that whoever takes `host` for an address may read it in a way of its own."""
+    last = host.removesuffix(".").rpartition(".")[2]
+    return _number.fullmatch(last.lower()) is not None
+
+
+_number = re.compile(r"[0-9]+|0x[0-9a-f]*")
+_part = re.compile(r"0x[0-9a-f]+|0[0-7]*|[1-9][0-9]*")
+
+
+def _loosely_written(host: str) -> str | None:
+    """The last part stands for all the bytes that are left."""
+    parts = host.split(".")
+    if len(parts) > 4 or len(host) > 64 or not all(map(_part.fullmatch, parts)):
+        return None
+    *first, last = [int(part, 16 if part[:2] == "0x" else 8 if part[0] == "0" else 10) for part in parts]
+    left = 4 - len(first)
+    if any(number > 255 for number in first) or last >= 256**left:
+        return None
+    return str(IPv4Address(bytes(first) + last.to_bytes(left, "big")))
 
 
 def _parsed(address: str) -> IPv4Address | IPv6Address:

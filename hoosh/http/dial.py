@@ -10,7 +10,7 @@ What a ConnectFailed says is safe to show to a client: it names no address, URL 
     GuardedDialer    only to addresses that a guard lets through        remote providers, and what a stranger names
     ProxyDialer      through a proxy: `http/proxy.py`
 
-The guard is `http/addresses.py`; TLS, with its pins, `http/handshake.py`.
+Names are looked up by `http/lookups.py`; the guard is `http/addresses.py`; TLS, with its pins, `http/handshake.py`.
 """
 
 from __future__ import annotations
@@ -19,9 +19,8 @@ import errno
 import os
 import socket
 import ssl
-from collections.abc import Callable, Collection
+from collections.abc import Awaitable, Callable, Collection
 from functools import partial
-from itertools import chain, zip_longest
 from typing import Protocol
 
 import trio
@@ -29,6 +28,7 @@ import trio
 from hoosh.errors import ConnectFailed
 from hoosh.http.addresses import is_public_address
 from hoosh.http.handshake import start_tls
+from hoosh.http.lookups import Address, resolve
 from hoosh.http.message import Origin
 from hoosh.http.wire import SocketWire, Wire
 
@@ -41,7 +41,8 @@ UNIX_RETRY_S = 0.01
 LOOKUPS = 8
 NOT_ALLOWED = "address is not allowed: it is private"
 
-Address = tuple[socket.AddressFamily, tuple[str, int] | tuple[str, int, int, int]]
+Resolve = Callable[[str, int], Awaitable[list[Address]]]
+"""(host, port) → addresses in the order to try.  Raises ConnectFailed."""
 
 
 class Dialer(Protocol):
@@ -54,12 +55,17 @@ class SocketDialer:
     """Real sockets.  `stagger_s` is the head start of one attempt over the next.
 
     With `pins` (digests, see `http/pins.py`) a TLS peer whose key is none of them is left before anything is sent.
+
+    Names are looked up in LOOKUPS threads of its own: a slow name server holds up those who dial the same, and no
+    others.  `resolve` replaces that.
     """
 
-    def __init__(self, *, pins: Collection[bytes] = (), stagger_s: float = STAGGER_S, lookups: int = LOOKUPS) -> None:
+    def __init__(
+        self, *, pins: Collection[bytes] = (), stagger_s: float = STAGGER_S, resolve: Resolve | None = None
+    ) -> None:
         self._pins = frozenset(pins)
         self._stagger_s = stagger_s
-        self._lookups = trio.CapacityLimiter(lookups)
+        self._resolve = resolve or _resolver()
 
     async def dial(self, origin: Origin, tls: ssl.SSLContext | None) -> Wire:
         wire = await self.reach(origin)
@@ -72,7 +78,7 @@ class SocketDialer:
         return SocketWire(await self._race(await self._addresses(origin)), origin.host)
 
     async def _addresses(self, origin: Origin) -> list[Address]:
-        return await _resolve(origin.host, origin.port, self._lookups)
+        return await self._resolve(origin.host, origin.port)
 
     async def _race(self, addresses: list[Address]) -> socket.socket:
         winner: socket.socket | None = None
@@ -114,10 +120,7 @@ class GuardedDialer(SocketDialer):
 
     So there is no moment for a name to be bound to another one, and of a mixed answer only the good addresses are
     tried.  What it raises still tells a closed door from a forbidden one: whoever dials for a stranger must not
-    repeat it.
-
-    Names are looked up by `lookups` threads of its own: a slow name server of a stranger's must not hold up those who
-    dial upstreams.
+    repeat it, and gives it a `resolve` that is fair to the others (`Lookups`).
     """
 
     def __init__(
@@ -126,9 +129,9 @@ class GuardedDialer(SocketDialer):
         *,
         pins: Collection[bytes] = (),
         stagger_s: float = STAGGER_S,
-        lookups: int = LOOKUPS,
+        resolve: Resolve | None = None,
     ) -> None:
-        super().__init__(pins=pins, stagger_s=stagger_s, lookups=lookups)
+        super().__init__(pins=pins, stagger_s=stagger_s, resolve=resolve)
         self._allows = allows
 
     async def reach(self, origin: Origin) -> Wire:
@@ -137,31 +140,15 @@ class GuardedDialer(SocketDialer):
         return await super().reach(origin)
 
     async def _addresses(self, origin: Origin) -> list[Address]:
-        found = await _resolve(origin.host, origin.port, self._lookups)
+        found = await self._resolve(origin.host, origin.port)
         allowed = [entry for entry in found if self._allows(entry[1][0])]
         if not allowed:
             raise ConnectFailed(NOT_ALLOWED)
         return allowed
 
 
-async def _resolve(host: str, port: int, limiter: trio.CapacityLimiter | None = None) -> list[Address]:
-    """Addresses in the order to try: families alternate, the resolver's preference first (RFC 8305, section 4)."""
-    ask = partial(socket.getaddrinfo, host, port, type=socket.SOCK_STREAM)
-    try:
-        try:
-            found = ask(flags=socket.AI_NUMERICHOST)  # a literal: asks nobody, needs no thread
-        except socket.gaierror:
-            found = await trio.to_thread.run_sync(ask, abandon_on_cancel=True, limiter=limiter)
-    except (OSError, UnicodeError, ValueError):
-        raise ConnectFailed("name does not resolve") from None
-    addresses: list[Address] = []
-    for family, _, _, _, address in found:
-        if (family, address) not in addresses:
-            addresses.append((family, address))  # type: ignore[arg-type]  # TCP families only, as asked
-    first = [entry for entry in addresses if entry[0] == addresses[0][0]]
-    other = [entry for entry in addresses if entry[0] != addresses[0][0]]
-    mixed = chain.from_iterable(zip_longest(first, other))
-    return [entry for entry in mixed if entry is not None]
+def _resolver() -> Resolve:
+    return partial(resolve, limiter=trio.CapacityLimiter(LOOKUPS))
 
 
 async def _connect(family: socket.AddressFamily, address: tuple[str | int, ...] | str) -> socket.socket:

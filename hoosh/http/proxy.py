@@ -20,6 +20,7 @@ from urllib.parse import unquote, urlsplit
 from msgspec import Struct
 
 from hoosh.errors import ConnectFailed, ConnectionBroke
+from hoosh.http.addresses import ends_in_a_number, literal_address
 from hoosh.http.dial import NOT_ALLOWED, SocketDialer
 from hoosh.http.handshake import start_tls
 from hoosh.http.message import Origin
@@ -100,8 +101,7 @@ class ProxyDialer(SocketDialer):
         self._proxy_tls = tls or client_context(alpn=HTTP1_ONLY) if proxy.scheme == "https" else None
 
     async def reach(self, origin: Origin) -> Wire:
-        literal = _literal(origin.host)
-        if origin.unix_path is not None or (literal and not self._allows(literal)):
+        if origin.unix_path is not None or not self._may_lead_to(origin.host):
             raise ConnectFailed(NOT_ALLOWED)
         try:
             wire = await super().reach(self._at)
@@ -124,6 +124,11 @@ class ProxyDialer(SocketDialer):
             wire.close()
             raise
         return wire
+
+    def _may_lead_to(self, host: str) -> bool:
+        """What is neither an address to us nor a name to anybody (`08.0.0.1`) the proxy would read as it likes."""
+        literal = _literal(host)
+        return not ends_in_a_number(host) if literal is None else self._allows(literal)
 
 
 class _Answer:
@@ -158,7 +163,8 @@ class _Answer:
 
 
 async def _ask_http(wire: Wire, answer: _Answer, proxy: Proxy, origin: Origin) -> None:
-    host = f"[{origin.host}]" if ":" in origin.host else origin.host
+    host = _literal(origin.host) or origin.host  # the address that was judged, in a spelling with one reading
+    host = f"[{host}]" if ":" in host else host
     where = f"{host}:{origin.port}".encode("ascii")
     lines = [b"CONNECT %b HTTP/1.1" % where, b"host: %b" % where]
     if proxy.has_credentials:
@@ -214,12 +220,6 @@ def _socks_address(host: str) -> bytes:
 
 
 def _literal(host: str) -> str | None:
-    """The address that `host` is in any spelling a resolver takes for one (`127.1`, `0x7f000001`); None for a name.
-
-    Asks nobody: AI_NUMERICHOST.
-    """
-    try:
-        found = socket.getaddrinfo(host.removesuffix("."), None, type=socket.SOCK_STREAM, flags=socket.AI_NUMERICHOST)
-    except (OSError, UnicodeError, ValueError):
-        return None
-    return str(found[0][4][0]).partition("%")[0]
+    """The address that `host` is, as a proxy may be told it: without a zone, which is this machine's."""
+    literal = literal_address(host)
+    return None if literal is None else literal.partition("%")[0]

@@ -3,6 +3,8 @@
     logging.getLogger("hoosh.http").debug(…)  ──▶ Bridge.emit ──▶ AccessLog.keep       any thread
                                                                     └─ wake, on the event loop
 
+A stack is told as the house tells it (`values/stack.py`); a handler of an embedder's own has the exception itself.
+
 One bridge a process: `logging` is the process's, and with two houses in it the first that runs gets the lines.
 """
 
@@ -19,7 +21,6 @@ __all__ = ["Bridge"]
 
 LOGGER = logging.getLogger("hoosh")
 LEVELS = (10, 20, 30, 40)
-STACK_CHARS = 16_384
 
 
 class Lines(Protocol):
@@ -29,6 +30,8 @@ class Lines(Protocol):
     def keep(self, level: int, room: str, message: str, fields: Mapping[str, object]) -> bool: ...
 
     def wake(self) -> None: ...
+
+    def stack_of(self, error: BaseException) -> str: ...
 
 
 class Bridge(logging.Handler):
@@ -67,7 +70,8 @@ class Bridge(logging.Handler):
     def emit(self, record: logging.LogRecord) -> None:
         """One line.  Its stack, where it has one, is a field."""
         try:
-            fields = {"stack": _stack(record)} if record.exc_info else {}
+            error = record.exc_info[1] if record.exc_info else None
+            fields = {} if error is None else {"stack": self._lines.stack_of(error)}
             level = max((each for each in LEVELS if each <= record.levelno), default=LEVELS[0])
             _, _, room = record.name.partition(".")
             if not self._lines.keep(level, room.partition(".")[0] or "gateway", record.getMessage(), fields):
@@ -78,10 +82,5 @@ class Bridge(logging.Handler):
                 self._token.run_sync_soon(self._lines.wake, idempotent=True)
         except trio.RunFinishedError:
             pass
-        except Exception:
-            self.handleError(record)
-
-
-def _stack(record: logging.LogRecord) -> str:
-    """The last part of it, where the error is."""
-    return logging.Formatter().formatException(record.exc_info)[-STACK_CHARS:] if record.exc_info else ""
+        except Exception as failure:  # Python's own `handleError` would print what was to be said
+            self._lines.keep(LEVELS[-1], "observe", "a log line failed", {"error": type(failure).__name__})

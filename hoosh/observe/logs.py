@@ -25,7 +25,7 @@ from msgspec import Struct
 from hoosh.observe.bridge import Bridge
 from hoosh.observe.lines import Level, json_line, json_request, level_of, text_line, text_request
 from hoosh.observe.settings import Logging
-from hoosh.values import Outcome, Record
+from hoosh.values import Outcome, Record, stack_of
 
 __all__ = ["AccessLog", "Level", "LogStatistics", "Stream"]
 
@@ -97,6 +97,7 @@ class AccessLog:
         self._is_text = self._stream.isatty() if settings.format == "auto" else settings.format != "json"
         self._sample, self._slow_s = settings.access_sample, settings.slow_s
         self._is_sampled = settings.access_sample < 1
+        self._has_exception_text = settings.exception_text
         Bridge.adjust(self)
 
     # -- what the house says: never waits --------------------------------------------------------------------------
@@ -123,6 +124,10 @@ class AccessLog:
 
     def error(self, message: str, *, room: str = HOUSE, **fields: object) -> None:
         self.say(Level.ERROR, room, message, fields)
+
+    def stack_of(self, bug: BaseException) -> str:
+        """The stack of `bug`, fit for a field; with what its exceptions say only where the owner wants that."""
+        return stack_of(bug, with_text=self._has_exception_text)
 
     def statistics(self) -> LogStatistics:
         return LogStatistics(len(self._queue), self._written, self._dropped, self._sampled_out)

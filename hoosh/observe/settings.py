@@ -31,6 +31,8 @@ class Logging(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """Of the requests that went well and were quick, so many have a line."""
     slow_s: Annotated[float, Meta(gt=0)] = 10.0
     """A request that took longer always has one."""
+    exception_text: bool = False
+    """The stack of a bug shows what its exceptions say, which may be a prompt or a key; else their types and where."""
 
 
 class Telemetry(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):

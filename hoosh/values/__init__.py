@@ -66,6 +66,7 @@ from hoosh.values.reply import (
 )
 from hoosh.values.secret import Secret
 from hoosh.values.settlement import DEFAULT_POOL, Settlement
+from hoosh.values.stack import stack_of, words_of
 from hoosh.values.target import Target
 from hoosh.values.upstream import Capability, ModelCard, ModelFacts, Node, ProviderState
 from hoosh.values.usage import Usage
@@ -157,4 +158,6 @@ __all__ = [
     "new_call_id",
     "new_request_id",
     "plain_code",
+    "stack_of",
+    "words_of",
 ]

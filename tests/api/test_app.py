@@ -469,7 +469,7 @@ class Context:
     def note(self, word: str) -> None:
         self.notes.append(word)
         if word == self.fails_at:
-            raise OSError("no disk")
+            raise OSError(28, "no disk")
 
 
 class Lifespan:
@@ -529,7 +529,9 @@ async def test_a_gateway_that_cannot_open_fails_the_startup() -> None:
     lifespan = Lifespan(build_app(StubGateway(), context=context), context.notes)
     lifespan.say.send_nowait({"type": "lifespan.startup"})
     await lifespan.run()
-    assert lifespan.messages == [{"type": "lifespan.startup.failed", "message": "OSError: no disk"}]
+    assert lifespan.messages == [
+        {"type": "lifespan.startup.failed", "message": "OSError: ENOSPC, No space left on device"}
+    ]
 
 
 async def test_a_gateway_that_breaks_while_serving_ends_the_lifespan_unasked() -> None:
@@ -539,7 +541,7 @@ async def test_a_gateway_that_breaks_while_serving_ends_the_lifespan_unasked() -
     async def context() -> AsyncIterator[None]:
         async def service() -> None:
             await broke.wait()
-            raise OSError("ledger gone")
+            raise OSError(5, "ledger gone")
 
         async with trio.open_nursery() as nursery:
             nursery.start_soon(service)
@@ -552,7 +554,9 @@ async def test_a_gateway_that_breaks_while_serving_ends_the_lifespan_unasked() -
         lifespan.say.send_nowait({"type": "lifespan.startup"})
         await trio.testing.wait_all_tasks_blocked()
         broke.set()
-    assert lifespan.messages[1:] == [{"type": "lifespan.shutdown.failed", "message": "OSError: ledger gone"}]
+    assert lifespan.messages[1:] == [
+        {"type": "lifespan.shutdown.failed", "message": "OSError: EIO, Input/output error"}
+    ]
     assert not app.running
 
 

@@ -10,6 +10,7 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 
+import httpx
 import openai
 import pytest
 from e2e_house import (
@@ -60,9 +61,13 @@ def hosted(
         process.kill()
 
 
-@pytest.fixture
-def client(hosted: Gateway) -> Iterator[OpenAI]:
-    with OpenAI(base_url=hosted.base_url, api_key=CLIENT_KEY, max_retries=0, timeout=PATIENCE_S) as client:
+@pytest.fixture(params=["HTTP/1.1", "HTTP/2"])
+def client(request: pytest.FixtureRequest, hosted: Gateway) -> Iterator[OpenAI]:
+    is_h2 = request.param == "HTTP/2"
+    with (
+        httpx.Client(http1=not is_h2, http2=is_h2, timeout=PATIENCE_S) as http,
+        OpenAI(base_url=hosted.base_url, api_key=CLIENT_KEY, max_retries=0, http_client=http) as client,
+    ):
         yield client
 
 
@@ -94,6 +99,7 @@ def test_leaving_a_stream_stops_the_upstream(client: OpenAI, upstream: OpenAISer
     before = upstream.cancelled("waits")
     with client.chat.completions.create(model="waits", messages=SALAM, stream=True) as stream:
         next(iter(stream))
+    client.close()  # over HTTP/2 httpx resets no stream: it leaves with its connection
     wait_until(lambda: upstream.cancelled("waits") == before + 1, "the upstream sees the cancellation")
 
 
@@ -106,6 +112,17 @@ def test_a_stream_that_breaks_is_never_taken_for_whole(client: OpenAI, upstream:
 
     with pytest.raises(openai.APIError):
         read()
+
+
+def test_long_uploads_that_are_refused_harm_nobody(hosted: Gateway) -> None:
+    """Without a key, and too long: the client is told before it has sent all."""
+    with httpx.Client(http1=False, http2=True, timeout=PATIENCE_S) as client:
+        kind = {"content-type": "application/json"}
+        keyed = {**kind, "authorization": f"Bearer {CLIENT_KEY}"}
+        for headers, size, status in ((kind, 2_000_000, 401), (keyed, 12_000_000, 413)):
+            answer = client.post(f"{hosted.base_url}/chat/completions", content=b"x" * size, headers=headers)
+            assert (answer.status_code, answer.http_version) == (status, "HTTP/2")
+        assert client.get(f"{hosted.url}/livez").status_code == 200
 
 
 @pytest.mark.skipif(shutil.which("curl") is None, reason="curl is not installed")
@@ -132,3 +149,19 @@ def test_an_interrupt_ends_it_with_exit_code_0_too(upstream: OpenAIServer, tmp_p
         assert process.wait() == 0
     finally:
         process.kill()
+
+
+def test_a_start_that_fails_says_why_in_one_line(tmp_path: Path) -> None:
+    books = tmp_path / "books.db"
+    books.write_text("no books at all")
+    (tmp_path / "hoosh.toml").write_text(
+        f'[server]\nport = {free_port()}\n[storage]\nurl = "sqlite:///{books}"\n'
+        "[discovery]\nlocal = false\nenvironment = false\n"
+    )
+    command = [sys.executable, "-m", "hoosh", "serve", "--server", "hypercorn", "--config", "hoosh.toml"]
+    done = subprocess.run(
+        command, capture_output=True, text=True, timeout=PATIENCE_S, env=environment(), cwd=tmp_path, check=False
+    )
+    assert done.returncode == 1
+    assert "Traceback" not in done.stderr
+    assert "is not an SQLite database" in done.stderr.splitlines()[-1]

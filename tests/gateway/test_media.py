@@ -10,6 +10,7 @@ import trio
 from gateway_house import CHAT, config, house_with
 from msgspec import Raw
 
+from hoosh.config import Key
 from hoosh.errors import InvalidRequest
 from hoosh.gateway.media import MediaFetcher, MediaLimits, _address, fetch_media, has_urls
 from hoosh.http.addresses import public_or_in
@@ -23,6 +24,7 @@ from hoosh.values import (
     Message,
     OpaquePart,
     Role,
+    Secret,
     TextPart,
     ToolResultPart,
     UrlSource,
@@ -309,3 +311,22 @@ async def test_an_upstream_that_wants_bytes_gets_them_from_the_gateway(autojump_
     [sent] = upstream.requests
     [message] = msgspec.json.decode(sent.body)["messages"]
     assert message["images"] == [base64.b64encode(PNG).decode()]
+
+
+ADA = Key(name="ada", key=Secret("sk-ada"))
+
+
+@pytest.mark.parametrize(("keys", "asker"), [((), "from memory-client"), ((ADA,), "ada")])
+async def test_look_ups_are_counted_to_the_caller_and_without_keys_to_where_it_comes_from(autojump_clock, keys, asker):
+    parts = [{"type": "image_url", "image_url": {"url": "http://pics/cat.png"}}]
+    asked = []
+
+    async def fetch(request, *, asker):
+        asked.append(asker)
+        raise InvalidRequest("no")
+
+    async with house_with(FakeUpstream(), config(provider={"type": "ollama"}, keys=keys)) as house:
+        house.gateway.fetch_media = fetch
+        headers = ((b"authorization", b"Bearer sk-ada"),)
+        await house.post(CHAT, {"model": "m", "messages": [{"role": "user", "content": parts}]}, headers=headers)
+    assert asked == [asker]

@@ -12,6 +12,7 @@ import trio
 from hoosh.errors import ConnectFailed
 from hoosh.http import dial as dial_module
 from hoosh.http.dial import SocketDialer
+from hoosh.http.lookups import resolve
 from hoosh.http.message import Origin
 from hoosh.http.wire import SocketWire
 
@@ -70,7 +71,7 @@ def net(monkeypatch):
 
 async def connect():
     started = trio.current_time()
-    sock = await SocketDialer()._race(await dial_module._resolve("api.example", 80))
+    sock = await SocketDialer()._race(await resolve("api.example", 80))
     return sock, trio.current_time() - started
 
 

@@ -123,7 +123,8 @@ async def test_what_rooms_say_to_pythons_logging_is_a_line_with_its_stack():
     kept, failed, deep = await lines(say)
     assert (kept["room"], kept["level"], kept["message"]) == ("cache", "error", "kept one of 2")
     assert failed["room"] == "budget"
-    assert failed["stack"].endswith("ValueError: why")
+    assert failed["stack"].endswith("ValueError")
+    assert "in test_what_rooms_say" in failed["stack"]
     assert (deep["room"], deep["level"]) == ("audit", "error")
 
 
@@ -231,3 +232,20 @@ async def test_no_way_into_a_line_tells_a_secret(place, format):
     assert "a log line failed" not in text
     if place != "headers":
         assert "***" in text
+
+
+async def test_only_an_owner_who_asks_for_it_reads_what_a_bug_says():
+    def say(log: AccessLog) -> None:
+        try:
+            raise KeyError(KEY)
+        except KeyError:
+            logging.getLogger("hoosh.budget").exception("it failed")
+        log.configure(Logging(format="json", exception_text=True))
+        try:
+            raise KeyError("a word")
+        except KeyError:
+            logging.getLogger("hoosh.budget").exception("it failed")
+
+    kept, shown = await lines(say)
+    assert kept["stack"].endswith("KeyError")
+    assert shown["stack"].endswith("KeyError: 'a word'")
