@@ -35,6 +35,7 @@ from hoosh.config import Config, load, store_path
 from hoosh.errors import ConfigError, StorageError, Unavailable
 from hoosh.gateway.assembly import open_gateway
 from hoosh.gateway.gateway import Gateway
+from hoosh.gateway.steps import Step
 from hoosh.http.message import Limits
 from hoosh.http.server import HttpServer, listen_tcp, listen_unix
 from hoosh.http.tls import server_context
@@ -189,13 +190,12 @@ def build_server(gateway: Gateway) -> tuple[HttpServer, ColdApp]:
         server.configure(limits)
         cold.configure(limits)
 
-    def renew_tls(config: Config) -> Callable[[], None]:
-        context = server_tls(config)
-        return (lambda: None) if context is None else partial(server.renew_tls, context)
+    def renewal(config: Config) -> Step:
+        return Step("tls", partial(server.renew_tls, server_tls(config)), partial(server.renew_tls, server.tls))
 
     gateway.when_configured.append(configure)
-    if config.server.tls_cert is not None:
-        gateway.preparations.append(renew_tls)
+    if server.tls is not None:
+        gateway.preparations.append(renewal)
     return server, cold
 
 
