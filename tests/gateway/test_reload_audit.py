@@ -110,12 +110,14 @@ async def test_a_key_that_the_chain_cannot_go_on_with_changes_nothing_and_is_rep
     async with house_with(upstream(), config(on("a"))) as house:
         house.gateway.source = lambda: config(wrong, routing=Routing(max_attempts=2))
         before = house.gateway.snapshot.config
+        told: list[Config] = []
+        house.gateway.when_configured.append(told.append)
         status, _, body = await house.post("/v1/admin/reload", None)
         error = json.loads(body)["error"]
         assert (status, error["code"]) == (400, "invalid_configuration")
         assert "key" in error["message"]
         assert not any(secret.reveal() in error["message"] for secret in KEYS.values())
-        assert house.gateway.snapshot.config is before
+        assert (house.gateway.snapshot.config, told) == (before, []), "it is refused before anybody is told of it"
         await ask(house)
         entries = await entries_of(house)
         assert [entry.event for entry in entries][-2:] == ["config.refused", "inference.response"]
@@ -169,6 +171,26 @@ async def test_it_ends_when_it_is_switched_off_and_goes_on_when_it_is_switched_o
         assert (verdict["valid"], verdict["keys_used"]) == (True, ids("ab"))
     rows = await house.gateway.store.log("audit").read() if not storage.url else []
     assert not rows or json.loads(rows[-1].body)["event"] == "gateway.stopped"
+
+
+async def test_its_service_comes_and_goes_with_it(autojump_clock: trio.abc.Clock):
+    async with house_with(upstream(), config(on("a"))) as house:
+        for audit, running in ((OFF, 0), (on("a"), 1), (on("b", "a"), 1), (OFF, 0), (on("b"), 1)):
+            await house.gateway.reload(config(audit))
+            await trio.sleep(1)
+            assert services_running() == running
+        await ask(house)
+        await trio.sleep(1)
+        (stored,) = dict(await house.gateway.store.table("audit").items()).values()
+        assert json.loads(stored)["checkpoint"] == house.gateway.store.log("audit").position
+
+
+def services_running(task: trio.lowlevel.Task | None = None) -> int:
+    """Of all trails."""
+    task = task or trio.lowlevel.current_root_task()
+    assert task is not None
+    children = [child for nursery in task.child_nurseries for child in nursery.child_tasks]
+    return task.name.endswith("AuditTrail.run") + sum(map(services_running, children))
 
 
 async def test_a_stream_that_runs_meanwhile_is_told_of_by_the_trail_that_is_there_at_its_end():
