@@ -26,14 +26,16 @@ import trio
 from msgspec.structs import replace
 
 from hoosh.api.cold import ColdApp
+from hoosh.api.crash import report_crash
 from hoosh.api.errors import error_page, unwrap
 from hoosh.api.inference import InferenceDoor
+from hoosh.api.reread import ConfigFile, open_and_watch, reload_at, reload_when_changed
 from hoosh.api.screen import start_screen
-from hoosh.config import Config, store_path
+from hoosh.config import Config, load, store_path
 from hoosh.errors import ConfigError, HooshError, Unavailable
 from hoosh.gateway.assembly import open_gateway
-from hoosh.gateway.config_watch import Look, look_at, watch_file
 from hoosh.gateway.gateway import Gateway
+from hoosh.gateway.steps import Step
 from hoosh.http.message import Limits
 from hoosh.http.server import HttpServer, listen_tcp, listen_unix
 from hoosh.http.tls import server_context
@@ -48,9 +50,9 @@ __all__ = [
     "CannotListen",
     "House",
     "Source",
+    "build_app_of",
     "build_server",
     "create_app",
-    "reload_at",
     "run_server",
     "serve",
     "server_tls",
@@ -76,18 +78,31 @@ async def serve(
         task_status.started(house.gateway)
 
 
-def create_app(config: Config | None = None) -> HooshApp:
-    """The house as an ASGI app: its services run within the lifespan of whatever server carries it."""
+def create_app(config: Config | Path | None = None) -> HooshApp:
+    """The house as an ASGI app: its services run within the lifespan of whatever server carries it.
+
+    The configuration that is in a file, given by its path, can be read again: when an administrator says so, and, where
+    `[server] watch_config` is set, when the file has been changed.  Blocks to read it, and raises ConfigError.
+    """
+    if not isinstance(config, Path):
+        return build_app_of(config or Config())
+    file = ConfigFile.at(config)
+    source = partial(load, config, os.environ)
+    return build_app_of(source(), source, file)
+
+
+def build_app_of(config: Config, source: Source | None = None, file: ConfigFile | None = None) -> HooshApp:
+    """As `create_app`.  `source` reads the configuration again; `file` is where it has come from, to be watched."""
     from hoosh.api.app import build_app
 
-    config = config or Config()
-    context = open_gateway(config)
-    gateway = context.gateway
+    opening = open_gateway(config)
+    gateway = opening.gateway
+    gateway.source = source
     on_crash = partial(report_crash, gateway)
     app = build_app(
         gateway,
         hot=InferenceDoor(gateway, on_crash=on_crash).hot,
-        context=context,
+        context=opening if file is None else open_and_watch(opening, file),
         limits=limits_for(config),
         on_crash=on_crash,
         on_finished=gateway.record,
@@ -176,13 +191,12 @@ def build_server(gateway: Gateway) -> tuple[HttpServer, ColdApp]:
         server.configure(limits)
         cold.configure(limits)
 
-    def renew_tls(config: Config) -> Callable[[], None]:
-        context = server_tls(config)
-        return (lambda: None) if context is None else partial(server.renew_tls, context)
+    def renewal(config: Config) -> Step:
+        return Step("tls", partial(server.renew_tls, server_tls(config)), partial(server.renew_tls, server.tls))
 
     gateway.when_configured.append(configure)
-    if config.server.tls_cert is not None:
-        gateway.preparations.append(renew_tls)
+    if server.tls is not None:
+        gateway.preparations.append(renewal)
     return server, cold
 
 
@@ -245,11 +259,6 @@ def _address_of(config: Config, listener: socket.socket) -> str:
     return f"{scheme}://[{host}]:{port}" if ":" in host else f"{scheme}://{host}:{port}"
 
 
-def report_crash(gateway: Gateway, bug: BaseException) -> None:
-    """A bug: loud in the log, with its stack, and silent to the client."""
-    gateway.log.error("bug", room="api", error=type(unwrap(bug)).__name__, stack=gateway.log.stack_of(bug))
-
-
 # -- the command -------------------------------------------------------------------------------------------------
 
 
@@ -268,7 +277,7 @@ def run_server(config: Config, *, config_path: Path | None, read: Source, server
         if server == "hypercorn":
             from hoosh.api.hypercorn import run_hypercorn
 
-            return trio.run(run_hypercorn, config, source)
+            return trio.run(run_hypercorn, config, config_path, source)
         return trio.run(_run_until_signal, config, config_path, source)
     except* ConfigError as group:
         print(unwrap(group), file=sys.stderr)
@@ -299,7 +308,7 @@ def raise_file_limit() -> None:
 
 async def _run_until_signal(config: Config, config_path: Path | None, source: Source) -> int:
     house = House(config, source)
-    known = None if config_path is None else look_at(config_path)
+    file = None if config_path is None else ConfigFile.at(config_path)
     with (
         trio.open_signal_receiver(signal.SIGINT, signal.SIGTERM) as signals,
         trio.open_signal_receiver(signal.SIGHUP) as hangups,
@@ -307,8 +316,8 @@ async def _run_until_signal(config: Config, config_path: Path | None, source: So
         async with trio.open_nursery() as nursery:
             await nursery.start(house.run)
             nursery.start_soon(reload_at, hangups, house.gateway)
-            if config_path is not None:
-                nursery.start_soon(_watch, config_path, known, house.gateway)
+            if file is not None:
+                nursery.start_soon(reload_when_changed, file, house.gateway)
             nursery.start_soon(_greet, house, config_path)
             nursery.start_soon(_freeze_what_stays, house)
             nursery.start_soon(_obey, signals, house, nursery.cancel_scope)
@@ -334,29 +343,6 @@ async def _greet(house: House, config_path: Path | None) -> None:
         print(screen, flush=True)
     except Exception as bug:
         gateway.log.error("start screen not shown", room="api", error=words_of(bug))
-
-
-async def reload_at(hangups: AsyncIterator[int], gateway: Gateway) -> None:
-    """Read the configuration again at each SIGHUP."""
-    async for _ in hangups:
-        await _reload(gateway, by="SIGHUP")
-
-
-async def _watch(config_path: Path, known: Look, gateway: Gateway) -> None:
-    def is_wanted() -> bool:
-        return gateway.snapshot.config.server.watch_config
-
-    await watch_file(config_path, partial(_reload, gateway, by="file"), known, is_wanted=is_wanted)
-
-
-async def _reload(gateway: Gateway, *, by: str) -> None:
-    """Nobody waits for what comes of it: that is in the log."""
-    try:
-        await gateway.reload(by=by)
-    except HooshError:
-        pass
-    except Exception as bug:
-        report_crash(gateway, bug)
 
 
 YOUNG_OBJECTS = 5_000

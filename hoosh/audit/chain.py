@@ -31,10 +31,10 @@ __all__ = ["Chain"]
 class Chain:
     """Seals entries behind `head`, one after another."""
 
-    __slots__ = ("_id_prefix", "_key", "_key_id", "head_hash", "number")
+    __slots__ = ("_id_prefix", "_key_id", "head_hash", "key", "number")
 
     def __init__(self, key: SigningKey, head: Head = GENESIS, *, id_prefix: str = "aud_") -> None:
-        self._key, self._key_id = key, key.id
+        self.key, self._key_id = key, key.id
         self._id_prefix = id_prefix
         self.number, self.head_hash = head.number, head.hash
 
@@ -73,7 +73,11 @@ class Chain:
             )
         )
         self.number, self.head_hash = number, hash_of(canonical)
-        return line_of_canonical(canonical, self._key.sign_entry(self.head_hash))
+        return line_of_canonical(canonical, self.key.sign_entry(self.head_hash))
+
+    def under(self, key: SigningKey) -> Chain:
+        """The same end, sealed by `key` from here on."""
+        return Chain(key, self.head, id_prefix=self._id_prefix)
 
     def hand_over(self, old: SigningKey, at_ms: int) -> bytes:
         """The first entry of this key, with the word of the old one for it."""
@@ -88,4 +92,4 @@ class Chain:
 
     def checkpoint(self, at_ms: int, cut: Head = GENESIS) -> Checkpoint:
         """The signed word to keep beside a log that holds what lies behind `cut`."""
-        return Checkpoint.signed(self._key, self.head, cut, at_ms)
+        return Checkpoint.signed(self.key, self.head, cut, at_ms)

@@ -33,7 +33,8 @@ from hoosh.gateway.gateway import Gateway
 from hoosh.gateway.media import MediaFetcher, fetch_media
 from hoosh.gateway.readings import readings_of
 from hoosh.gateway.relay import COMMENT_S, SilenceWatch
-from hoosh.gateway.reload import Reloader, Wanted
+from hoosh.gateway.reload import Reloader
+from hoosh.gateway.wanted import Wanted
 from hoosh.gateway.webhooks import Webhooks
 from hoosh.http.addresses import is_public_or_own_address
 from hoosh.http.client import Pool, PoolLimits

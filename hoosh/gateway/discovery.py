@@ -21,8 +21,8 @@ from hoosh.catalogue import PROVIDER_TYPES, SIGNS, ProviderType, engine_at, is_s
 from hoosh.config import Config, Provider, local_provider
 from hoosh.errors import HooshError
 from hoosh.gateway.fleet import HttpUpstream
+from hoosh.gateway.fleet_change import see_off
 from hoosh.gateway.gateway import Gateway
-from hoosh.gateway.reload import see_off
 from hoosh.http.deadlines import Timeouts
 from hoosh.http.message import HttpRequest, RequestHead
 from hoosh.routing import Route

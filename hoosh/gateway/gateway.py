@@ -54,10 +54,12 @@ from hoosh.gateway.live import LiveDesk
 from hoosh.gateway.models import ModelLists
 from hoosh.gateway.recorder import Recorder
 from hoosh.gateway.relay import SilenceWatch
-from hoosh.gateway.reload import Reloader, lets_all_in, strategies_in, turns_of
+from hoosh.gateway.reload import Reloader
+from hoosh.gateway.rooms import lets_all_in, strategies_in, turns_of
 from hoosh.gateway.snapshot import Snapshot
+from hoosh.gateway.steps import Step
 from hoosh.gateway.tokens import TokenDesk
-from hoosh.gateway.trail import AuditTrail
+from hoosh.gateway.trail import AuditTrail, trail_in
 from hoosh.gateway.trail_pages import AuditPages
 from hoosh.gateway.way import FetchMedia
 from hoosh.gateway.webhooks import Webhooks
@@ -138,8 +140,8 @@ class Gateway:
         )
         self._open_ways(config, chance)
         self.caching = Caching(config.cache, books.admission.leave, books.keep_hit if books.waits_for_disk else None)
-        self.trail = _trail(config, store, books.now_ms)
-        """None where the owner keeps none."""
+        self.trail = trail_in(store, config.audit, books.now_ms) if config.audit.enabled else None
+        """None while the owner keeps none."""
         self.recorder = Recorder(metrics, log, books, self.trail, events, traces)
         self._open_desks()
         self.in_flight: set[Account] = set()
@@ -158,11 +160,12 @@ class Gateway:
         """Reads the configuration again: blocks, and raises ConfigError.  None where a program has made it."""
         self.reloader: Reloader
         """Set by `assembly.py`."""
-        self.preparations: list[Callable[[Config], Callable[[], object]]] = []
+        self.preparations: list[Callable[[Config], Step]] = []
         """What else is to be read from files for another configuration: each blocks, raises ConfigError, and gives what
         is to be done when that takes effect."""
         self.when_configured: list[Callable[[Config], object]] = []
-        """Told of a configuration that has taken the place of another, at once."""
+        """Told of a configuration that has taken the place of another, at once; or of the one before, once more, where
+        that could not be done."""
         self._routes = dict(routes)
         self.snapshot = Snapshot(config, KeyRing(config.all_keys()), self._route_table(config))
 
@@ -196,7 +199,7 @@ class Gateway:
         """Where owners and outsiders ask."""
         books = self.books
         wait_kept = books.wait_kept if books.waits_for_disk else None
-        self.audit = None if self.trail is None else AuditPages(self.trail)
+        self.audit = _pages_of(self.trail)
         self.cache = CacheDesk(self.caching.exact, self.note)
         self.tokens = TokenDesk(books.ledger, books.write, wait_kept, books.now_ms, books.require_room)
         self.costs = CostDesk(
@@ -471,12 +474,16 @@ class Gateway:
         """
         return await self.reloader.reload(config, by=by)
 
-    def forget(self, name: str, *, keeps_list: bool = False) -> None:
-        """An upstream has left the fleet: nothing is held against its name, or known of it but perhaps its list."""
-        self.board.forget(name)
+    def keep_trail(self, trail: AuditTrail | None) -> None:
+        """From now on what happens is told to this one."""
+        self.trail = self.recorder.trail = trail
+        self.audit = _pages_of(trail)
+
+    def forget(self, name: str) -> None:
+        """An upstream has left the fleet: nothing leads to it, is held against its name or known of it."""
         self._routes.pop(name, None)
-        if not keeps_list:
-            self.lists.forget(name)
+        self.board.forget(name)
+        self.lists.forget(name)
 
     def add_route(self, route: Route) -> None:
         self._routes[route.name] = route
@@ -514,8 +521,5 @@ class Gateway:
         return self.snapshot.routes.candidates(call.model, call.kind, provider=provider, models=call.models)
 
 
-def _trail(config: Config, store: Store, now_ms: Callable[[], int]) -> AuditTrail | None:
-    if not config.audit.enabled:
-        return None
-    keep = config.audit.max_entries if store.statistics().kind == "memory" else None
-    return AuditTrail(config.audit, store.log("audit"), store.table("audit"), now_ms, keep=keep)
+def _pages_of(trail: AuditTrail | None) -> AuditPages | None:
+    return None if trail is None else AuditPages(trail)

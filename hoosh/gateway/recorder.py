@@ -48,7 +48,8 @@ class Recorder:
         self._log = log
         self._books = books
         books.on_news = self.wake
-        self._trail = trail
+        self.trail = trail
+        """Where there is one: the gateway's, which may have another later."""
         self._events = events
         self._traces = traces
         self._closed: list[Account] = []
@@ -70,8 +71,8 @@ class Recorder:
         closed, self._closed = self._closed, []
         self._write_all(closed)
         self._books.flush()
-        if self._trail is not None:
-            self._trail.flush()
+        if self.trail is not None:
+            self.trail.flush()
 
     async def run(self, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
         task_status.started()
@@ -90,8 +91,8 @@ class Recorder:
         self._metrics.record(record)
         self._log.write(record)
         self._events.tell(record)
-        if self._trail is not None:
-            self._trail.record(record, details)
+        if self.trail is not None:
+            self.trail.record(record, details)
 
     def _write_all(self, accounts: list[Account]) -> None:
         for account in accounts:

@@ -1,14 +1,13 @@
 """The audit trail: what happened is noted at once, sealed a moment later, and can be asked for.
 
-    note, record ──▶ facts ──flush──▶ Chain.seal ──▶ Log "audit"      (synchronous: in order, nothing between)
+    note, record ──▶ facts ──flush──▶ Sealer.seal ─▶ Log "audit"      (synchronous: in order, nothing between)
                                          └─ has news ──run──▶ signed checkpoint ──▶ Table "audit"
 
 Numbers in the chain are positions in the log.  The checkpoint follows the rows it covers, and the store keeps their
 order: after a crash the log may reach behind it, never the other way round.  A log that is kept in memory forgets its
 oldest entries; first the checkpoint says so, then they go.
 
-Timestamps are what the clock said, and never fall: a clock that is set back by more than `JITTER_MS` gets an entry of
-its own, and time goes on from there.
+Another key takes over at a start or while the gateway runs, both times with the word of the key that sealed last.
 """
 
 from __future__ import annotations
@@ -47,17 +46,21 @@ from hoosh.audit import (
     tallied_as,
 )
 from hoosh.errors import ConfigError, StorageError
-from hoosh.storage.contract import Log, Table
+from hoosh.gateway.sealing import Sealer
+from hoosh.storage.contract import Log, Store, Table
 from hoosh.values import Record
 
-__all__ = ["AuditStatistics", "AuditTrail"]
+__all__ = ["AuditStatistics", "AuditTrail", "trail_in"]
 
 NO_KEY = '[audit] is enabled without a key: set signing_key = "$HOOSH_AUDIT_KEY"; `openssl rand -hex 32` makes one.'
+NOT_HANDED_OVER = (
+    "[audit] signing_key: the chain is sealed by another key (id {}), and that one has to hand over: "
+    "give it as previous_key"
+)
 CHECKPOINT_KEY = "checkpoint"
 PAGE = 1000
 BITE = 40
 """Entries verified before others get their turn: about a third of a millisecond."""
-JITTER_MS = 1000
 RETRY_S = 1.0
 GATHER_S = 0.2
 TALLY_S = 5.0
@@ -77,6 +80,12 @@ class AuditStatistics(Struct, frozen=True):
     """Why the signed checkpoint could not be put down, while it cannot."""
 
 
+def trail_in(store: Store, settings: Audit, now_ms: Callable[[], int]) -> AuditTrail:
+    """The trail that `store` keeps, not open yet.  Raises ConfigError."""
+    keep = settings.max_entries if store.statistics().kind == "memory" else None
+    return AuditTrail(settings, store.log("audit"), store.table("audit"), now_ms, keep=keep)
+
+
 class AuditTrail:
     """One chain, from `open` to `close`.  `now_ms` is Unix time; `keep` bounds the entries, None keeps all."""
 
@@ -90,19 +99,15 @@ class AuditTrail:
         keep: int | None = None,
         id_prefix: str | None = None,
     ) -> None:
-        if settings.signing_key is None:
-            raise ConfigError([NO_KEY])
-        self._key = SigningKey(settings.signing_key)
-        previous = settings.previous_key
-        self._keys = [self._key] if previous is None else [self._key, SigningKey(previous)]
+        self._keys = _keys_of(settings)
+        self._key = self._keys[0]
         self._settings, self._log, self._table, self._now_ms = settings, log, table, now_ms
         self._keep = keep
         self._id_prefix = id_prefix if id_prefix is not None else f"aud_{secrets.token_hex(8)}"
-        self._chain = Chain(self._key, id_prefix=self._id_prefix)
+        self._sealer = self._sealer_behind(GENESIS, self._key)
         self._cut: Head = GENESIS
         self._facts: list[Fact] = []
         self._tally = Tally()
-        self._last_ms = 0
         self._has_news = trio.Event()
         self._puts = trio.Lock()
         """Checkpoints are put down one after another, and none while somebody verifies the beginning of the log."""
@@ -112,6 +117,16 @@ class AuditTrail:
         self.verified: tuple[Verdict, int] | None = None
         """The last verification of the whole log, and when it was over (Unix ms)."""
         self._verifying = trio.Lock()
+        self._scope = trio.CancelScope()
+        """Of `run`."""
+        self._found: bytes | None = None
+        """The checkpoint that was there before this trail."""
+        self._is_marked = False
+        """There is another now, or may be, though the log is empty."""
+
+    @property
+    def _chain(self) -> Chain:
+        return self._sealer.chain
 
     @property
     def keeps_words(self) -> bool:
@@ -122,16 +137,62 @@ class AuditTrail:
 
     async def open(self) -> None:
         """Go on where the log ends.  Raises StorageError where it does not end as it should."""
-        checkpoint = stored_checkpoint(await self._table.get(CHECKPOINT_KEY), self._keys, self._log.position)
+        await self.find_end()
+        self.begin()
+        await self._put_checkpoint()
+
+    async def find_end(self) -> None:
+        """The first half of `open`: the log is as it was, and `begin` or `withdraw` follows.  Raises StorageError."""
+        self._found = await self._table.get(CHECKPOINT_KEY)
+        checkpoint = stored_checkpoint(self._found, self._keys, self._log.position)
         head = GENESIS if checkpoint is None else await self._end_behind(checkpoint)
         self._cut = GENESIS if checkpoint is None else checkpoint.cut
-        self._chain = Chain(self._key, head, id_prefix=self._id_prefix)
-        for row in await self._log.read(head.number - 1, 1) if head.number else ():
-            self._last_ms = decode_entry(row.body).timestamp
-        old = next((key for key in self._keys if key.id == head.key_id), None)
-        if head.number and old is not None and old is not self._key:
-            self._append([self._chain.hand_over(old, self._now_ms())])
-        await self._put_checkpoint()  # also of an empty log: entries without one are none of ours
+        sealed_by = next((key for key in self._keys if head.number and key.id == head.key_id), self._key)
+        rows = await self._log.read(head.number - 1, 1) if head.number else []
+        self._sealer = self._sealer_behind(head, sealed_by, *(decode_entry(row.body).timestamp for row in rows))
+        if not head.number:
+            self._is_marked = True
+            await self._put_checkpoint()  # entries without one are none of ours
+
+    def _sealer_behind(self, head: Head, key: SigningKey, last_ms: int = 0) -> Sealer:
+        chain = Chain(key, head, id_prefix=self._id_prefix)
+        return Sealer(chain, checkpoint_every=self._settings.checkpoint_every, last_ms=last_ms)
+
+    def begin(self) -> None:
+        """From now on it grows, after the hand-over where it has ended under another key.  Never waits."""
+        if self._chain.key is not self._key:
+            self._append(self._sealer.hand_over(self._key, self._now_ms()))
+
+    async def withdraw(self) -> None:
+        """It is not to begin after all: leave the store as it was.  Raises StorageError."""
+        if self._is_marked and not self._chain.number:
+            mine = await self._table.get(CHECKPOINT_KEY)
+            await self._table.swap(CHECKPOINT_KEY, mine, self._found)
+
+    def require(self, settings: Audit) -> None:
+        """Raises ConfigError where `configure` would."""
+        self._following(settings)
+
+    def configure(self, settings: Audit) -> None:
+        """Work by these from now on.  Another key goes on behind the entry in which this one hands over.  Never waits.
+
+        Raises ConfigError unless the key that seals now is one of them, and then nothing has changed.
+        """
+        keys = self._following(settings)
+        self.flush()
+        if keys[0] is not self._key:
+            self._append(self._sealer.hand_over(keys[0], self._now_ms()))
+        self._settings, self._keys, self._key = settings, keys, keys[0]
+        self._sealer.checkpoint_every = settings.checkpoint_every
+        if self._keep is not None:
+            self._keep = settings.max_entries
+
+    def _following(self, settings: Audit) -> list[SigningKey]:
+        """The keys that would go on.  The one that seals now stays the object that it is."""
+        keys = [self._key if key.id == self._key.id else key for key in _keys_of(settings)]
+        if self._key not in keys:
+            raise ConfigError([NOT_HANDED_OVER.format(self._key.id)])
+        return keys
 
     async def _end_behind(self, checkpoint: Checkpoint) -> Head:
         resume = Resume(self._keys, checkpoint)
@@ -145,26 +206,38 @@ class AuditTrail:
     async def run(self, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
         """A service: signs and puts down how far the log reaches, after each group of entries; forgets the oldest."""
         task_status.started()
-        while True:
-            with trio.move_on_after(TALLY_S if len(self._tally) else math.inf):
-                await self._has_news.wait()
-                await trio.sleep(GATHER_S)
-            self.flush()
-            self._has_news = trio.Event()
-            try:
-                if self._chain.number > self._signed_number:
-                    await self._put_checkpoint()
-                await self._forget_oldest()
-            except StorageError as error:
-                self._last_error = str(error)
-                self._has_news.set()
-                await trio.sleep(RETRY_S)
+        with self._scope:
+            while True:
+                with trio.move_on_after(TALLY_S if len(self._tally) else math.inf):
+                    await self._has_news.wait()
+                    await trio.sleep(GATHER_S)
+                self.flush()
+                self._has_news = trio.Event()
+                try:
+                    if self._chain.number > self._signed_number:
+                        await self._put_checkpoint()
+                    await self._forget_oldest()
+                except StorageError as error:
+                    self._last_error = str(error)
+                    self._has_news.set()
+                    await trio.sleep(RETRY_S)
+
+    async def sign(self) -> None:
+        """Put down how far the log reaches now, by the key of now.  Where the disk fails, `run` comes back to it."""
+        self.flush()
+        self._signed_number = -1
+        self._has_news.set()
+        try:
+            await self._put_checkpoint()
+        except StorageError as error:
+            self._last_error = str(error)
 
     async def close(self) -> None:
-        """Seal all there is and sign the end of the log.  `run` is over, the store is not.
+        """Seal all there is and sign the end of the log.  `run` ends, if it has not; the store is still there.
 
         A disk that fails does not keep the house from closing: the log then reaches behind its checkpoint.
         """
+        self._scope.cancel(reason="the audit trail is closed")
         self._facts += [fact_of_tally(tallied, self._now_ms()) for tallied in self._tally.due(0, all_of_them=True)]
         self.flush()
         try:
@@ -213,35 +286,8 @@ class AuditTrail:
             now_ms = self._now_ms()
             facts += [fact_of_tally(tallied, now_ms) for tallied in self._tally.due(now_ms)]
         if facts:
-            self._append([line for happened in facts for line in self._sealed(happened)])
+            self._append([line for happened in facts for line in self._sealer.seal(happened)])
         return self._chain.number
-
-    def _sealed(self, happened: Fact) -> list[bytes]:
-        """The fact's entry, and before it those that the chain owes."""
-        chain, at_ms, lines = self._chain, happened.at_ms, []
-        back_ms = self._last_ms - at_ms
-        if 0 < back_ms <= JITTER_MS:
-            at_ms = self._last_ms
-        elif back_ms > 0:
-            moved = fact(at_ms, "audit.clock_set_back", "warn", "The clock was set back.", {"by_ms": back_ms})
-            lines.append(chain.seal(moved.event, "warn", moved.message, at_ms, metadata=moved.metadata))
-        self._last_ms = at_ms
-        if (chain.number + 1) % self._settings.checkpoint_every == 0:
-            lines.append(chain.seal_checkpoint(at_ms))
-            # The process's log goes elsewhere, so this is an anchor for whoever keeps it.
-            _logger.info("audit checkpoint %d %s", chain.number, chain.head_hash)
-        lines.append(
-            chain.seal(
-                happened.event,
-                happened.level,
-                happened.message,
-                at_ms,
-                provider=happened.provider,
-                model=happened.model,
-                metadata=happened.metadata,
-            )
-        )
-        return lines
 
     def _append(self, lines: list[bytes]) -> None:
         self._log.append(lines)
@@ -315,6 +361,13 @@ class AuditTrail:
                 break
             after = rows[-1].position
         return verifier.close()
+
+
+def _keys_of(settings: Audit) -> list[SigningKey]:
+    """The one that seals, and perhaps the one before it.  Raises ConfigError."""
+    if settings.signing_key is None:
+        raise ConfigError([NO_KEY])
+    return [SigningKey(secret) for secret in (settings.signing_key, settings.previous_key) if secret is not None]
 
 
 _logger = logging.getLogger("hoosh.audit")

@@ -123,14 +123,19 @@ class HttpServer:
         self.limits = limits
         self._service = Service(self._service.handler, self._service.error_page, limits, self._note_crash)
 
-    def renew_tls(self, context: ssl.SSLContext) -> None:
+    @property
+    def tls(self) -> ssl.SSLContext | None:
+        """What it speaks TLS with; None where it does not."""
+        return self._tls
+
+    def renew_tls(self, context: ssl.SSLContext | None) -> None:
         """Connections accepted from now on are shown `context`'s certificate; those that are open keep theirs.
 
         `context` comes from `tls.server_context`, which has read its files: nothing here can fail half-way.  Raises
-        ValueError where TLS is not spoken: what a port speaks does not change while it is open.
+        ValueError where TLS would begin or end: what a port speaks does not change while it is open.
         """
-        if self._tls is None:
-            raise ValueError("this server speaks no TLS")
+        if self._tls is None or context is None:
+            raise ValueError("this server speaks no TLS, or no longer")
         self._tls = context
 
     def statistics(self) -> ServerStatistics:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import trustme
 
-from hoosh.api.hypercorn import hypercorn_config
+from hoosh.api.hypercorn import adjust, hypercorn_config
 from hoosh.config import Config, Server
 
 
@@ -26,3 +26,11 @@ def test_hypercorn_asks_for_client_certificates_where_we_do(tmp_path: Path) -> N
         context = hypercorn_config(Config(server=server)).create_ssl_context()
         assert context is not None
         assert context.verify_mode is mode
+
+
+def test_what_it_looks_at_anew_for_each_connection_changes_with_the_configuration() -> None:
+    settings = hypercorn_config(Config())
+    adjust(settings, Config(server=Server(port=1, keepalive_s=7, max_streams=8, drain_s=9)))
+    assert (settings.keep_alive_timeout, settings.h2_max_concurrent_streams) == (7, 8)
+    assert 9 < settings.graceful_timeout < 10
+    assert settings.bind == ["127.0.0.1:8088"]

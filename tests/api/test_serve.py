@@ -4,6 +4,13 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from pathlib import Path
+
+import trustme
+
+from hoosh.api.serve import build_server
+from hoosh.config import Config, Server
+from hoosh.gateway.assembly import open_gateway
 
 PROGRAM = """
 import resource
@@ -58,3 +65,25 @@ def test_a_house_without_a_file_left_greets_and_one_whose_greeting_fails_goes_on
     assert done.stdout.endswith("still here\n")
     assert "start screen not shown" in done.stderr
     assert "models.json" not in done.stderr
+
+
+def test_another_certificate_can_be_undone(tmp_path: Path):
+    issued = trustme.CA().issue_cert("localhost")
+    issued.private_key_and_cert_chain_pem.write_to_path(tmp_path / "all.pem")
+    path = str(tmp_path / "all.pem")
+    config = Config(server=Server(tls_cert=path, tls_key=path))
+    gateway = open_gateway(config, environ={}).gateway
+    server, _ = build_server(gateway)
+    before = server.tls
+    (prepare,) = gateway.preparations
+    step = prepare(config)
+    step.take()
+    assert server.tls is not before
+    step.undo()
+    assert server.tls is before
+
+
+def test_without_tls_there_is_no_certificate_to_be_read():
+    gateway = open_gateway(Config(), environ={}).gateway
+    server, _ = build_server(gateway)
+    assert (server.tls, gateway.preparations) == (None, [])

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import json
 import signal
+import sys
 import urllib.error
 import urllib.request
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -85,15 +87,36 @@ def test_an_administrator_is_told_what_has_changed_or_every_mistake_with_its_lin
     assert gateway.stop() == 0
 
 
+APP = """
+from pathlib import Path
+
+import hoosh
+
+app = hoosh.create_app(Path("hoosh.toml"))
+"""
+
+
+@pytest.mark.parametrize("server", ["hoosh", "hypercorn", "an app under hypercorn"])
 def test_a_file_that_is_watched_is_read_again_when_another_takes_its_place(
-    start_gateway: Start, upstream: OpenAIServer
+    start_gateway: Start, upstream: OpenAIServer, server: str, tmp_path: Path
 ) -> None:
     port = free_port()
-    text = config_text(upstream.url, port, more=MODELS, alias=False)
-    gateway = start_gateway(text, port=port, flags=("--watch",))
+    if server == "an app under hypercorn":
+        (tmp_path / "gateway0").mkdir()
+        (tmp_path / "gateway0" / "house.py").write_text(APP)
+        text = config_text(upstream.url, port, server="watch_config = true", more=MODELS, alias=False)
+        how: dict[str, Any] = {
+            "argv": [sys.executable, "-m", "hypercorn", "-k", "trio", "-b", f"127.0.0.1:{port}", "house:app"]
+        }
+    else:
+        text = config_text(upstream.url, port, more=MODELS, alias=False)
+        how = {"flags": ("--watch", "--server", server)}
+    gateway = start_gateway(text, port=port, **how)
+    assert chat(gateway, "best") == 404
     new = gateway.config_path.with_suffix(".new")
     new.write_text(text + ALIAS)
     new.replace(gateway.config_path)
     wait_until(lambda: told(gateway, "configuration reloaded"), "the change is noticed")
     assert chat(gateway, "best") == 200
+    assert ask(gateway, "/v1/admin/reload")[1]["generation"] == 3
     assert gateway.stop() == 0

@@ -9,10 +9,11 @@ import trio
 from gateway_house import ASK, CHAT, FakeUpstream, config
 from msgspec.structs import replace
 
-from hoosh.config import Config, Logging, Provider
+from hoosh.config import Cache, Config, Logging, Provider
 from hoosh.config import Discovery as DiscoverySettings
 from hoosh.gateway.discovery import EVERY_S, MISSES, Discovery
 from hoosh.gateway.models import AGAIN_S
+from hoosh.gateway.steps import RoomFailed
 from hoosh.testing.house import MemoryHouse, memory_house
 from hoosh.testing.upstream import Body, End, Hang, Head, Step, error_reply, json_reply
 
@@ -263,3 +264,26 @@ async def test_nobody_is_looked_for_once_that_is_switched_off_and_again_when_it_
         await house.gateway.reload(LOOKING)
         await trio.sleep(EVERY_S * 2)
         assert "gemma3" in await ids(house)
+
+
+@pytest.mark.parametrize("room", ["caching", "discovery"])
+async def test_a_found_engine_outlives_a_configuration_that_is_not_taken(room, autojump_clock):
+    """Whom discovery has given up by then it finds again."""
+    quiet = replace(LOOKING, discovery=DiscoverySettings(local=False, environment=False), cache=Cache(max_entries=1))
+    async with memory_house(LOOKING) as house:
+        house.network.listen("127.0.0.1:1234", engine("gemma3").serve_wire)
+        await trio.sleep(EVERY_S * 2)
+
+        def fail(_: object) -> None:
+            raise ValueError("a bug")
+
+        if room == "caching":
+            house.gateway.caching.configure = fail
+        else:
+            house.gateway.when_configured.append(fail)
+        with pytest.raises(RoomFailed):
+            await house.gateway.reload(quiet)
+        if room == "discovery":
+            assert (await house.post(CHAT, {**ASK, "model": "gemma3"}))[0] == 404
+            await trio.sleep(EVERY_S * 2)
+        assert (await house.post(CHAT, {**ASK, "model": "gemma3"}))[0] == 200

@@ -280,6 +280,85 @@ async def test_a_new_key_over_an_empty_log_just_begins():
     assert await world.is_whole(NEW_KEY)
 
 
+# -- while it runs ---------------------------------------------------------------------------------------------------
+
+
+async def test_a_running_chain_is_taken_over_by_another_key_and_back():
+    world = World()
+    trail = await world.trail()
+    for signing, previous in ((NEW_KEY, KEY), (KEY, NEW_KEY)):
+        trail.note("x", "info", "y")
+        trail.configure(Audit(enabled=True, signing_key=signing, previous_key=previous))
+        assert (await trail.verify()).valid
+    trail.note("x", "info", "y")
+    await trail.close()
+    entries = await world.entries()
+    assert [entry.event for entry in entries] == ["x", "audit.key_handover", "x", "audit.key_handover", "x"]
+    assert await world.is_whole(KEY, NEW_KEY)
+    assert (await (await world.trail()).verify()).valid
+
+
+@pytest.mark.parametrize("previous", [None, Secret("a third key of the house")])
+async def test_a_key_for_which_the_running_one_does_not_vouch_changes_nothing(previous: Secret | None):
+    world = World()
+    trail = await world.trail()
+    wrong = Audit(enabled=True, signing_key=NEW_KEY, previous_key=previous, checkpoint_every=1)
+    trail.note("x", "info", "y")
+    for ask in (trail.require, trail.configure):
+        with pytest.raises(ConfigError, match="previous_key"):
+            ask(wrong)
+    await trail.close()
+    assert [entry.event for entry in await world.entries()] == ["x"]
+    assert await world.is_whole()
+
+
+async def test_a_running_chain_without_an_entry_just_begins_under_another_key():
+    world = World()
+    trail = await world.trail()
+    trail.configure(Audit(enabled=True, signing_key=NEW_KEY, previous_key=KEY))
+    await trail.sign()
+    trail.note("x", "info", "y")
+    await trail.close()
+    assert [entry.event for entry in await world.entries()] == ["x"]
+    assert await world.is_whole(NEW_KEY)
+    assert (await (await world.trail(Audit(enabled=True, signing_key=NEW_KEY))).verify()).valid
+
+
+async def test_a_clock_that_was_set_back_is_noted_before_a_key_hands_over():
+    world = World()
+    trail = await world.trail()
+    trail.note("x", "info", "y")
+    world.now_ms = 10
+    trail.configure(Audit(enabled=True, signing_key=NEW_KEY, previous_key=KEY))
+    entries = await trail.read()
+    assert [(entry.event, entry.timestamp) for entry in entries] == [
+        ("x", 1_000_000), ("audit.clock_set_back", 10), ("audit.key_handover", 10),
+    ]  # fmt: skip
+    assert [entry.integrity.key_id for entry in entries[:2]] == [entries[0].integrity.key_id] * 2
+    assert (await trail.verify()).valid
+
+
+@pytest.mark.parametrize("number", [0, 1], ids=["an empty log", "a log"])
+async def test_a_trail_that_is_withdrawn_leaves_the_store_as_it_was(number: int):
+    world = World()
+    if number:
+        trail = await world.trail()
+        trail.note("x", "info", "y")
+        await trail.close()
+    stored = await world.table.items()
+    both = Audit(enabled=True, signing_key=NEW_KEY, previous_key=KEY)
+    trail = AuditTrail(both, world.log, world.table, lambda: world.now_ms)
+    await trail.withdraw()
+    assert await world.table.items() == stored
+    await trail.find_end()
+    await trail.withdraw()
+    assert await world.table.items() == stored
+    assert world.log.position == number
+    assert (await (await world.trail()).verify()).valid
+
+
+# -- broken ends -----------------------------------------------------------------------------------------------------
+
 FORGERIES: dict[str, Callable[[list[bytes]], list[bytes]]] = {
     "the last is gone": lambda rows: rows[:-1],
     "all are gone": lambda rows: [],
