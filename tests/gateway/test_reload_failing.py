@@ -40,7 +40,7 @@ def answer(words: str) -> Any:
 BEFORE = config(audit=Audit(enabled=True, signing_key=KEY), budgets=(Budget(name="default", capacity=100_000),))
 AFTER = replace(
     config(
-        server=Server(max_concurrent=3, max_lag_ms=500, max_body_bytes=5000),
+        server=Server(max_concurrent=3, max_lag_ms=60_000, max_body_bytes=5000),
         audit=Audit(enabled=True, signing_key=NEW_KEY, previous_key=KEY),
         budgets=(Budget(name="default", capacity=50_000), Budget(name="more", capacity=9)),
         cache=Cache(max_entries=3),
