@@ -10,10 +10,28 @@ from collections.abc import Mapping
 __all__ = ["SPEEDS", "speed_of"]
 
 SPEEDS: Mapping[str, float] = {
-    **{"cpu": 1, "cuda": 20, "rocm": 15, "metal": 12, "vulkan": 10, "oneapi": 13},
-    **{"tpu-v4": 25, "tpu-v5e": 18, "tpu-v5p": 35, "gaudi2": 22, "gaudi3": 30, "inferentia": 15, "trainium": 24},
-    **{"qualcomm": 14, "cerebras": 50, "graphcore": 16, "groq": 30},
-    **{"intel-npu": 8, "apple-npu": 10, "amd-xdna": 7, "samsung-npu": 6, "mediatek-apu": 5},
+    "cpu": 1,
+    "cuda": 20,
+    "rocm": 15,
+    "metal": 12,
+    "vulkan": 10,
+    "oneapi": 13,
+    "tpu-v4": 25,
+    "tpu-v5e": 18,
+    "tpu-v5p": 35,
+    "gaudi2": 22,
+    "gaudi3": 30,
+    "inferentia": 15,
+    "trainium": 24,
+    "qualcomm": 14,
+    "cerebras": 50,
+    "graphcore": 16,
+    "groq": 30,
+    "intel-npu": 8,
+    "apple-npu": 10,
+    "amd-xdna": 7,
+    "samsung-npu": 6,
+    "mediatek-apu": 5,
 }
 _BY_CORES = frozenset({"inferentia", "trainium"})
 """Their number is that of two NeuronCores."""
