@@ -34,6 +34,7 @@ from hoosh.api.models import model_routes
 from hoosh.api.ollama import ollama_routes
 from hoosh.api.operations import operation_routes
 from hoosh.api.passage import Incoming, Outgoing, drain, live
+from hoosh.api.placement import PlacementGateway, placement_routes
 from hoosh.api.queue import QueueFace, queue_routes
 from hoosh.api.reload import ReloadFace, reload_routes
 from hoosh.api.requests import LiveFace, request_routes
@@ -63,6 +64,7 @@ class AppFace(
     HasTokens,
     HealthFace,
     LiveFace,
+    PlacementGateway,
     QueueFace,
     ReloadFace,
     GatewayFace,
@@ -130,7 +132,7 @@ class HooshApp(QuartTrio):
         for routes in (
             *(health_routes, model_routes, ollama_routes, response_routes, operation_routes),
             *(token_routes, cost_routes, audit_routes, cache_routes, queue_routes, request_routes),
-            *(reload_routes, event_routes),
+            *(reload_routes, event_routes, placement_routes),
         ):
             self.register_blueprint(routes(self.gateway))
         for method, path in self.hot:  # Quart must know them for 405, OPTIONS and /openapi.json

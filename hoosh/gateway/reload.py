@@ -262,6 +262,7 @@ def _configure(gateway: Gateway, snapshot: Snapshot) -> None:
     gateway.has_room = lets_all_in(server)
     if config.cache != before.cache:
         gateway.caching.configure(config.cache)
+    gateway.placement.configure(config.hardware)
     gateway.events.configure(config.events)
     gateway.log.configure(config.logging)
     gateway.snapshot = snapshot

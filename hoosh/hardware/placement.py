@@ -14,7 +14,7 @@ from __future__ import annotations
 from collections.abc import Collection, Sequence
 
 from hoosh.catalogue import find_provider_type
-from hoosh.hardware.quantisation import BF16, FP16, INT4, INT8, Quantisation
+from hoosh.hardware.quantisation import BF16, FP16, INT4, INT8, Quantisation, find_quantisation
 from hoosh.hardware.room import Room, cpu_room, rooms
 from hoosh.hardware.workload import Workload
 from hoosh.values.hardware import DeviceFamily, Inventory
@@ -44,7 +44,14 @@ def suggested_quantisation(workload: Workload, inventory: Inventory, reserve_byt
 
 
 def _first_that_fits(workload: Workload, steps: Sequence[Quantisation], left_bytes: int) -> Quantisation | None:
-    return next((step for step in steps if 0 < workload.need_bytes(step) <= left_bytes), None)
+    usable = (_no_finer_than_made(workload, step) for step in steps)
+    return next((step for step in usable if workload.need_bytes(step) <= left_bytes), None)
+
+
+def _no_finer_than_made(workload: Workload, step: Quantisation) -> Quantisation:
+    """Weights that were published in four bits do not become better in sixteen."""
+    made = None if workload.model is None else find_quantisation(workload.model.default_dtype)
+    return made if made is not None and made.bits < step.bits else step
 
 
 def fits_one(need_bytes: int, left: Collection[Room]) -> bool:

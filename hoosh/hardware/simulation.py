@@ -30,17 +30,13 @@ def without_devices(inventory: Inventory, count: int) -> Inventory:
 def with_devices(inventory: Inventory, memory_bytes: Sequence[int]) -> Inventory:
     """The machine with a CUDA device for each of these sizes, all of it free."""
     first = 1 + max((device.index for device in inventory.devices if device.kind == "cuda"), default=-1)
-    added = (
-        Device(
-            kind="cuda",
-            family=DeviceFamily.GPU,
-            index=first + number,
-            name="Hypothetical CUDA device",
-            memory_bytes=size,
-        )
-        for number, size in enumerate(memory_bytes)
-    )
+    added = (_thought_of(first + number, size) for number, size in enumerate(memory_bytes))
     return replace(inventory, devices=(*inventory.devices, *added))
+
+
+def _thought_of(index: int, memory_bytes: int) -> Device:
+    name = "Hypothetical CUDA device"
+    return Device(kind="cuda", family=DeviceFamily.GPU, index=index, name=name, memory_bytes=memory_bytes)
 
 
 def snapshot_of(

@@ -6,28 +6,45 @@ of what the accelerators have left.  What is not known is left out.  Source: ref
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Annotated, Literal
 
-from msgspec import Struct
+from msgspec import Meta, Struct
 
 __all__ = [
+    "MAX_PARAMETERS",
+    "AddedDevice",
     "CloudAlternative",
+    "CloudCost",
     "CompatibleModel",
     "CompatibleModels",
     "MachineSnapshot",
     "ModelFormat",
+    "ModelQuestion",
+    "Name",
     "Placement",
     "PlacementAdvice",
+    "PlacementQuestion",
     "Prefer",
     "Shard",
     "ShardingPlan",
     "SimulatedMachines",
+    "SimulationQuestion",
     "SizeFit",
     "Strategy",
+    "TrainingAdvice",
     "TrainingEstimate",
     "TrainingMethod",
+    "TrainingQuestion",
     "TrainingTarget",
 ]
+
+MAX_PARAMETERS = 10**15
+MAX_NAME_CHARS = 256
+
+Parameters = Annotated[int, Meta(ge=1, le=MAX_PARAMETERS)]
+Tokens = Annotated[int, Meta(ge=1, le=100_000_000)]
+Sequences = Annotated[int, Meta(ge=1, le=100_000)]
+Name = Annotated[str, Meta(min_length=1, max_length=MAX_NAME_CHARS)]
 
 Strategy = str | dict[str, dict[str, int]]
 """`"None"`, or `{"TensorParallel": {"num_devices": 4}}` and the like."""
@@ -35,6 +52,48 @@ Prefer = Literal["latency", "throughput"]
 """One copy that answers as soon as it can, or as many whole copies as there are devices for."""
 TrainingMethod = Literal["full", "lora", "qlora-4bit", "qlora-8bit", "prefix", "dpo", "rlhf", "distillation"]
 TrainingTarget = Literal["gpu", "tpu", "gaudi"]
+
+
+# -- what is asked -----------------------------------------------------------------------------------------------
+
+
+class ModelQuestion(Struct, frozen=True, kw_only=True):
+    """A model, by its number of parameters or its name, and how it is to be used."""
+
+    model_params: Parameters | None = None
+    """Counts where `model` is there, too."""
+    model: Name | None = None
+    quantization: Name | None = None
+    """None and `auto`: as is suggested."""
+    context_tokens: Tokens = 4096
+    sequences: Sequences = 1
+    """Requests at once, each with such a context."""
+
+
+class PlacementQuestion(ModelQuestion, frozen=True, kw_only=True):
+    providers: Annotated[tuple[Name, ...], Meta(max_length=64)] = ()
+    """Those that may serve it, best first."""
+    prefer: Prefer = "latency"
+
+
+class AddedDevice(Struct, frozen=True):
+    memory_bytes: Annotated[int, Meta(ge=1, le=2**60)]
+
+
+class SimulationQuestion(ModelQuestion, frozen=True, kw_only=True):
+    add_devices: Annotated[tuple[AddedDevice, ...], Meta(max_length=64)] = ()
+    remove_count: Annotated[int, Meta(ge=0, le=1_000_000)] = 0
+
+
+class TrainingQuestion(Struct, frozen=True, kw_only=True):
+    model: Name | None = None
+    model_params_m: Annotated[float, Meta(gt=0, le=MAX_PARAMETERS / 1e6)] | None = None
+    """Millions.  Counts where `model` is there, too."""
+    method: TrainingMethod = "lora"
+    target: TrainingTarget = "gpu"
+
+
+# -- what is answered --------------------------------------------------------------------------------------------
 
 
 class Shard(Struct, frozen=True):
@@ -191,6 +250,18 @@ class ModelFormat(Struct, frozen=True, omit_defaults=True, kw_only=True):
     file_bytes: int | None = None
 
 
+class CloudCost(Struct, frozen=True, kw_only=True):
+    """The cheapest machines for a model."""
+
+    model: str
+    model_params: int
+    quantization: str
+    memory_required_bytes: int
+    instances: tuple[CloudAlternative, ...]
+    as_of: str | None
+    """The oldest of their prices' days."""
+
+
 class TrainingEstimate(Struct, frozen=True, kw_only=True):
     """Gibibytes."""
 
@@ -198,3 +269,10 @@ class TrainingEstimate(Struct, frozen=True, kw_only=True):
     optimizer_gb: float
     activation_gb: float
     total_gb: float
+
+
+class TrainingAdvice(Struct, frozen=True, kw_only=True):
+    model_params_millions: float
+    method: TrainingMethod
+    target: TrainingTarget
+    estimate: TrainingEstimate
