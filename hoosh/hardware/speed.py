@@ -1,9 +1,9 @@
 """How many tokens a second a device writes: an estimate, for comparing plans.
 
 Writing a token reads every weight that it meets once, so memory sets the pace.  Where the bandwidth of a device is
-known, six tenths of it are reckoned with: llama.cpp reaches half to three quarters, more with large weights than with
-small ones (ggml-org/llama.cpp, discussion 4167 and issue 27525: 55 to 76 % on Apple's GPUs).  Where it is not, the
-reference's formula with its multiples of a processor's speed counts, which guesses far too low for GPUs.
+known, six tenths of it are reckoned with: llama.cpp reaches 44 to 58 % with quantised weights on an M1 Max (ggml-org/
+llama.cpp, issue 27525) and 85 % on an M4 (brand-o/normiebench, issue 3).  Where it is not, the reference's formula with
+its multiples of a processor's speed counts, which guesses far too low for GPUs.
 
 Source: reference section 11.5.
 """
