@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 import trio
 from model_bytes import ALL, LLAMA, small_llama
+from msgspec.structs import replace
 from placement_machines import GIB, NVSWITCH, gpus, machine
 
 from hoosh.access import Key
@@ -364,7 +365,8 @@ async def test_without_a_models_directory_no_file_is_looked_at(models_dir: Path)
             await refused(house, "format", {"path": str(models_dir / name)}, 403) for name in ("a.gguf", "gone.gguf")
         ]
         assert there == gone
-        house.gateway.placement.configure(Hardware(models_dir=str(models_dir)))
+        config = house.gateway.snapshot.config
+        await house.gateway.reload(replace(config, hardware=Hardware(models_dir=str(models_dir))))
         assert (await told(house, "format", {"path": str(models_dir / "a.gguf")}))["format"] == "GGUF"
 
 
