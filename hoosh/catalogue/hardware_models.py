@@ -34,11 +34,12 @@ MAX_NAME_CHARS = 256
 REMEMBERED = 1024
 
 _FAMILY_NUMBER = re.compile(r"^([a-z]+)(?=\d)")
-_TAIL = re.compile(
-    r"(?:-(?:instruct|it|chat|base|pt|hf|text|latest|preview|turbo|versatile|instant|gguf|awq|gptq|mlx|fp16|bf16|fp8"
-    r"|f16|f32|int[48]|[48]-?bit|(?:ud-)?i?q\d[a-z0-9-]*|mxfp4|nvfp4|v\d[\d.]*|\d{4,8}|\d{1,3}k|1m))*",
+_WORD = re.compile(
+    r"instruct|it|chat|base|pt|hf|text|latest|preview|turbo|versatile|instant|gguf|awq|gptq|mlx|ud|bf16|f16|fp16|fp8|f32"
+    r"|int[48]|[48]bit|i?q\d[a-z0-9]*|[ksml01]|x{1,2}[sl]|nl|(?:mx|nv)fp4|v\d[\d.]*|\d{4,8}|\d{1,3}k|1m",
     re.ASCII,
 )
+"""What may follow a name, between hyphens, and makes no other model of it."""
 _SIZE = re.compile(r"(?<![a-z0-9.])(?:(\d{1,3})x)?(\d{1,4}(?:\.\d{1,3})?)([bt])(?![a-z0-9])", re.ASCII)
 _SMALL_SIZE = re.compile(r"(?<![a-z0-9.])()(\d{1,4}(?:\.\d{1,3})?)(m)(?![a-z0-9])", re.ASCII)
 _UNIT = {"m": 10**6, "b": 10**9, "t": 10**12}
@@ -100,7 +101,7 @@ def find_hardware_model(name: str) -> HardwareModel | None:
     names = _names()
     for end in range(len(folded), 0, -1):
         model = names.get(folded[:end])
-        if model is not None and _TAIL.fullmatch(folded, end):
+        if model is not None and _says_no_size(folded[end:]):
             return model
     return None
 
@@ -117,6 +118,11 @@ def size_in_name(name: str) -> int | None:
         return None
     experts, number, unit = found.groups()
     return round(float(number) * _UNIT[unit]) * int(experts or 1) or None
+
+
+def _says_no_size(tail: str) -> bool:
+    """`-instruct-q4-k-m`, for one."""
+    return not tail or (tail[0] == "-" and all(map(_WORD.fullmatch, tail[1:].replace("-bit", "bit").split("-"))))
 
 
 def _fold(name: str) -> str:

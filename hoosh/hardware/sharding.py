@@ -194,15 +194,14 @@ class _Plan:
 def _deal(layers: int, left: Sequence[int], capacity: Sequence[int]) -> list[int]:
     """How many layers each device gets: in proportion to its room, never more than it has room for.
 
-    `capacity` is enough for all of them together.
+    `capacity` is enough for all of them together.  Then a share in proportion, rounded down, is in nobody's way, and
+    fewer layers are left over than there are devices.
     """
     total = max(1, sum(left))
-    dealt = [min(most, layers * room // total) for room, most in zip(left, capacity, strict=True)]
-    rest = layers - sum(dealt)
-    while rest:
+    dealt = [layers * room // total for room in left]
+    for _ in range(layers - sum(dealt)):
         spare = [most - given for most, given in zip(capacity, dealt, strict=True)]
         dealt[spare.index(max(spare))] += 1
-        rest -= 1
     return dealt
 
 

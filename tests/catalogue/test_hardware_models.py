@@ -119,6 +119,11 @@ def test_nobody_is_taken_for_a_model_of_another_size(name: str):
     assert find_hardware_model(name) is None
 
 
+def test_a_name_made_to_take_long_does_not():
+    assert find_hardware_model("llama3.1-" + "q4-" * 80 + "!") is None
+    assert find_hardware_model("llama3.1-8b" + "-q4" * 60) is named("llama3.1:8b")
+
+
 @pytest.mark.parametrize(
     ("name", "parameters"),
     [

@@ -22,8 +22,8 @@ VARINT, FIXED64, BYTES, FIXED32 = 0, 1, 2, 5
 MODEL_FIELDS = {2: BYTES, 3: BYTES, 4: BYTES, 5: VARINT, 6: BYTES, 7: BYTES, 8: BYTES}
 MODEL_FIELDS |= dict.fromkeys((14, 20, 25, 26), BYTES)
 MAX_IR_VERSION = 20
-MAX_FIELDS = 1_000_000
-"""In all: nodes, weights and the rest."""
+MAX_FIELDS = 200_000
+"""In all: nodes, weights and the rest.  The largest graphs have some ten thousand nodes."""
 MAX_DIMENSIONS = 16
 TYPES = {
     1: "F32",

@@ -19,7 +19,8 @@ from hoosh.values.placement import ModelFormat
 __all__ = ["read_safetensors"]
 
 MAX_LENGTH = 100 * 1024 * 1024
-MAX_READ_BYTES = 16 * 1024 * 1024
+MAX_READ_BYTES = 2 * 1024 * 1024
+"""Some twenty thousand tensors.  It is decoded in one go, while which nothing else runs."""
 _LENGTH = Packed("<Q")
 
 _Size = Annotated[int, Meta(ge=0, le=MAX_NUMBER)]
