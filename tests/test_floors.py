@@ -61,6 +61,7 @@ QUICK_TO_START = {
     ),
     *("api/passage.py", "api/cache.py", "api/responses.py", "api/tokens.py"),
     "api/events.py",
+    "api/placement.py",
     "api/queue.py",
     "api/reload.py",
     "api/requests.py",

@@ -34,6 +34,7 @@ from hoosh.api.models import model_routes
 from hoosh.api.ollama import ollama_routes
 from hoosh.api.operations import operation_routes
 from hoosh.api.passage import Incoming, Outgoing, WholeRequest, drain, live
+from hoosh.api.placement import PlacementGateway, placement_routes
 from hoosh.api.queue import QueueFace, queue_routes
 from hoosh.api.reload import ReloadFace, reload_routes
 from hoosh.api.requests import LiveFace, request_routes
@@ -65,6 +66,7 @@ class AppFace(
     HasTokens,
     HealthFace,
     LiveFace,
+    PlacementGateway,
     QueueFace,
     ReloadFace,
     GatewayFace,
@@ -132,7 +134,7 @@ class HooshApp(QuartTrio):
         for routes in (
             *(health_routes, model_routes, ollama_routes, response_routes, operation_routes),
             *(token_routes, cost_routes, audit_routes, cache_routes, queue_routes, request_routes),
-            *(reload_routes, event_routes),
+            *(reload_routes, event_routes, placement_routes),
         ):
             self.register_blueprint(routes(self.gateway))
         for method, path in self.hot:  # Quart must know them for 405, OPTIONS and /openapi.json

@@ -30,6 +30,7 @@ from hoosh.config.schema import (
     Budget,
     Cache,
     Config,
+    Hardware,
     Http2,
     Key,
     Logging,
@@ -55,7 +56,7 @@ _HIDDEN = frozenset({(Provider, "origin")})
 """Fields that no file may set."""
 
 _LATER: Mapping[type[Struct], frozenset[str]] = {
-    Config: frozenset({"dlp", "compression", "tools", "mcp", "speech", "context", "hardware", "whisper", "tts"}),
+    Config: frozenset({"dlp", "compression", "tools", "mcp", "speech", "context", "whisper", "tts"}),
     Server: frozenset({"workers", "public_url", "cors_origins"}),
     Provider: frozenset({"region", "tags"}),
     Cache: frozenset({"semantic", "warming", "warming_prompts"}),
@@ -369,6 +370,7 @@ _SPECIAL: Mapping[tuple[type[Struct], str], Callable[[Reader, object, KeyPath], 
     (Audit, "signing_key"): Reader._secret,
     (Audit, "previous_key"): Reader._secret,
     (Storage, "url"): Reader._store,
+    (Hardware, "models_dir"): Reader._path,
     (Webhook, "url"): Reader._secret,
     (Webhook, "secret"): Reader._secret,
     (Webhook, "verify"): Reader._verify,

@@ -31,6 +31,7 @@ KINDS = {
 }
 
 _expectation = re.compile(r"Expected `([^`]+)`(?:, got `([^`]+)`)?")
+_bounds = re.compile(r"Expected `(\w+)` ((?:[<>]=?|of length) .+?)(?: - at `|$)")
 _omission = re.compile(r"Object missing required field `([^`]+)`")
 _place = re.compile(r" - at `\$(.*)`$")
 
@@ -86,6 +87,10 @@ def explain(error: msgspec.ValidationError, *, prefix: str = "") -> InvalidReque
     omitted = _omission.match(text)
     if omitted is not None:
         return missing(_join(path, "." + omitted.group(1)))
+    bounds = _bounds.match(text)
+    if bounds is not None:
+        wanted = f"{KINDS.get(bounds.group(1), bounds.group(1))} {bounds.group(2)}"
+        return InvalidRequest(f"Invalid '{path}': expected {wanted}.", param=path or None, code="invalid_value")
     expectation = _expectation.match(text)
     if expectation is None:
         return InvalidRequest(f"Invalid '{path}': {_place.sub('', text)}.", param=path or None, code="invalid_value")

@@ -52,6 +52,7 @@ from hoosh.gateway.fleet import Fleet, HttpUpstream
 from hoosh.gateway.hardware import Hardware
 from hoosh.gateway.live import LiveDesk
 from hoosh.gateway.models import ModelLists
+from hoosh.gateway.placement import PlacementDesk
 from hoosh.gateway.recorder import Recorder
 from hoosh.gateway.relay import SilenceWatch
 from hoosh.gateway.reload import Reloader
@@ -143,7 +144,7 @@ class Gateway:
         self.trail = trail_in(store, config.audit, books.now_ms) if config.audit.enabled else None
         """None while the owner keeps none."""
         self.recorder = Recorder(metrics, log, books, self.trail, events, traces)
-        self._open_desks()
+        self._open_desks(config)
         self.in_flight: set[Account] = set()
         self.live = LiveDesk(self.in_flight, self._note_cancelled)
         self.draining = self._has_said_goodbye = False
@@ -195,7 +196,7 @@ class Gateway:
         self.shedder = Shedder(server.max_lag_ms)
         self.has_room = lets_all_in(server)
 
-    def _open_desks(self) -> None:
+    def _open_desks(self, config: Config) -> None:
         """Where owners and outsiders ask."""
         books = self.books
         wait_kept = books.wait_kept if books.waits_for_disk else None
@@ -212,6 +213,9 @@ class Gateway:
             count_tokens=self._count_tokens,
             now_ms=books.now_ms,
             wait_kept=wait_kept,
+        )
+        self.placement = PlacementDesk(
+            lambda: self.hardware, config.hardware, aliases=lambda: self.snapshot.config.aliases()
         )
 
     # -- what the doors ask ---------------------------------------------------------------------------------------

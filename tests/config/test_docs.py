@@ -19,7 +19,7 @@ from hoosh.values import Capability
 PAGE = (Path(__file__).parents[2] / "docs" / "configuration.md").read_text()
 SECTIONS = [
     *(schema.Server, Key, schema.Provider, schema.Timeouts, schema.Alias, schema.Discovery, schema.Logging),
-    *(schema.Routing, schema.Retry, schema.Health),
+    *(schema.Routing, schema.Retry, schema.Health, schema.Hardware),
     *(schema.Budget, Limits, ModelLimits, schema.PriceOverride, schema.Cache, schema.Audit, schema.Storage),
     *(schema.Events, schema.Webhook),
 ]

@@ -570,3 +570,11 @@ def test_whatever_is_written_gives_a_configuration_or_mistakes(document):
     else:
         return
     assert found.mistakes
+
+
+@pytest.mark.parametrize(
+    ("written", "read"), [("models", "{folder}/models"), ("/srv/models", "/srv/models"), ("../m", "{folder}/../m")]
+)
+def test_the_directory_of_models_is_a_path_like_others(tmp_path: Path, written: str, read: str):
+    config = loads(f'[hardware]\nmodels_dir = "{written}"', f"{tmp_path}/hoosh.toml", {})
+    assert config.hardware.models_dir == read.format(folder=tmp_path)

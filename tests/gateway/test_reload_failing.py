@@ -19,7 +19,7 @@ from hoosh.testing.house import MemoryHouse
 from hoosh.testing.upstream import json_reply
 
 ROOMS = (
-    "telemetry", "webhooks", "facts", "health", "probes", "routing", "dispatch", "events", "log", "books", "queue",
+    "telemetry", "webhooks", "facts", "health", "probes", "routing", "dispatch", "events", "placement", "log", "books", "queue",
     "shedding", "admission", "cache", "fleet", "snapshot", "partings", "routes", "doors", "doors", "audit",
 )  # fmt: skip
 FAILURES = [

@@ -152,6 +152,7 @@ def test_a_body_that_is_too_large_is_413(carrier_of_large: str) -> None:
 
 
 ASK_LITTLE = {"/v1/costs/reset", "/v1/cache/clear", "/v1/cost/recommend", "/v1/cost/estimate", "/api/show"}
+ASK_LITTLE |= {"/v1/hardware/placement", "/v1/hardware/models"}
 ASK_LITTLE |= {"/v1/completions", "/api/chat", "/api/generate", "/api/embed", "/api/embeddings"}
 
 BROKEN = {

@@ -23,13 +23,14 @@ from msgspec import Struct
 from hoosh.api.openapi import answers as got
 from hoosh.api.openapi.cold_routes import COLD_ROUTES
 from hoosh.api.openapi.hot_routes import HOT_ROUTES
+from hoosh.api.openapi.placement_routes import PLACEMENT_ROUTES
 from hoosh.api.openapi.route import JSON, Content, Parameter, Route
 from hoosh.api.openapi.schemas import Components, Schema
 from hoosh.api.openapi.words import ERROR_HEADERS, HEADERS, REPLY_HEADERS, SECURITY, STATUSES, TAGS, about
 
 __all__ = ["ROUTES", "document", "served"]
 
-ROUTES: tuple[Route, ...] = (*HOT_ROUTES, *COLD_ROUTES)
+ROUTES: tuple[Route, ...] = (*HOT_ROUTES, *COLD_ROUTES, *PLACEMENT_ROUTES)
 EVERYWHERE = (400, 408, 413, 431, 503)
 ERRORS: dict[str, type[Struct]] = {
     "openai": got.OpenAIError,

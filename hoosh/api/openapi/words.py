@@ -21,6 +21,7 @@ TAGS = {
     "Models": "What can be asked for.",
     "Budgets": "For programs that spend from a pool without sending their requests through the gateway.",
     "Costs": "What it has cost, and what it would.",
+    "Hardware": "What this machine can carry, and where one could go instead.",
     "Requests": "What runs now, and how to end it.",
     "Audit": "The audit log.",
     "Events": "What happens, for those who want to know.",
