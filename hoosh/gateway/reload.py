@@ -67,7 +67,7 @@ def _reached(wanted: Wanted) -> tuple[object, ...]:
     if provider is not None:
         provider = replace(
             provider,
-            **dict.fromkeys(("api_key", "rate_limit_rpm", "tpm", "max_concurrent"), None),
+            **dict.fromkeys(("api_key", "rate_limit_rpm", "tpm", "max_concurrent", "accelerator_bytes"), None),
             keys=(),
             weight=1,
             priority=0,
@@ -231,6 +231,7 @@ def _adjust(upstream: Upstream, wanted: Wanted) -> None:
     if isinstance(upstream, HttpUpstream) and wanted.provider is not None:
         upstream.patterns = wanted.provider.models
         upstream.max_tokens_limit = wanted.provider.max_tokens_limit
+        upstream.accelerator_bytes = wanted.provider.accelerator_bytes
 
 
 def _as_far_as_possible(config: Config, before: Config) -> tuple[Config, tuple[str, ...]]:
@@ -254,6 +255,7 @@ def _configure(gateway: Gateway, snapshot: Snapshot) -> None:
     gateway.board.configure(config.health)
     gateway.supervisor.configure(config.health)
     gateway.chooser.configure(config.routing)
+    gateway.fitting.configure(config.routing)
     gateway.dispatcher.configure(config.routing, config.retry, strategies_in(config), total_s=server.request_timeout_s)
     if turns_of(server) != turns_of(before.server):
         gateway.turnstile.configure(*turns_of(server))

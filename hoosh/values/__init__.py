@@ -67,7 +67,7 @@ from hoosh.values.reply import (
 from hoosh.values.secret import Secret
 from hoosh.values.settlement import DEFAULT_POOL, Settlement
 from hoosh.values.target import Target
-from hoosh.values.upstream import Capability, ModelCard, ModelFacts, Node, ProviderState
+from hoosh.values.upstream import Capability, Fit, ModelCard, ModelFacts, ModelSize, Node, ProviderState
 from hoosh.values.usage import Usage
 
 __all__ = [
@@ -99,6 +99,7 @@ __all__ = [
     "FileSource",
     "FinishReason",
     "Finished",
+    "Fit",
     "FormPart",
     "ImagePart",
     "JsonFormat",
@@ -107,6 +108,7 @@ __all__ = [
     "Message",
     "ModelCard",
     "ModelFacts",
+    "ModelSize",
     "Node",
     "OpaqueOutput",
     "OpaquePart",

@@ -1,0 +1,139 @@
+"""How large is a model, by its name?  Known names first; then what a careful reader finds in the name; else nothing.
+
+    "hf.co/maker/Qwen3-30B-A3B-GGUF:Q4_K_M" ──words──▶ qwen3 30b a3b gguf q4 k m
+        known          a run of words that `sizes.json` lists, the longest: all parameters, of a mixture every expert's
+        size tag       one word that is a size and nothing else: 70b, 1.5b, 135m
+        neither        8x7b and 16e tell of experts, a3b of active parameters, e4b of effective ones: none is the size;
+                       two sizes in one name are no size
+
+An engine knows its own models better: this is for those of whom it says nothing.  Unknown is better than wrong, since
+a model that is taken for too large is not asked first any more.
+
+Sources: the model cards that the data names (`safetensors` metadata); wire names as in Ollama's library and in GGUF's
+naming convention (ggml-org/ggml, docs/gguf.md).
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from functools import cache, lru_cache
+from pathlib import Path
+
+import msgspec
+from msgspec import Struct
+from msgspec.structs import asdict
+
+from hoosh.values import ModelSize
+
+__all__ = ["SIZES_FILE", "load_sizes", "merge_sizes", "named_size"]
+
+SIZES_FILE = Path(__file__).with_name("sizes.json")
+REMEMBERED = 4096
+NAME_CHARS_MAX = 512
+
+BILLION = 1_000_000_000
+MILLION = 1_000_000
+BILLIONS_MAX = 10_000
+MILLIONS_MIN = 20
+"""Below, an `m` counts tokens of context: `1m`, `10m`."""
+
+_BETWEEN = re.compile(r"[-_:@+,\s]+")
+_FILE_END = re.compile(r"\.(?:gguf|bin|safetensors)$")
+_SIZE = re.compile(r"(\d{1,5}(?:\.\d{1,3})?)([bm])")
+_EXPERTS = re.compile(r"\d+x\d+(?:\.\d+)?[bm]|\d+e")
+_QUANTISATION = re.compile(
+    r"(?<![a-z0-9.])(i?q[1-8](?:_[a-z0-9]+){1,2}|tq[12]_0|bf16|fp?16|fp?32|fp8|mxfp4|int[48]|awq|gptq|[2-8]bit)(?![a-z0-9])"
+)
+_DERIVED = frozenset({"distill", "distilled", "draft", "eagle"})
+"""Named after a model, of another size."""
+
+
+class _Entry(Struct, forbid_unknown_fields=True):
+    parameters: int
+    names: list[str]
+    """Runs of words, also inside of longer names."""
+    exact: list[str] = []
+    """Whole names, that say something else with more words behind them."""
+    quantisation: str = ""
+    """In which the weights are published, where that is not 16 bits."""
+
+
+class _Group(Struct, forbid_unknown_fields=True):
+    as_of: str
+    source: str
+    models: list[_Entry]
+
+
+class _Index(Struct, frozen=True):
+    runs: Mapping[tuple[str, ...], ModelSize]
+    exact: Mapping[tuple[str, ...], ModelSize]
+    longest: int
+
+
+def load_sizes() -> None:
+    """Read the file now, once for all.  Raises OSError."""
+    _index()
+
+
+def merge_sizes(weak: ModelSize, strong: ModelSize) -> ModelSize:
+    """`strong` is right where both say something; that it is not loaded nobody says."""
+    if weak == ModelSize():
+        return strong
+    return ModelSize(**{**asdict(weak), **{name: said for name, said in asdict(strong).items() if _is_said(said)}})
+
+
+def _is_said(value: object) -> bool:
+    return bool(value) or (value == 0 and value is not False)  # 0 bytes are an answer
+
+
+@lru_cache(maxsize=REMEMBERED)
+def named_size(model: str) -> ModelSize:
+    """Parameters and quantisation of a model called so, as far as that is known."""
+    name = _FILE_END.sub("", model[:NAME_CHARS_MAX].casefold().replace("\\", "/").rpartition("/")[2])
+    words = tuple(word for word in _BETWEEN.split(name) if word)
+    known = ModelSize() if _DERIVED.intersection(words) else _known(words)
+    parameters = known.parameters or _tagged(words)
+    quantisation = _QUANTISATION.search(name)
+    return ModelSize(
+        parameters=parameters,
+        quantisation=quantisation.group(1) if quantisation else known.quantisation,
+    )
+
+
+def _known(words: tuple[str, ...]) -> ModelSize:
+    index = _index()
+    found = index.exact.get(words[:-1] if words[-1:] == ("latest",) else words)
+    if found is not None:
+        return found
+    for count in range(min(len(words), index.longest), 0, -1):
+        for start in range(len(words) - count + 1):
+            found = index.runs.get(words[start : start + count])
+            if found is not None:
+                return found
+    return ModelSize()
+
+
+def _tagged(words: tuple[str, ...]) -> int | None:
+    if any(_EXPERTS.fullmatch(word) for word in words):
+        return None
+    tags = {(float(found[1]), found[2]) for word in words if (found := _SIZE.fullmatch(word))}
+    billions = {number for number, unit in tags if unit == "b"}
+    millions = {number for number, unit in tags if unit == "m" and number >= MILLIONS_MIN}
+    if len(billions) == 1 and 0 < (number := billions.pop()) < BILLIONS_MAX:
+        return round(number * BILLION)
+    if not billions and len(millions) == 1:
+        return round(millions.pop() * MILLION)
+    return None
+
+
+@cache
+def _index() -> _Index:
+    runs: dict[tuple[str, ...], ModelSize] = {}
+    exact: dict[tuple[str, ...], ModelSize] = {}
+    for group in msgspec.json.decode(SIZES_FILE.read_bytes(), type=list[_Group]):
+        for entry in group.models:
+            size = ModelSize(parameters=entry.parameters, quantisation=entry.quantisation)
+            runs.update((tuple(name.split("-")), size) for name in entry.names)
+            exact.update((tuple(name.split("-")), size) for name in entry.exact)
+    return _Index(runs, exact, max(map(len, runs)))
