@@ -1,8 +1,8 @@
 """Which models can be asked for: the merged list, restricted to what the caller may use, in the client's shape.
 
-OpenAI's four fields, and beside them what is known: `context_length`, `max_output_tokens`, `capabilities`.  What nobody
-has said is left out: an empty list would say "nothing".  Of a model at a local engine whose memory is known, `fits`
-(null: nobody can tell) and `memory_bytes`, which it needs.  A client that sends `anthropic-version` is one of Anthropic's
+OpenAI's four fields, and beside them what is known: `context_length`, `max_output_tokens`, `capabilities`; of a model
+at a local engine whose memory is known, `fits` (null: nobody can tell) and the `memory_bytes` it needs.  What nobody
+has said is left out: an empty list would say "nothing".  A client that sends `anthropic-version` is one of Anthropic's
 SDKs and gets Anthropic's shape, in pages where it asks for them.
 
 Source: wire notes 2.1 and 2.2; product section 4.

@@ -48,6 +48,8 @@ class Told(Struct):
     """None until it has answered, and where something in its memory has no known size."""
     held_at_look: Held | None = None
     """When the machine was last looked at: what it has let go of since is not free in that look."""
+    is_broken: bool = False
+    """Its dialect, a plugin's, has a bug there: it is not asked again."""
 
 
 class Fitting:
@@ -64,8 +66,10 @@ class Fitting:
         reroute: Callable[[], object],
         size_by_name: Callable[[str], ModelSize] = named_size,
     ) -> None:
-        """`reroute` is called whenever a model has ceased to fit, or fits again; `size_by_name` is asked for whatever an
-        engine does not say itself."""
+        """`reroute` is called whenever a model has ceased to fit, or fits again.
+
+        `size_by_name` tells what is known of a model of which its engine says nothing.
+        """
         self._fleet = fleet
         self._lists = lists
         self._hardware = hardware
@@ -121,11 +125,7 @@ class Fitting:
         return bool(changed) or gone
 
     def _tell(self, target: Target, fit: Fit) -> None:
-        what = (
-            "does not fit the memory, and is asked of others first"
-            if fit.fits is False
-            else "is not too large any more"
-        )
+        what = "does not fit, and is asked of others first" if fit.fits is False else "is not too large any more"
         facts = {"provider": target.provider, "asked": target.model[:LOGGED_CHARS]}
         for name, value in (("needed_bytes", fit.needed_bytes), ("room_bytes", fit.room_bytes)):
             if value is not None:
@@ -203,7 +203,8 @@ class Fitting:
         with trio.move_on_after(ASK_S):
             async with trio.open_nursery() as nursery:
                 for upstream, told in self._told.items():
-                    nursery.start_soon(self._ask, upstream, told)
+                    if not told.is_broken:
+                        nursery.start_soon(self._ask, upstream, told)
         if inventory is not self._looked:
             self._looked = inventory
             for told in self._told.values():
@@ -218,6 +219,12 @@ class Fitting:
                 told.sizes = {card.id: card.facts.size for card in cards}
         except HooshError:
             return  # it is down: what it said before still stands
+        except Exception as bug:
+            told.is_broken = True
+            self._log.error(
+                "an engine cannot be asked", room="gateway", provider=upstream.name, error=type(bug).__name__
+            )
+            return
         told.held = _held(self._size(upstream, model) for model in {*self._listed(upstream), *told.in_memory})
 
 
