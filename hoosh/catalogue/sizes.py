@@ -22,7 +22,7 @@ from pathlib import Path
 
 import msgspec
 from msgspec import Struct
-from msgspec.structs import asdict
+from msgspec.structs import replace
 
 from hoosh.values import ModelSize
 
@@ -31,6 +31,9 @@ __all__ = ["SIZES_FILE", "load_sizes", "merge_sizes", "named_size"]
 SIZES_FILE = Path(__file__).with_name("sizes.json")
 REMEMBERED = 4096
 NAME_CHARS_MAX = 512
+
+NO_SIZE = ModelSize()
+FIELDS = ModelSize.__struct_fields__
 
 BILLION = 1_000_000_000
 MILLION = 1_000_000
@@ -78,13 +81,14 @@ def load_sizes() -> None:
 
 def merge_sizes(weak: ModelSize, strong: ModelSize) -> ModelSize:
     """`strong` is right where both say something; that it is not loaded nobody says."""
-    if weak == ModelSize():
-        return strong
-    return ModelSize(**{**asdict(weak), **{name: said for name, said in asdict(strong).items() if _is_said(said)}})
+    if strong == NO_SIZE or weak == NO_SIZE:
+        return strong if weak == NO_SIZE else weak
+    said = {name: value for name in FIELDS if _is_said(value := getattr(strong, name))}
+    return replace(weak, **said)
 
 
 def _is_said(value: object) -> bool:
-    return bool(value) or (value == 0 and value is not False)  # 0 bytes are an answer
+    return value is not None and value is not False and value != ""
 
 
 @lru_cache(maxsize=REMEMBERED)
@@ -92,7 +96,7 @@ def named_size(model: str) -> ModelSize:
     """Parameters and quantisation of a model called so, as far as that is known."""
     name = _FILE_END.sub("", model[:NAME_CHARS_MAX].casefold().replace("\\", "/").rpartition("/")[2])
     words = tuple(word for word in _BETWEEN.split(name) if word)
-    known = ModelSize() if _DERIVED.intersection(words) else _known(words)
+    known = NO_SIZE if _DERIVED.intersection(words) else _known(words)
     parameters = known.parameters or _tagged(words)
     quantisation = _QUANTISATION.search(name)
     return ModelSize(
@@ -111,7 +115,7 @@ def _known(words: tuple[str, ...]) -> ModelSize:
             found = index.runs.get(words[start : start + count])
             if found is not None:
                 return found
-    return ModelSize()
+    return NO_SIZE
 
 
 def _tagged(words: tuple[str, ...]) -> int | None:

@@ -11,7 +11,8 @@ memory it has (`accelerator_bytes`).  A request pays nothing: the answer is in t
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterable
+from collections.abc import Callable, Iterable, Mapping
+from itertools import islice
 
 import trio
 from msgspec import Struct
@@ -24,7 +25,7 @@ from hoosh.gateway.models import ModelLists
 from hoosh.hardware.fit import Held, fit_of, needed_bytes, room_bytes
 from hoosh.observe.logs import AccessLog
 from hoosh.routing import Routing
-from hoosh.values import Fit, ModelSize, Target
+from hoosh.values import Fit, ModelCard, ModelSize, Target
 from hoosh.values.hardware import Inventory
 
 __all__ = ["EVERY_S", "Fitting"]
@@ -32,8 +33,8 @@ __all__ = ["EVERY_S", "Fitting"]
 EVERY_S = 10.0
 ASK_S = 4.0
 """All that one round of questions may take."""
-REMEMBERED = 4096
-"""Targets: clients may ask an engine for a model of any name."""
+REMEMBERED = 512
+"""Targets: clients may ask an engine for a model of any name, and judging them all takes some milliseconds."""
 LOGGED_CHARS = 200
 NO_SIZE = ModelSize()
 
@@ -41,8 +42,8 @@ NO_SIZE = ModelSize()
 class Told(Struct):
     """What one engine has said of itself."""
 
-    sizes: dict[str, ModelSize] | None = None
-    """Of its list; None where the gateway's own lists have it, or nobody has it."""
+    cards: Mapping[str, ModelCard] = {}
+    """Its list, asked for while the gateway's own lists do not have it."""
     in_memory: dict[str, ModelSize] = {}
     held: Held | None = None
     """None until it has answered, and where something in its memory has no known size."""
@@ -111,9 +112,8 @@ class Fitting:
         for provider, upstream in self._all_judged():
             room = self._room(upstream)
             asked = {target.model: None for target in before if target.provider == provider}
-            for model in (*self._listed(upstream), *asked):
-                if len(self._fits) < REMEMBERED:
-                    self._fits[Target(provider, model)] = self._judge(upstream, model, room)
+            for model in islice(asked | dict.fromkeys(self._listed(upstream)), REMEMBERED - len(self._fits)):
+                self._fits[Target(provider, model)] = self._judge(upstream, model, room)
         changed = [
             (target, fit)
             for target, fit in self._fits.items()
@@ -165,25 +165,18 @@ class Fitting:
         """
         told = self._told.get(upstream)
         listed = self._listed(upstream)
-        name = model if model in listed or ":" in model else f"{model}:latest"  # as Ollama reads it
         if not listed:
-            own = NO_SIZE
-        elif name not in listed:
+            return self._size_by_name(model)
+        name = model if model in listed or ":" in model else f"{model}:latest"  # as Ollama reads it
+        if name not in listed:
             return NO_SIZE
-        elif told is not None and told.sizes is not None:
-            own = told.sizes[name]
-        else:
-            own = self._lists.facts(upstream.name, name).size
-        if told is not None:
-            own = merge_sizes(own, told.in_memory.get(name, NO_SIZE))
-        return merge_sizes(self._size_by_name(name if listed else model), own)
+        in_memory = NO_SIZE if told is None else told.in_memory.get(name, NO_SIZE)
+        return merge_sizes(self._size_by_name(name), merge_sizes(listed[name].facts.size, in_memory))
 
-    def _listed(self, upstream: HttpUpstream) -> Collection[str]:
-        known = self._lists.known(upstream.name)
-        if known is not None:
-            return known
+    def _listed(self, upstream: HttpUpstream) -> Mapping[str, ModelCard]:
+        cards = self._lists.cards(upstream.name)
         told = self._told.get(upstream)
-        return () if told is None or told.sizes is None else told.sizes.keys()
+        return cards if cards is not None else told.cards if told is not None else {}
 
     # -- asking --------------------------------------------------------------------------------------------------------
 
@@ -213,10 +206,8 @@ class Fitting:
     async def _ask(self, upstream: HttpUpstream, told: Told) -> None:
         try:
             told.in_memory = await upstream.memory()
-            if self._lists.known(upstream.name) is not None:
-                told.sizes = None
-            elif cards := await upstream.list_models():
-                told.sizes = {card.id: card.facts.size for card in cards}
+            if self._lists.cards(upstream.name) is None:
+                told.cards = {card.id: card for card in await upstream.list_models()} or told.cards
         except HooshError:
             return  # it is down: what it said before still stands
         except Exception as bug:

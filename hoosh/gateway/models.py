@@ -6,7 +6,7 @@ Requests that ask at the same time wait for the same round of questions.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 
 import trio
 from msgspec.structs import replace
@@ -54,6 +54,10 @@ class ModelLists:
         self._next_at.pop(provider, None)
         if self._cards.pop(provider, None) is not None:
             self.version += 1
+
+    def cards(self, provider: str) -> Mapping[str, ModelCard] | None:
+        """By name; None where it has not said yet."""
+        return self._cards.get(provider)
 
     def known(self, provider: str) -> frozenset[str] | None:
         cards = self._cards.get(provider)

@@ -13,7 +13,7 @@ from gateway_house import ASK, CHAT
 from msgspec.structs import replace
 
 from hoosh.config import Alias, Config, Discovery, Logging, Provider, Routing
-from hoosh.gateway.fitting import EVERY_S
+from hoosh.gateway.fitting import EVERY_S, REMEMBERED
 from hoosh.testing.house import ONE_TRY, MemoryHouse, memory_house
 from hoosh.testing.upstream import FakeUpstream, Received, Step, error_reply, json_reply
 from hoosh.values import Fit, Target
@@ -321,3 +321,34 @@ async def test_a_bug_in_a_plugin_costs_an_opinion_and_no_more(
         assert await answers(house, BIG) == "home"  # by its name, and all memory may be its own
     assert engine.asked("/api/ps") == 1
     assert capfd.readouterr().err.count("an engine cannot be asked") == 1
+
+
+async def test_a_model_that_has_been_fetched_since_is_judged(
+    autojump_clock: object, engine: Engine, monkeypatch: pytest.MonkeyPatch
+):
+    async with house_of(settings(), engine, machine(24 * GB)) as house:
+        monkeypatch.setitem(WEIGHTS, "new:70b", 42 * GB)
+        await trio.sleep(EVERY_S * 2)
+        assert house.gateway.fitting.is_too_large(Target("home", "new:70b"))
+        await house.get("/v1/models")  # from now on the gateway's own lists have it
+        monkeypatch.delitem(WEIGHTS, "new:70b")
+        monkeypatch.setitem(WEIGHTS, "newer:70b", 42 * GB)
+        await trio.sleep(EVERY_S * 6)
+        await house.get("/v1/models")
+        assert house.gateway.fitting.is_too_large(Target("home", "newer:70b"))
+        assert not house.gateway.fitting.is_too_large(Target("home", "new:70b"))
+
+
+async def test_an_engine_with_any_number_of_models_costs_a_bounded_time(
+    autojump_clock: object, engine: Engine, monkeypatch: pytest.MonkeyPatch
+):
+    for number in range(REMEMBERED * 2):
+        monkeypatch.setitem(WEIGHTS, f"m{number}:70b", 42 * GB)
+    async with house_of(settings(), engine, machine(24 * GB)) as house:
+        fitting = house.gateway.fitting
+        for number in range(REMEMBERED * 2):
+            assert fitting.is_too_large(Target("home", f"m{number}:70b"))
+            assert fitting.of(Target("home", f"unheard-of-{number}")) == Fit(None, None, 24 * GB)
+        assert len(fitting._fits) == REMEMBERED
+        fitting.refresh()
+        assert len(fitting._fits) == REMEMBERED
