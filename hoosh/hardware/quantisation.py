@@ -31,22 +31,25 @@ BF16: Final = Quantisation("BF16", 16)
 INT8: Final = Quantisation("INT8", 8)
 INT4: Final = Quantisation("INT4", 4)
 
-_GGUF: Mapping[str, float] = {
-    **{"Q8_0": 8.5008, "Q6_K": 6.5633, "Q5_K_M": 5.7036, "Q5_K_S": 5.5704, "Q5_1": 6.0, "Q5_0": 5.5},
-    **{"Q4_K_M": 4.8944, "Q4_K_S": 4.6672, "Q4_1": 5.0, "Q4_0": 4.5, "IQ4_NL": 4.6818, "IQ4_XS": 4.4597},
-    **{"Q3_K_L": 4.2979, "Q3_K_M": 3.9960, "Q3_K_S": 3.6429, "IQ3_M": 3.7628, "IQ3_S": 3.6606, "IQ3_XS": 3.4977},
-    **{"IQ3_XXS": 3.2548, "Q2_K": 3.1593, "Q2_K_S": 2.9697, "IQ2_M": 2.9294, "IQ2_S": 2.7403, "IQ2_XS": 2.5882},
-    **{"IQ2_XXS": 2.3824, "IQ1_M": 2.1460, "IQ1_S": 2.0042, "TQ2_0": 2.0625, "TQ1_0": 1.6875, "MXFP4": 4.25},
+_GGUF = """
+Q8_0 8.5008    Q6_K 6.5633
+Q5_K_M 5.7036  Q5_K_S 5.5704  Q5_1 6.0       Q5_0 5.5
+Q4_K_M 4.8944  Q4_K_S 4.6672  Q4_1 5.0       Q4_0 4.5       IQ4_NL 4.6818   IQ4_XS 4.4597  MXFP4 4.25
+Q3_K_L 4.2979  Q3_K_M 3.9960  Q3_K_S 3.6429  IQ3_M 3.7628   IQ3_S 3.6606    IQ3_XS 3.4977  IQ3_XXS 3.2548
+Q2_K 3.1593    Q2_K_S 2.9697  IQ2_M 2.9294   IQ2_S 2.7403   IQ2_XS 2.5882   IQ2_XXS 2.3824
+IQ1_M 2.1460   IQ1_S 2.0042   TQ2_0 2.0625   TQ1_0 1.6875
+"""
+_NAMES = {
+    FP32: "fp32 f32 float32 none",
+    FP16: "fp16 f16 float16",
+    BF16: "bf16 bfloat16",
+    INT8: "int8 i8 q8 fp8",
+    INT4: "int4 i4 q4 nf4",
 }
-_ALIASES: Mapping[str, Quantisation] = {
-    **dict.fromkeys(("fp32", "f32", "float32", "none"), FP32),
-    **dict.fromkeys(("fp16", "f16", "float16"), FP16),
-    **dict.fromkeys(("bf16", "bfloat16"), BF16),
-    **dict.fromkeys(("int8", "i8", "q8", "fp8"), INT8),
-    **dict.fromkeys(("int4", "i4", "q4", "nf4"), INT4),
-}
-QUANTISATIONS: Mapping[str, Quantisation] = _ALIASES | {
-    name.casefold(): Quantisation(name, bits) for name, bits in _GGUF.items()
+_words = _GGUF.split()
+QUANTISATIONS: Mapping[str, Quantisation] = {
+    **{name: step for step, names in _NAMES.items() for name in names.split()},
+    **{name.casefold(): Quantisation(name, float(bits)) for name, bits in zip(_words[::2], _words[1::2], strict=True)},
 }
 """By every name in small letters."""
 
