@@ -1,7 +1,8 @@
 """How large is a model, by its name?  Known names first; then what a careful reader finds in the name; else nothing.
 
     "hf.co/maker/Qwen3-30B-A3B-GGUF:Q4_K_M" ──words──▶ qwen3 30b a3b gguf q4 k m
-        known          a run of words that `sizes.json` lists, the longest: all parameters, of a mixture every expert's
+        known          by `hardware_models.py`, also inside of a longer name (`dolphin-mixtral:8x7b`), or a run of words
+                       that `sizes.json` lists.  All parameters: of a mixture those of every expert
         size tag       one word that is a size and nothing else: 70b, 1.5b, 135m
         neither        8x7b and 16e tell of experts, a3b of active parameters, e4b of effective ones: none is the size;
                        two sizes in one name are no size
@@ -9,7 +10,7 @@
 An engine knows its own models better: this is for those of whom it says nothing.  Unknown is better than wrong, since
 a model that is taken for too large is not asked first any more.
 
-Sources: the model cards that the data names (`safetensors` metadata); wire names as in Ollama's library and in GGUF's
+Sources: the model cards that the data name (`safetensors` metadata); wire names as in Ollama's library and in GGUF's
 naming convention (ggml-org/ggml, docs/gguf.md).
 """
 
@@ -24,6 +25,7 @@ import msgspec
 from msgspec import Struct
 from msgspec.structs import replace
 
+from hoosh.catalogue.hardware_models import HardwareModel, find_hardware_model, hardware_models
 from hoosh.values import ModelSize
 
 __all__ = ["SIZES_FILE", "load_sizes", "merge_sizes", "named_size"]
@@ -48,6 +50,10 @@ _EXPERTS = re.compile(r"\d+x\d+(?:\.\d+)?[bm]|\d+e")
 _QUANTISATION = re.compile(
     r"(?<![a-z0-9.])(i?q[1-8](?:_[a-z0-9]+){1,2}|tq[12]_0|bf16|fp?16|fp?32|fp8|mxfp4|int[48]|awq|gptq|[2-8]bit)(?![a-z0-9])"
 )
+RUN_MAX = 6
+"""Words in a name of `sizes.json`, at most."""
+SMALL_AS_PUBLISHED = frozenset({"mxfp4"})
+"""What is published so is hardly served otherwise; of other models smaller steps are made."""
 _DERIVED = frozenset({"distill", "distilled", "draft", "eagle"})
 """Named after a model, of another size."""
 
@@ -56,10 +62,6 @@ class _Entry(Struct, forbid_unknown_fields=True):
     parameters: int
     names: list[str]
     """Runs of words, also inside of longer names."""
-    exact: list[str] = []
-    """Whole names, that say something else with more words behind them."""
-    quantisation: str = ""
-    """In which the weights are published, where that is not 16 bits."""
 
 
 class _Group(Struct, forbid_unknown_fields=True):
@@ -68,15 +70,10 @@ class _Group(Struct, forbid_unknown_fields=True):
     models: list[_Entry]
 
 
-class _Index(Struct, frozen=True):
-    runs: Mapping[tuple[str, ...], ModelSize]
-    exact: Mapping[tuple[str, ...], ModelSize]
-    longest: int
-
-
 def load_sizes() -> None:
-    """Read the file now, once for all.  Raises OSError."""
-    _index()
+    """Read the files now, once for all.  Raises OSError."""
+    _runs()
+    hardware_models()
 
 
 def merge_sizes(weak: ModelSize, strong: ModelSize) -> ModelSize:
@@ -93,29 +90,48 @@ def _is_said(value: object) -> bool:
 
 @lru_cache(maxsize=REMEMBERED)
 def named_size(model: str) -> ModelSize:
-    """Parameters and quantisation of a model called so, as far as that is known."""
+    """Parameters, architecture and quantisation of a model called so, as far as that is known."""
     name = _FILE_END.sub("", model[:NAME_CHARS_MAX].casefold().replace("\\", "/").rpartition("/")[2])
     words = tuple(word for word in _BETWEEN.split(name) if word)
     known = NO_SIZE if _DERIVED.intersection(words) else _known(words)
-    parameters = known.parameters or _tagged(words)
+    if known.parameters is None:
+        known = ModelSize(parameters=_tagged(words))
     quantisation = _QUANTISATION.search(name)
-    return ModelSize(
-        parameters=parameters,
-        quantisation=quantisation.group(1) if quantisation else known.quantisation,
-    )
+    return known if quantisation is None else replace(known, quantisation=quantisation[1])
 
 
 def _known(words: tuple[str, ...]) -> ModelSize:
-    index = _index()
-    found = index.exact.get(words[:-1] if words[-1:] == ("latest",) else words)
-    if found is not None:
-        return found
-    for count in range(min(len(words), index.longest), 0, -1):
+    for start in range(len(words)):
+        rest = words[start:]
+        # A part of a name must say a size: `my-phi-4` may be anybody's.  A size alone is nobody's name.
+        if start and (_is_size(rest[0]) or not any(map(_is_size, rest))):
+            continue
+        found = find_hardware_model("-".join(rest))
+        if found is not None:
+            return _as_size(found)
+    runs = _runs()
+    for count in range(min(len(words), RUN_MAX), 0, -1):
         for start in range(len(words) - count + 1):
-            found = index.runs.get(words[start : start + count])
-            if found is not None:
-                return found
+            if (parameters := runs.get(words[start : start + count])) is not None:
+                return ModelSize(parameters=parameters)
     return NO_SIZE
+
+
+def _is_size(word: str) -> bool:
+    return _SIZE.fullmatch(word) is not None or _EXPERTS.fullmatch(word) is not None
+
+
+def _as_size(model: HardwareModel) -> ModelSize:
+    return ModelSize(
+        parameters=model.parameters,
+        quantisation=model.default_dtype if model.default_dtype in SMALL_AS_PUBLISHED else "",
+        layers=model.layers,
+        kv_heads=model.kv_heads,
+        head_dim=model.head_dim,
+        kv_width=model.kv_width,
+        windowed_layers=model.windowed_layers or None,
+        window_tokens=model.window_tokens,
+    )
 
 
 def _tagged(words: tuple[str, ...]) -> int | None:
@@ -132,12 +148,8 @@ def _tagged(words: tuple[str, ...]) -> int | None:
 
 
 @cache
-def _index() -> _Index:
-    runs: dict[tuple[str, ...], ModelSize] = {}
-    exact: dict[tuple[str, ...], ModelSize] = {}
-    for group in msgspec.json.decode(SIZES_FILE.read_bytes(), type=list[_Group]):
-        for entry in group.models:
-            size = ModelSize(parameters=entry.parameters, quantisation=entry.quantisation)
-            runs.update((tuple(name.split("-")), size) for name in entry.names)
-            exact.update((tuple(name.split("-")), size) for name in entry.exact)
-    return _Index(runs, exact, max(map(len, runs)))
+def _runs() -> Mapping[tuple[str, ...], int]:
+    groups = msgspec.json.decode(SIZES_FILE.read_bytes(), type=list[_Group])
+    return {
+        tuple(name.split("-")): entry.parameters for group in groups for entry in group.models for name in entry.names
+    }

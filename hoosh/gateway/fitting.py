@@ -168,9 +168,9 @@ class Fitting:
         if not listed:
             return self._size_by_name(model)
         name = model if model in listed or ":" in model else f"{model}:latest"  # as Ollama reads it
-        if name not in listed:
-            return NO_SIZE
         in_memory = NO_SIZE if told is None else told.in_memory.get(name, NO_SIZE)
+        if name not in listed:
+            return in_memory
         return merge_sizes(self._size_by_name(name), merge_sizes(listed[name].facts.size, in_memory))
 
     def _listed(self, upstream: HttpUpstream) -> Mapping[str, ModelCard]:
@@ -198,9 +198,9 @@ class Fitting:
                 for upstream, told in self._told.items():
                     if not told.is_broken:
                         nursery.start_soon(self._ask, upstream, told)
-        if inventory is not self._looked:
-            self._looked = inventory
-            for told in self._told.values():
+        is_new, self._looked = inventory is not self._looked, inventory
+        for told in self._told.values():
+            if is_new or told.held_at_look is None:
                 told.held_at_look = told.held
 
     async def _ask(self, upstream: HttpUpstream, told: Told) -> None:

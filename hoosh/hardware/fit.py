@@ -73,6 +73,9 @@ def needed_bytes(size: ModelSize) -> int | None:
         layers=size.layers,
         kv_heads=size.kv_heads,
         head_dim=size.head_dim,
+        kv_width=size.kv_width,
+        windowed_layers=size.windowed_layers or 0,
+        window_tokens=size.window_tokens,
         context_tokens=size.context_tokens or USUAL_CONTEXT_TOKENS,
     ).total_bytes
 

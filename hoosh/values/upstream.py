@@ -40,6 +40,11 @@ class ModelSize(Struct, frozen=True, kw_only=True):
     layers: int | None = None
     kv_heads: int | None = None
     head_dim: int | None = None
+    kv_width: int | None = None
+    """Values kept of a token in a layer, where that is not 2 · kv_heads · head_dim."""
+    windowed_layers: int | None = None
+    window_tokens: int | None = None
+    """How far back those layers look."""
     context_tokens: int | None = None
     """For so many the engine makes room."""
     is_loaded: bool = False

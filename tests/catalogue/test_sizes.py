@@ -9,7 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from hoosh.catalogue import merge_sizes, named_size
-from hoosh.catalogue.sizes import SIZES_FILE
+from hoosh.catalogue.hardware_models import find_hardware_model, hardware_models
+from hoosh.catalogue.sizes import RUN_MAX, SIZES_FILE
 from hoosh.values import ModelSize
 
 B = 10**9
@@ -71,7 +72,7 @@ def test_what_is_no_size_is_not_taken_for_one(name: str):
         ("llama-3.1-8b@4bit", "4bit"),
         ("x-7b-AWQ", "awq"),
         ("x-7b-fp16", "fp16"),
-        ("gpt-oss:20b", "MXFP4"),  # published so
+        ("gpt-oss:20b", "mxfp4"),  # published so
         ("gpt-oss-20b-bf16", "bf16"),
         ("qwen3:4b", ""),
         ("seq4_k", ""),
@@ -85,9 +86,19 @@ def test_every_name_in_the_data_finds_its_own_entry():
     for group in json.loads(SIZES_FILE.read_bytes()):
         assert group["source"].startswith("https://")
         for entry in group["models"]:
-            for name in (*entry["names"], *entry.get("exact", ())):
+            for name in entry["names"]:
                 assert named_size(name).parameters == entry["parameters"], name
                 assert name == name.casefold()
+                assert name.count("-") < RUN_MAX
+                assert find_hardware_model(name) is None, f"{name} is in the list of open models already"
+
+
+def test_an_open_model_brings_its_architecture():
+    for model in hardware_models():
+        for name in model.names:
+            size = named_size(name)
+            assert size.parameters == model.parameters, name
+            assert (size.layers, size.kv_heads, size.head_dim) == (model.layers, model.kv_heads, model.head_dim)
 
 
 @given(st.text(max_size=600))

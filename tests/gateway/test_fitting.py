@@ -21,7 +21,7 @@ from hoosh.values.hardware import Device, DeviceFamily, Environment, Inventory
 
 GB = 10**9
 CPU = Device(kind="cpu", family=DeviceFamily.CPU, index=0, name="cpu", memory_bytes=64 * GB)
-BIG, SMALL = "qwen2.5:72b", "qwen3:4b"
+BIG, SMALL = "big:72b", "small:4b"  # nobody knows their architecture
 WEIGHTS = {BIG: 47 * GB, SMALL: 2 * GB}
 OLLAMA = {"message": {"role": "assistant", "content": "salam"}, "done": True, "done_reason": "stop"}
 OPENAI = {"choices": [{"index": 0, "message": {"content": "salam"}, "finish_reason": "stop"}]}
@@ -299,9 +299,9 @@ async def test_an_engine_that_does_not_answer_holds_nobody_up(autojump_clock: ob
 
 
 async def test_a_model_without_its_tag_is_the_latest(autojump_clock: object, engine: Engine, monkeypatch: Any):
-    monkeypatch.setitem(WEIGHTS, "own:latest", 40 * GB)
+    monkeypatch.setitem(WEIGHTS, "mine:latest", 40 * GB)
     async with house_of(settings(), engine, machine(24 * GB)) as house:
-        assert house.gateway.fitting.is_too_large(Target("home", "own"))
+        assert house.gateway.fitting.is_too_large(Target("home", "mine"))
         assert not house.gateway.fitting.is_too_large(Target("home", "another"))
 
 
@@ -352,3 +352,20 @@ async def test_an_engine_with_any_number_of_models_costs_a_bounded_time(
         assert len(fitting._fits) == REMEMBERED
         fitting.refresh()
         assert len(fitting._fits) == REMEMBERED
+
+
+async def test_what_is_in_memory_counts_though_it_is_on_no_list(autojump_clock: object, engine: Engine):
+    engine.in_memory = [{"name": "unlisted:1b", "size": 20 * GB, "size_vram": 20 * GB}]
+    async with house_of(settings(), engine, machine(24 * GB, used=20 * GB)) as house:
+        assert house.gateway.fitting.of(Target("home", SMALL)) == Fit(True, 2_400_000_000, 24 * GB)
+        assert house.gateway.fitting.of(Target("home", "unlisted:1b")) == Fit(True, 20 * GB, 24 * GB)
+
+
+async def test_an_engine_that_is_found_after_the_look_is_judged_by_what_is_free(autojump_clock: object, engine: Engine):
+    config = replace(settings(far(priority=100)), discovery=Discovery(local=True, environment=False, echo=False))
+    async with memory_house(config) as house:
+        house.network.listen("far.example:80", FakeUpstream(json_reply(OPENAI)).serve_wire)
+        await look_at(house, machine(24 * GB, used=23 * GB))
+        house.network.listen("127.0.0.1:11434", engine.upstream.serve_wire)
+        await trio.sleep(EVERY_S * 4)
+        assert await answers(house, SMALL) == "far"
