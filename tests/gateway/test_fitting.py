@@ -61,7 +61,7 @@ def settings(*providers: Provider, **changes: Any) -> Config:
     return Config(
         providers=providers or (home(), far()),
         discovery=NO_DISCOVERY,
-        logging=Logging(level="info", format="json"),
+        logging=Logging(level="error"),
         **{**ONE_TRY, **changes},
     )
 
@@ -94,6 +94,13 @@ async def answers(house: MemoryHouse, model: str = BIG, *headers: tuple[bytes, b
     status, heads, body = await house.post(CHAT, {**ASK, "model": model}, headers=headers)
     assert status == 200, body
     return (heads.get(b"x-hoosh-provider") or b"").decode()
+
+
+def lines_of(house: MemoryHouse, level: str, monkeypatch: pytest.MonkeyPatch) -> list[dict[str, object]]:
+    """What the log is told from now on, at one level."""
+    told: list[dict[str, object]] = []
+    monkeypatch.setattr(house.gateway.log, level, lambda message, **facts: told.append(facts))
+    return told
 
 
 @pytest.fixture
@@ -236,18 +243,18 @@ async def test_it_is_so_with_a_strategy(autojump_clock: object, engine: Engine, 
 
 
 async def test_a_new_look_changes_the_verdict_and_the_log_says_so(
-    autojump_clock: object, engine: Engine, capfd: pytest.CaptureFixture[str]
+    autojump_clock: object, engine: Engine, monkeypatch: pytest.MonkeyPatch
 ):
-    async with house_of(settings(), engine, machine(24 * GB)) as house:
+    async with house_of(settings(), engine) as house:
+        told = lines_of(house, "info", monkeypatch)
+        await look_at(house, machine(24 * GB))
         assert await answers(house, BIG) == "far"
         await look_at(house, machine(80 * GB))
         assert await answers(house, BIG) == "home"
         routes = house.gateway.snapshot.routes
         await look_at(house, machine(81 * GB))
         assert house.gateway.snapshot.routes is routes  # nobody's verdict has changed: nothing is built anew
-    lines = [json.loads(line) for line in capfd.readouterr().err.splitlines()]
-    told = [line for line in lines if "needed_bytes" in line]
-    assert [(line["asked"], line["provider"], line["room_bytes"]) for line in told] == [
+    assert [(line["asked"], line["provider"], line["room_bytes"]) for line in told if "needed_bytes" in line] == [
         (BIG, "home", str(24 * GB)),
         (BIG, "home", str(80 * GB)),
     ]
@@ -306,13 +313,14 @@ async def test_a_model_without_its_tag_is_the_latest(autojump_clock: object, eng
 
 
 async def test_a_bug_in_a_plugin_costs_an_opinion_and_no_more(
-    autojump_clock: object, engine: Engine, monkeypatch: Any, capfd: pytest.CaptureFixture[str]
+    autojump_clock: object, engine: Engine, monkeypatch: pytest.MonkeyPatch
 ):
     def broken(body: bytes) -> NoReturn:
         raise KeyError(body)
 
     async with memory_house(settings()) as house:
         house.network.listen("127.0.0.1:11434", engine.upstream.serve_wire)
+        told = lines_of(house, "error", monkeypatch)
         upstream = house.gateway.fleet["home"]
         monkeypatch.setattr(upstream.dialect, "read_memory", broken)
         await look_at(house, machine(80 * GB, used=79 * GB))
@@ -320,7 +328,7 @@ async def test_a_bug_in_a_plugin_costs_an_opinion_and_no_more(
         assert house.gateway.ready
         assert await answers(house, BIG) == "home"  # by its name, and all memory may be its own
     assert engine.asked("/api/ps") == 1
-    assert capfd.readouterr().err.count("an engine cannot be asked") == 1
+    assert [(line["provider"], line["error"]) for line in told] == [("home", "KeyError")]
 
 
 async def test_a_model_that_has_been_fetched_since_is_judged(
