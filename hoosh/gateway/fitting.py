@@ -228,7 +228,7 @@ def _held(sizes: Iterable[ModelSize]) -> Held | None:
             if whole is None:
                 return None
             accelerator += whole if part is None else part
-            system += whole if part is None else max(0, whole - part)
+            system += 0 if part is None else max(0, whole - part)
     return Held(accelerator, system)
 
 

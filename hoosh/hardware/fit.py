@@ -21,7 +21,7 @@ from msgspec import Struct
 from hoosh.hardware.footprint import footprint
 from hoosh.hardware.quantisation import find_quantisation
 from hoosh.values import Fit, ModelSize
-from hoosh.values.hardware import DeviceFamily, Inventory
+from hoosh.values.hardware import Device, DeviceFamily, Inventory
 
 __all__ = ["Held", "bits_of", "fit_of", "needed_bytes", "room_bytes"]
 
@@ -39,6 +39,7 @@ class Held(Struct, frozen=True):
     """What an engine has in memory already."""
 
     accelerator_bytes: int = 0
+    """Also what may be on either side."""
     system_bytes: int = 0
 
 
@@ -81,13 +82,12 @@ def needed_bytes(size: ModelSize) -> int | None:
 
 
 def room_bytes(inventory: Inventory, reserve_bytes: int, held: Held | None) -> int | None:
-    """What an engine on this machine may use: of its accelerators, or of its memory where it has none.
+    """What an engine on this machine may use: of its accelerators, or of the machine's memory where they have none.
 
     `held` is None where nobody knows that: then it is as if nobody used anything.  None where the machine cannot be
     seen: from inside a container without an accelerator, an engine beside it may have any.
     """
-    # Engines run models on these; an NPU in a laptop is not where they go.
-    devices = [each for each in inventory.accelerators if each.family is not DeviceFamily.NPU and each.memory_bytes > 0]
+    devices = [each for each in inventory.accelerators if _carries_models(each)]
     if devices:
         most = max(0, sum(each.memory_bytes for each in devices) - reserve_bytes)
         used = sum(each.used_bytes or 0 for each in devices)
@@ -96,7 +96,15 @@ def room_bytes(inventory: Inventory, reserve_bytes: int, held: Held | None) -> i
     if inside.is_docker or inside.is_kubernetes or inventory.system_memory_bytes <= 0:
         return None
     most, available = inventory.system_memory_bytes, inventory.available_memory_bytes
-    return most if held is None or available is None else min(most, available + held.system_bytes)
+    if held is None or available is None:
+        return most
+    return min(most, available + held.accelerator_bytes + held.system_bytes)
+
+
+def _carries_models(device: Device) -> bool:
+    """With memory of its own.  What has the machine's own (in a laptop, in a Mac) gets no more than there is; and no
+    engine that we know runs on an NPU."""
+    return device.family is not DeviceFamily.NPU and not device.unified and device.memory_bytes > 0
 
 
 def fit_of(size: ModelSize, room: int | None) -> Fit:

@@ -76,6 +76,14 @@ def test_without_an_accelerator_the_machines_memory_counts():
     assert room_bytes(machine(available_memory_bytes=62 * GB), 0, Held(system_bytes=4 * GB)) == 64 * GB
 
 
+def test_a_gpu_that_shares_the_machines_memory_gets_what_is_free_of_that():
+    shared = gpu(32 * GB, unified=True)
+    look = machine(shared, available_memory_bytes=30 * GB)
+    assert room_bytes(look, 0, Held(accelerator_bytes=4 * GB)) == 34 * GB
+    # Beside a card with memory of its own it is not where models go.
+    assert room_bytes(machine(shared, gpu()), 0, Held()) == 24 * GB
+
+
 @pytest.mark.parametrize("device", [NPU, gpu(0), gpu(available=False)])
 def test_what_engines_do_not_run_on_is_no_accelerator(device: Device):
     assert room_bytes(machine(device), 0, Held()) == 64 * GB
