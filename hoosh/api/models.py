@@ -1,6 +1,7 @@
 """Which models can be asked for: the merged list, restricted to what the caller may use, in the client's shape.
 
-OpenAI's four fields, and beside them what is known: `context_length`, `max_output_tokens`, `capabilities`.  What nobody
+OpenAI's four fields, and beside them what is known: `context_length`, `max_output_tokens`, `capabilities`; of a model
+at a local engine whose memory is known, `fits` (null: nobody can tell) and the `memory_bytes` it needs.  What nobody
 has said is left out: an empty list would say "nothing".  A client that sends `anthropic-version` is one of Anthropic's
 SDKs and gets Anthropic's shape, in pages where it asks for them.
 
@@ -69,8 +70,13 @@ def visible(cards: list[ModelCard], caller: Caller) -> list[ModelCard]:
 
 
 def model_json(card: ModelCard) -> dict[str, Any]:
-    shown = {"id": card.id, "object": "model", "created": card.created, "owned_by": card.owned_by}
-    return shown | facts_json(card.facts)
+    shown: dict[str, Any] = {"id": card.id, "object": "model", "created": card.created, "owned_by": card.owned_by}
+    shown |= facts_json(card.facts)
+    if card.fit is not None:
+        shown["fits"] = card.fit.fits
+        if card.fit.needed_bytes is not None:
+            shown["memory_bytes"] = card.fit.needed_bytes
+    return shown
 
 
 def facts_json(facts: ModelFacts) -> dict[str, Any]:

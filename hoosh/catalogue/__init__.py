@@ -19,6 +19,7 @@ from hoosh.catalogue.providers import (
     suggest_provider_type,
 )
 from hoosh.catalogue.recognition import SIGNS, is_sign_of
+from hoosh.catalogue.sizes import load_sizes, merge_sizes, named_size
 
 __all__ = [
     "CATALOGUE_FILE",
@@ -36,8 +37,11 @@ __all__ = [
     "keys_in",
     "load_models",
     "load_prices",
+    "load_sizes",
     "local_ports",
     "merge_facts",
+    "merge_sizes",
     "model_facts",
+    "named_size",
     "suggest_provider_type",
 ]

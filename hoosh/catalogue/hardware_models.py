@@ -3,7 +3,7 @@
     "meta-llama/Llama-3.1-8B-Instruct", "llama3.1:8b-instruct-q4_K_M" ──fold──▶ "llama-3.1-8b" + what says no size
 
 A name stands for itself and for its instructed, dated and quantised versions, never for another size: `deepseek-r1:8b`
-is not the model of 671 B.  A name that nobody knows may still say its size: `size_in_name`.
+is not the model of 671 B.  A name that nobody knows may still say its size: `sizes.py`.
 
 Sources: reference appendix B, the first 26; the rest, all architectures and the exact numbers of parameters from each
 model's own page, which the data name.  A test adds the parameters of the dense ones up from their architecture.
@@ -25,7 +25,6 @@ __all__ = [
     "find_hardware_model",
     "hardware_model_named",
     "hardware_models",
-    "size_in_name",
 ]
 
 HARDWARE_MODELS_FILE = Path(__file__).with_name("hardware_models.json")
@@ -40,9 +39,6 @@ _WORD = re.compile(
     re.ASCII,
 )
 """What may follow a name, between hyphens, and makes no other model of it."""
-_SIZE = re.compile(r"(?<![a-z0-9.])(?:(\d{1,3})x)?(\d{1,4}(?:\.\d{1,3})?)([bt])(?![a-z0-9])", re.ASCII)
-_SMALL_SIZE = re.compile(r"(?<![a-z0-9.])()(\d{1,4}(?:\.\d{1,3})?)(m)(?![a-z0-9])", re.ASCII)
-_UNIT = {"m": 10**6, "b": 10**9, "t": 10**12}
 
 
 class HardwareModel(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
@@ -104,20 +100,6 @@ def find_hardware_model(name: str) -> HardwareModel | None:
         if model is not None and _says_no_size(folded[end:]):
             return model
     return None
-
-
-def size_in_name(name: str) -> int | None:
-    """How many parameters a name says that its model has; None where it does not say.
-
-    `8x7b` says eight times seven billion, which is more than such a mixture has (its experts share their attention),
-    never less.  What a token meets (`a3b`) is no size.
-    """
-    folded = name[:MAX_NAME_CHARS].casefold()
-    found = _SIZE.search(folded) or _SMALL_SIZE.search(folded)
-    if found is None:
-        return None
-    experts, number, unit = found.groups()
-    return round(float(number) * _UNIT[unit]) * int(experts or 1) or None
 
 
 def _says_no_size(tail: str) -> bool:

@@ -25,6 +25,7 @@ import msgspec
 from msgspec import Struct
 from msgspec.structs import replace
 
+from hoosh.catalogue.sizes import merge_sizes
 from hoosh.values import Capability, ModelFacts
 
 __all__ = ["CATALOGUE_FILE", "CatalogueModel", "catalogue_models", "load_models", "merge_facts", "model_facts"]
@@ -110,6 +111,7 @@ def merge_facts(*sources: ModelFacts) -> ModelFacts:
             context_tokens=facts.context_tokens or merged.context_tokens,
             max_output_tokens=facts.max_output_tokens or merged.max_output_tokens,
             source=facts.source or merged.source,
+            size=merge_sizes(merged.size, facts.size),
         )
     return merged
 

@@ -87,6 +87,10 @@ def _check_provider(path: KeyPath, provider: Provider, mistakes: Mistakes) -> No
             mistakes.add((*path, "base_url"), wrong)
     elif not mistakes.touch((*path, "base_url")):
         mistakes.add((*path, "base_url"), f"is missing, and type {kind.wire} has no usual one; add base_url = ...")
+    if provider.accelerator_bytes is not None and not provider.is_local:
+        mistakes.add(
+            (*path, "accelerator_bytes"), "is only looked at for a local provider, and this one is not; remove it"
+        )
 
 
 def _check_keys(path: KeyPath, provider: Provider, mistakes: Mistakes) -> None:

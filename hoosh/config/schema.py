@@ -171,6 +171,8 @@ class Provider(_Section, frozen=True):
     """Requests to it in any 60 seconds."""
     tpm: Count | None = None
     max_concurrent: Count | None = None
+    accelerator_bytes: Count | None = None
+    """Memory that its models may take on the machine it runs on.  None: of an engine on this machine, what there is."""
     origin: Origin = Origin.CONFIG
 
     def __post_init__(self) -> None:

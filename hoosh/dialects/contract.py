@@ -34,6 +34,7 @@ from hoosh.values import (
     Embeddings,
     ModelCard,
     ModelFacts,
+    ModelSize,
     ReplyEvent,
     Usage,
 )
@@ -310,6 +311,17 @@ class UpstreamDialect(Protocol):
 
     def read_facts(self, body: bytes) -> ModelFacts:
         """What does not read as an answer tells nothing."""
+        ...
+
+    def memory_request(self) -> Outgoing | None:
+        """How to ask an engine which models it has in memory now; None where that cannot be asked."""
+        ...
+
+    def read_memory(self, body: bytes) -> dict[str, ModelSize]:
+        """By the names of its list.  Models that are not in memory may be left out, or told of without `is_loaded`.
+
+        What does not read as an answer tells nothing.
+        """
         ...
 
 

@@ -11,7 +11,7 @@ from collections.abc import Callable
 from hoosh.dialects.contract import HeaderList, Outgoing, Passage
 from hoosh.dialects.faults import decode_error
 from hoosh.errors import InvalidRequest, UpstreamBroke, UpstreamError
-from hoosh.values import Call, Capability, ChatRequest, EmbeddingRequest, Embeddings, ModelCard, ModelFacts
+from hoosh.values import Call, Capability, ChatRequest, EmbeddingRequest, Embeddings, ModelCard, ModelFacts, ModelSize
 
 __all__ = ["SimpleUpstream"]
 
@@ -59,3 +59,9 @@ class SimpleUpstream:
 
     def read_facts(self, body: bytes) -> ModelFacts:
         return ModelFacts()
+
+    def memory_request(self) -> Outgoing | None:
+        return None
+
+    def read_memory(self, body: bytes) -> dict[str, ModelSize]:
+        return {}

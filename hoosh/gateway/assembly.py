@@ -18,7 +18,7 @@ from types import TracebackType
 import trio
 
 import hoosh
-from hoosh.catalogue import load_models
+from hoosh.catalogue import load_models, load_sizes
 from hoosh.config import Config, Provider, environment_providers
 from hoosh.config.address import place_of
 from hoosh.dialects.contract import UpstreamDialect
@@ -175,6 +175,7 @@ class OpenGateway:
         discovery = Discovery(gateway, partial(build_upstream, dialer=self._dialer), route_of)
         gateway.when_configured.append(discovery.reconsider)
         await services.start(discovery.run)
+        await services.start(gateway.fitting.run)
 
 
 def build_gateway(
@@ -187,6 +188,7 @@ def build_gateway(
 ) -> Gateway:
     """Everything, wired, with nothing running yet.  Raises ConfigError for what only shows when it is built."""
     load_models()
+    load_sizes()
     build = partial(build_wanted, dialer=dialer)
     wanted = wanted_in(config, environ)
     fleet = Fleet()
@@ -306,6 +308,7 @@ def build_upstream(
         patterns=provider.models,
         max_tokens_limit=provider.max_tokens_limit,
         first_token_s=limits.first_token_s,
+        accelerator_bytes=provider.accelerator_bytes,
     )
 
 

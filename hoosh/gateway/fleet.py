@@ -15,7 +15,8 @@ from typing import Protocol
 import trio
 from msgspec.structs import replace
 
-from hoosh.catalogue import ProviderType
+from hoosh.catalogue import ProviderType, merge_facts
+from hoosh.config.address import is_loopback_host
 from hoosh.dialects import echo
 from hoosh.dialects.contract import Outgoing, UpstreamDialect
 from hoosh.dialects.openai import (
@@ -32,7 +33,7 @@ from hoosh.health import Condition
 from hoosh.http.client import Pool, PoolStatistics, UpstreamExchange
 from hoosh.http.deadlines import Timeouts
 from hoosh.http.message import HeaderList, Headers, HttpRequest, Origin, RequestHead, Response
-from hoosh.values import Call, ModelCard, ModelFacts, ProviderState
+from hoosh.values import Call, ModelCard, ModelFacts, ModelSize, ProviderState
 
 __all__ = ["Attempt", "EchoUpstream", "Fleet", "HttpUpstream", "Upstream"]
 
@@ -103,6 +104,7 @@ class HttpUpstream:
         patterns: tuple[str, ...] = (),
         max_tokens_limit: int | None = None,
         first_token_s: float = math.inf,
+        accelerator_bytes: int | None = None,
     ) -> None:
         self.name = name
         self.kind = kind
@@ -117,6 +119,8 @@ class HttpUpstream:
         self.patterns = patterns
         self.max_tokens_limit = max_tokens_limit
         self.first_token_s = first_token_s
+        self.accelerator_bytes = accelerator_bytes
+        """Memory that its models have, by the owner's word."""
         self.lacks: set[str] = set()
         self._facts: dict[str, ModelFacts] = {}
         self._headers = tuple(headers)
@@ -155,7 +159,8 @@ class HttpUpstream:
             raise self.dialect.decode_error(status, headers.text(b"retry-after"), body, provider=self.name)
         cards = self.dialect.read_models(body, default_owner=self.name)
         await self._learn_facts([card for card in cards if not card.facts.source][:FACTS_ASKED])
-        return [replace(card, facts=self._facts.get(card.id, card.facts)) for card in cards]
+        shown = self._facts
+        return [replace(card, facts=merge_facts(card.facts, shown.get(card.id, NOTHING_KNOWN))) for card in cards]
 
     async def _learn_facts(self, cards: list[ModelCard]) -> None:
         """Ask for what the list has left out, once a model.  Whoever does not answer soon is not waited for: at most
@@ -178,6 +183,18 @@ class HttpUpstream:
                 return
         if status == 200:
             self._facts[model] = self.dialect.read_facts(body)
+
+    async def memory(self) -> dict[str, ModelSize]:
+        """Which models it has in memory, as it says itself; {} of one that cannot be asked.
+
+        Waits a few seconds at most; raises TransportError.
+        """
+        outgoing = self.dialect.memory_request()
+        if outgoing is None:
+            return {}
+        timeouts = Timeouts(min(self.timeouts.connect_s, FACTS_S), FACTS_S, FACTS_S, FACTS_S)
+        status, _, body = await self.pool.fetch(self._request(outgoing), timeouts, max_bytes=MODEL_LIST_BYTES)
+        return self.dialect.read_memory(body) if status == 200 else {}
 
     async def probe(self) -> None:
         """Ask for the model list, with the account's key: nobody bills for that.  Where there is none any page will
@@ -210,6 +227,11 @@ class HttpUpstream:
             capabilities=tuple(sorted(self.dialect.capabilities)),
         )
 
+    @property
+    def is_here(self) -> bool:
+        """On this very machine, as far as its address tells."""
+        return self.local and (self.origin.unix_path is not None or is_loopback_host(self.origin.host))
+
     def statistics(self) -> PoolStatistics | None:
         return self.pool.statistics()
 
@@ -223,6 +245,7 @@ class HttpUpstream:
         self._open.cancel(reason="the upstream has left")
 
 
+NOTHING_KNOWN = ModelFacts()
 MODEL_LIST_BYTES = 8 * 1024 * 1024
 """OpenRouter's list is about 650 kB."""
 FACTS_ASKED = 64

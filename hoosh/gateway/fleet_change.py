@@ -85,6 +85,7 @@ def _adjust(upstream: Upstream, wanted: Wanted) -> None:
     if isinstance(upstream, HttpUpstream) and wanted.provider is not None:
         upstream.patterns = wanted.provider.models
         upstream.max_tokens_limit = wanted.provider.max_tokens_limit
+        upstream.accelerator_bytes = wanted.provider.accelerator_bytes
 
 
 def _is_same_place(upstream: Upstream, other: Upstream | None) -> bool:

@@ -48,6 +48,7 @@ from hoosh.gateway.caching import CacheDesk, Caching
 from hoosh.gateway.capabilities import FactBook
 from hoosh.gateway.costs import Candidate, CostDesk
 from hoosh.gateway.dispatch import Dispatcher, Journey
+from hoosh.gateway.fitting import Fitting
 from hoosh.gateway.fleet import Fleet, HttpUpstream
 from hoosh.gateway.hardware import Hardware
 from hoosh.gateway.live import LiveDesk
@@ -134,6 +135,8 @@ class Gateway:
         self.webhooks = webhooks
         self._downstreams: dict[str, DownstreamDialect] = {}
         self.lists = ModelLists(fleet)
+        self.hardware = Hardware()
+        self.fitting = Fitting(fleet, self.lists, self.hardware, log, config.routing, reroute=self.reroute)
         self.facts = FactBook(fleet, self.lists, config.alias_facts())
         self.store = store
         books = self.books = Books(
@@ -172,7 +175,6 @@ class Gateway:
 
     def _open_ways(self, config: Config, chance: Random) -> None:
         """To upstreams: who is well, who is quick, who is asked, and how many at once."""
-        self.hardware = Hardware()
         self.board = Board(config.health, on_change=self._note_health, chance=chance)
         self.supervisor = Supervisor(self.board, lambda: self.fleet, config.health, chance)
         self.loads = Loads()
@@ -231,7 +233,7 @@ class Gateway:
         await self.discovered.wait()
         await self.lists.refresh()
         self.reroute()
-        return self.lists.merged(self.snapshot.routes, self.facts.of)
+        return self.lists.merged(self.snapshot.routes, self.facts.of, self.fitting.of)
 
     def providers(self) -> list[ProviderState]:
         now_s = trio.current_time()
@@ -497,7 +499,8 @@ class Gateway:
         self._routes = {**routes, **{name: self._routes[name] for name in and_of if name in self._routes}}
 
     def reroute(self) -> None:
-        """Routes or lists have changed: swap in a table that knows.  Running requests keep the one they have."""
+        """Routes, lists or what fits have changed: swap in a table that knows.  Running requests keep theirs."""
+        self.fitting.refresh()
         self.snapshot = replace(self.snapshot, routes=self._route_table(self.snapshot.config))
 
     def _route_table(self, config: Config) -> RouteTable:
@@ -509,6 +512,7 @@ class Gateway:
             known=known,
             strategies=strategies,
             local_first=config.routing.local_first,
+            is_too_large=self.fitting.is_too_large,
         )
 
     async def candidates(self, call: Call, provider: str | None) -> tuple[Target, ...]:

@@ -6,7 +6,7 @@ Requests that ask at the same time wait for the same round of questions.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 
 import trio
 from msgspec.structs import replace
@@ -14,7 +14,7 @@ from msgspec.structs import replace
 from hoosh.errors import HooshError, InvalidRequest
 from hoosh.gateway.fleet import Fleet, Upstream
 from hoosh.routing import RouteTable
-from hoosh.values import ModelCard, ModelFacts, Target
+from hoosh.values import Fit, ModelCard, ModelFacts, Target
 
 __all__ = ["ModelLists"]
 
@@ -27,6 +27,8 @@ NOTHING_KNOWN = ModelFacts()
 
 FactsOf = Callable[[str, Target], ModelFacts]
 """What is known of a target, asked for by that name: `FactBook.of`."""
+FitOf = Callable[[Target], Fit | None]
+"""Does it fit where it runs?  `Fitting.of`."""
 
 
 class ModelLists:
@@ -52,6 +54,10 @@ class ModelLists:
         self._next_at.pop(provider, None)
         if self._cards.pop(provider, None) is not None:
             self.version += 1
+
+    def cards(self, provider: str) -> Mapping[str, ModelCard] | None:
+        """By name; None where it has not said yet."""
+        return self._cards.get(provider)
 
     def known(self, provider: str) -> frozenset[str] | None:
         cards = self._cards.get(provider)
@@ -85,31 +91,40 @@ class ModelLists:
         else:
             self._next_at[upstream.name] = trio.current_time() + AGAIN_S
 
-    def merged(self, routes: RouteTable, facts_of: FactsOf | None = None) -> list[ModelCard]:
+    def merged(
+        self, routes: RouteTable, facts_of: FactsOf | None = None, fit_of: FitOf | None = None
+    ) -> list[ModelCard]:
         """Every model once, aliases and all; whoever would be asked first owns it.
 
-        With `facts_of` each card tells all that is known of it, else only what its provider has told.
+        With `facts_of` each card tells all that is known of it, else only what its provider has told; with `fit_of`
+        also whether it fits where it runs.
         """
-        merged = {name: self._alias(name, routes, facts_of) for name in routes.aliases}
+        merged: dict[str, ModelCard] = {}
+
+        def add(card: ModelCard, target: Target) -> None:
+            facts = card.facts if facts_of is None else facts_of(card.id, target)
+            merged[card.id] = replace(card, facts=facts, fit=None if fit_of is None else fit_of(target))
+
+        for name in routes.aliases:
+            card = merged[name] = ModelCard(name, "hoosh")
+            first = _first(routes, name)
+            if first is not None:  # an alias is as able as the first it stands for
+                add(card, first)
         for route in routes.routes:
             for card in self._cards.get(route.name, {}).values():
                 if card.id not in merged and routes.serves(route, card.id):
-                    merged[card.id] = _with_facts(card, Target(route.name, card.id), facts_of)
+                    add(card, Target(route.name, card.id))
             if route.name not in self._cards and not route.presumed:
                 for name in route.models or route.unlisted:
                     if not any(sign in name for sign in "*?[") and name not in merged:
-                        merged[name] = _with_facts(ModelCard(name, route.name), Target(route.name, name), facts_of)
+                        add(ModelCard(name, route.name), Target(route.name, name))
         return list(merged.values())
 
-    def _alias(self, name: str, routes: RouteTable, facts_of: FactsOf | None) -> ModelCard:
-        """An alias is as able as the first it stands for."""
-        card = ModelCard(name, "hoosh")
-        try:
-            first, *_ = routes.candidates(name)
-        except InvalidRequest:  # nobody serves it now, or not for chats
-            return card
-        return _with_facts(card, first, facts_of)
 
-
-def _with_facts(card: ModelCard, target: Target, facts_of: FactsOf | None) -> ModelCard:
-    return card if facts_of is None else replace(card, facts=facts_of(card.id, target))
+def _first(routes: RouteTable, alias: str) -> Target | None:
+    """Whom an alias would be asked of; None where nobody serves it now, or not for chats."""
+    try:
+        first, *_ = routes.candidates(alias)
+    except InvalidRequest:
+        return None
+    return first

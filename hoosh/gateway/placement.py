@@ -12,7 +12,8 @@ from typing import Protocol
 
 import trio
 
-from hoosh.catalogue.hardware_models import HardwareModel, find_hardware_model, size_in_name
+from hoosh.catalogue import named_size
+from hoosh.catalogue.hardware_models import HardwareModel, find_hardware_model
 from hoosh.errors import Forbidden, InvalidRequest, NoSuchEntry, Unavailable
 from hoosh.gateway.model_files import read_model_file
 from hoosh.hardware.clouds import MOST_ALTERNATIVES, cloud_alternatives
@@ -256,7 +257,7 @@ class PlacementDesk:
             model = find_hardware_model(each)
             if model is not None:
                 return model.parameters, model
-        sizes = (size_in_name(each) for each in names)
+        sizes = (named_size(each).parameters for each in names)
         size = next((size for size in sizes if size is not None), None)
         if size is None:
             message = f"Nobody here knows how large the model `{name[:200]}` is; say so with `model_params`."

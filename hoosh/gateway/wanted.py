@@ -36,7 +36,7 @@ def _reached(wanted: Wanted) -> tuple[object, ...]:
     if provider is not None:
         provider = replace(
             provider,
-            **dict.fromkeys(("api_key", "rate_limit_rpm", "tpm", "max_concurrent"), None),
+            **dict.fromkeys(("api_key", "rate_limit_rpm", "tpm", "max_concurrent", "accelerator_bytes"), None),
             keys=(),
             weight=1,
             priority=0,

@@ -9,14 +9,14 @@ down, dear or too small is left out of a copy of `targets`.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 
 from msgspec import Struct
 
 from hoosh.routing.settings import Strategy
 from hoosh.values import Target
 
-__all__ = ["FIXED", "NOBODY", "Plan", "Step", "join_plans", "plan_of"]
+__all__ = ["FIXED", "NOBODY", "Plan", "Step", "join_plans", "plan_of", "put_behind"]
 
 FIXED: frozenset[Strategy] = frozenset({"priority", "direct"})
 """Strategies that ask in the order in which they find."""
@@ -57,6 +57,23 @@ def join_plans(plans: Iterable[Plan]) -> Plan:
     for plan in plans:
         for target, step in plan.step_of.items():
             step_of.setdefault(target, step)
+    return _plan(step_of)
+
+
+def put_behind(plan: Plan, whom: Collection[Target]) -> Plan:
+    """`whom` after all others, among themselves as they were; the same object where that changes nothing.
+
+    What they leave stays a step, and so does what they make up behind: nobody is in one step with who is before him.
+    """
+    targets = plan.targets
+    last = [target for target in targets if target in whom]
+    if not last or len(last) == len(targets):
+        return plan
+    behind: dict[Step, Step] = {}
+    step_of = {target: plan.step_of[target] for target in targets if target not in whom}
+    for target in last:
+        step = plan.step_of[target]
+        step_of[target] = behind.setdefault(step, Step(step.strategy))
     return _plan(step_of)
 
 

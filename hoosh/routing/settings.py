@@ -20,6 +20,8 @@ class Routing(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """Among candidates of one priority; `direct` is `priority` (reference section 4.3)."""
     local_first: bool = True
     """Candidates on the owner's machines come before all others of their priority."""
+    hardware: Literal["auto", "off"] = "auto"
+    """`auto`: a model that is known not to fit where its engine runs is asked of everybody else first."""
     max_attempts: Count = 6
     """Of one request, at all upstreams together."""
     hedge_after_ms: Annotated[int, Meta(ge=1)] | Literal["p95"] | None = None

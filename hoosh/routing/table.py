@@ -18,20 +18,23 @@ The answer is a plan (`plan.py`).  Routes of one priority are a step (two, where
 targets of an alias that has a strategy.  Each target of an alias without one is a step of its own, and nothing that is
 asked for by one name is in a step with what is asked for by another.
 
+Among those of one name, whoever would have to run a model that does not fit there comes after all others, whatever
+their priorities: the last resort, not left out.
+
 What is healthy, busy or dear is not known here.  Source: reference sections 4.1 and 4.2, with its weaknesses 43 to 46.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from fnmatch import translate
 from itertools import groupby
 
 from msgspec import Struct
 
 from hoosh.errors import InvalidRequest, NoRoute
-from hoosh.routing.plan import FIXED, NOBODY, Plan, join_plans, plan_of
+from hoosh.routing.plan import FIXED, NOBODY, Plan, join_plans, plan_of, put_behind
 from hoosh.routing.settings import Strategy
 from hoosh.values import CallKind, Target
 
@@ -81,14 +84,19 @@ class RouteTable:
         known: Mapping[str, frozenset[str]] | None = None,
         strategies: Mapping[str, Strategy] | None = None,
         local_first: bool = True,
+        is_too_large: Callable[[Target], bool] | None = None,
     ) -> None:
-        """`known` are the lists of models by route, `strategies` those that aliases have of their own."""
+        """`known` are the lists of models by route, `strategies` those that aliases have of their own.
+
+        `is_too_large` says of a target whether its model is known not to fit where it would run.
+        """
         enabled = [route for route in routes if route.enabled]
         self._local_first = local_first
         # sorted() is stable: equals stay as they were written.
         self.routes = tuple(sorted(enabled, key=self._rank))
         self.aliases: Mapping[str, Sequence[str]] = dict(aliases or {})
         self._strategies = dict(strategies or {})
+        self._is_too_large = is_too_large
         self._known = dict(known or {})
         self._by_name = {route.name: route for route in self.routes}
         self._groups = _grouped(self.routes)
@@ -166,7 +174,11 @@ class RouteTable:
         able = frozenset(self._doing(kind, model, found, is_named=provider is not None))
         if not able:
             return NOBODY
-        return plan_of((strategy, [target for target in targets if target in able]) for strategy, targets in parts)
+        plan = plan_of((strategy, [target for target in targets if target in able]) for strategy, targets in parts)
+        too_large = self._is_too_large
+        if too_large is None or len(plan.targets) < 2:
+            return plan
+        return put_behind(plan, [target for target in plan.targets if too_large(target)])
 
     def _doing(self, kind: CallKind, model: str, found: tuple[Target, ...], *, is_named: bool) -> tuple[Target, ...]:
         able = tuple(target for target in found if self._does(target.provider, kind))

@@ -148,6 +148,8 @@ def _check_face(dialect: UpstreamDialect) -> None:
         _hold(isinstance(value, bytes), f"header values are bytes: {name!r}")
     listing = dialect.models_request()
     _hold(listing is None or listing.path.startswith("/"), "the path of the model list begins with a slash")
+    memory = dialect.memory_request()
+    _hold(memory is None or memory.path.startswith("/"), "the path that tells what is in memory begins with a slash")
     foreign = Call(CallKind.CHAT, "m", {}, language="no such language")
     _hold(dialect.passage(foreign) is None, "a call in a language it does not speak has no passage")
 
@@ -234,6 +236,8 @@ def _check_hostile(dialect: UpstreamDialect, body: bytes, seed: str) -> None:
     _raises_only(UpstreamError, lambda: dialect.decode_token_count(body, provider=P), f"a token count {shown}")
     cards = dialect.read_models(body, default_owner="somebody")
     _hold(all(card.id and card.owned_by for card in cards), f"a model without name or owner: {shown}")
+    sizes = dialect.read_memory(body)
+    _hold(all(isinstance(name, str) for name in sizes), f"models in memory without a name: {shown}")
     _check_events(*_decode(dialect, [body]), shown)
 
 

@@ -68,7 +68,7 @@ from hoosh.values.secret import Secret
 from hoosh.values.settlement import DEFAULT_POOL, Settlement
 from hoosh.values.stack import stack_of, words_of
 from hoosh.values.target import Target
-from hoosh.values.upstream import Capability, ModelCard, ModelFacts, Node, ProviderState
+from hoosh.values.upstream import Capability, Fit, ModelCard, ModelFacts, ModelSize, Node, ProviderState
 from hoosh.values.usage import Usage
 
 __all__ = [
@@ -100,6 +100,7 @@ __all__ = [
     "FileSource",
     "FinishReason",
     "Finished",
+    "Fit",
     "FormPart",
     "ImagePart",
     "JsonFormat",
@@ -108,6 +109,7 @@ __all__ = [
     "Message",
     "ModelCard",
     "ModelFacts",
+    "ModelSize",
     "Node",
     "OpaqueOutput",
     "OpaquePart",

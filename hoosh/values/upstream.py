@@ -7,7 +7,7 @@ from enum import StrEnum
 
 from msgspec import Struct
 
-__all__ = ["Capability", "ModelCard", "ModelFacts", "Node", "ProviderState"]
+__all__ = ["Capability", "Fit", "ModelCard", "ModelFacts", "ModelSize", "Node", "ProviderState"]
 
 
 class Capability(StrEnum):
@@ -28,6 +28,46 @@ class Capability(StrEnum):
     SPEECH = "speech"
 
 
+class ModelSize(Struct, frozen=True, kw_only=True):
+    """How much of a model there is to hold in memory.  None, and "" for a name, mean: nobody has said."""
+
+    parameters: int | None = None
+    """All of them: of a mixture of experts those of every expert, however few are active."""
+    weights_bytes: int | None = None
+    """As the engine has them; 0 of a model that it does not run itself."""
+    quantisation: str = ""
+    """By whatever name: `Q4_K_M`, `MXFP4`, `4bit`."""
+    layers: int | None = None
+    kv_heads: int | None = None
+    head_dim: int | None = None
+    kv_width: int | None = None
+    """Values kept of a token in a layer, where that is not 2 · kv_heads · head_dim."""
+    windowed_layers: int | None = None
+    window_tokens: int | None = None
+    """How far back those layers look."""
+    context_tokens: int | None = None
+    """For so many the engine makes room."""
+    is_loaded: bool = False
+    """The engine says that it is in memory now; False where it says nothing."""
+    held_bytes: int | None = None
+    """What it takes there, as the engine says."""
+    held_accelerator_bytes: int | None = None
+    """The part of it that is on accelerators."""
+
+
+NO_SIZE = ModelSize()
+
+
+class Fit(Struct, frozen=True):
+    """Does a model fit where its engine runs?  Every field None: nobody can tell."""
+
+    fits: bool | None = None
+    needed_bytes: int | None = None
+    """To answer one request at a time."""
+    room_bytes: int | None = None
+    """What its engine may use."""
+
+
 class ModelFacts(Struct, frozen=True):
     """What is known of a model.  None and a missing capability in *both* sets mean: nobody has said."""
 
@@ -38,6 +78,8 @@ class ModelFacts(Struct, frozen=True):
     max_output_tokens: int | None = None
     source: str = ""
     """Who says so: `provider`, `catalogue`, `config`; "" for nobody."""
+    size: ModelSize = NO_SIZE
+    """As its provider tells; `source` says nothing of it."""
 
 
 NOTHING_KNOWN = ModelFacts()
@@ -51,6 +93,8 @@ class ModelCard(Struct, frozen=True):
     created: int = 0
     facts: ModelFacts = NOTHING_KNOWN
     """As the provider itself tells; in the gateway's own list, all that is known."""
+    fit: Fit | None = None
+    """None where it is not for us to say: of remote models, and wherever nobody has looked."""
 
 
 class ProviderState(Struct, frozen=True):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from hoosh.catalogue.clouds import cloud_instances
-from hoosh.catalogue.hardware_models import HardwareModel, find_hardware_model, hardware_models, size_in_name
+from hoosh.catalogue.hardware_models import HardwareModel, find_hardware_model, hardware_models
 
 REFERENCE = """
 Llama 3.1 8B, Llama 3.1 70B, Llama 3.1 405B, Llama 3.2 1B, Llama 3.2 3B, Mistral 7B, Mixtral 8x7B, Mixtral 8x22B,
@@ -122,24 +122,6 @@ def test_nobody_is_taken_for_a_model_of_another_size(name: str):
 def test_a_name_made_to_take_long_does_not():
     assert find_hardware_model("llama3.1-" + "q4-" * 80 + "!") is None
     assert find_hardware_model("llama3.1-8b" + "-q4" * 60) is named("llama3.1:8b")
-
-
-@pytest.mark.parametrize(
-    ("name", "parameters"),
-    [
-        *[("70b", 70e9), ("llama3-70b", 70e9), ("qwen2.5:32b", 32e9), ("phi-3.5b", 3.5e9), ("1.5B", 1.5e9)],
-        *[("8x3b", 24e9), ("1t", 1e12), ("gemma-3-270m", 270e6), ("qwen3:235b-a22b", 235e9), ("x-7b-1m", 7e9)],
-    ],
-)
-def test_a_name_may_say_its_size(name: str, parameters: float):
-    assert size_in_name(name) == parameters
-
-
-@pytest.mark.parametrize(
-    "name", ["bert-base", "gpt-4o", "gemma-3n-e4b", "model-a3b", "0b", "99999b", "web", "7bits", "b", "9" * 400 + "b"]
-)
-def test_most_names_say_none(name: str):
-    assert size_in_name(name) is None
 
 
 def test_every_machine_to_rent_has_a_day_for_its_price():

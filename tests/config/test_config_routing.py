@@ -231,3 +231,18 @@ def test_a_mistake_is_told_where_it_is_written(text, begins, advice):
 )
 def test_what_has_no_effect_is_no_mistake(text):
     config(text)
+
+
+def test_hardware_is_looked_at_unless_somebody_says_off():
+    assert config("").routing.hardware == "auto"
+    assert config('[routing]\nhardware = "off"').routing.hardware == "off"
+    (wrong,) = mistakes('[routing]\nhardware = "gpu"')
+    assert wrong.startswith("2: routing.hardware")
+
+
+def test_the_memory_of_a_local_providers_machine_can_be_said():
+    assert config(f"{P}accelerator_bytes = 24_000_000_000").providers[0].accelerator_bytes == 24_000_000_000
+    (wrong,) = mistakes(f"{P}accelerator_bytes = 0")
+    assert "accelerator_bytes" in wrong
+    (wrong,) = mistakes(f'{HOME}api_key = "hunter2"\naccelerator_bytes = 5')
+    assert wrong.endswith("is only looked at for a local provider, and this one is not; remove it")

@@ -163,6 +163,8 @@ class Model(Struct):
     context_length: int | UnsetType = UNSET
     max_output_tokens: int | UnsetType = UNSET
     capabilities: list[str] | UnsetType = UNSET
+    fits: bool | UnsetType | None = UNSET
+    memory_bytes: int | UnsetType = UNSET
 
 
 class ModelList(Struct):

@@ -1,5 +1,7 @@
 """What Ollama says of its models: `GET /api/tags` lists them, `POST /api/show` tells of one.
 
+How large they are is read in `sizes.py`.
+
 `capabilities` is a full list where it is there: a chat model without `tools` refuses tools, without `vision` images,
 without `thinking` a `think: true`.  That a model does not list `embedding` proves nothing: most chat models embed.
 """
@@ -11,8 +13,10 @@ from typing import Any
 
 import msgspec
 from msgspec import Struct
+from msgspec.structs import replace
 
 from hoosh.dialects.contract import Outgoing
+from hoosh.dialects.ollama.sizes import listed_size, shown_size
 from hoosh.dialects.ollama.wire import SHOW_PATH, read_as
 from hoosh.values import Capability, ModelCard, ModelFacts
 
@@ -56,7 +60,10 @@ def read_show(body: bytes) -> ModelFacts:
     `context_tokens` is what the model was made for; a server with a smaller `num_ctx` cuts the prompt sooner.
     """
     shown = read_as(_decode_shown, body)
-    return ModelFacts() if shown is None else _facts(shown.capabilities, _context_tokens(shown.model_info))
+    if shown is None:
+        return ModelFacts()
+    facts = _facts(shown.capabilities, _context_tokens(shown.model_info))
+    return replace(facts, size=shown_size(shown.model_info))
 
 
 def read_models(body: bytes, *, default_owner: str) -> list[ModelCard]:
@@ -73,7 +80,7 @@ def _card(model: dict[str, Any], default_owner: str) -> ModelCard:
         name,
         _namespace(name) or default_owner,
         _created_s(model.get("modified_at")),
-        _facts(model.get("capabilities"), None),
+        replace(_facts(model.get("capabilities"), None), size=listed_size(model)),
     )
 
 

@@ -11,9 +11,20 @@ from hoosh.dialects.ollama.decoder import OllamaDecoder, decode_chat
 from hoosh.dialects.ollama.embeddings import decode_embeddings, encode_embeddings
 from hoosh.dialects.ollama.models import read_models, read_show, show_request
 from hoosh.dialects.ollama.passage import PATHS, OllamaPassage
-from hoosh.dialects.ollama.wire import TAGS_PATH
+from hoosh.dialects.ollama.sizes import read_memory
+from hoosh.dialects.ollama.wire import PS_PATH, TAGS_PATH
 from hoosh.dialects.simple import SimpleUpstream
-from hoosh.values import Call, Capability, ChatReply, ChatRequest, EmbeddingRequest, Embeddings, ModelCard, ModelFacts
+from hoosh.values import (
+    Call,
+    Capability,
+    ChatReply,
+    ChatRequest,
+    EmbeddingRequest,
+    Embeddings,
+    ModelCard,
+    ModelFacts,
+    ModelSize,
+)
 
 __all__ = ["OllamaUpstream"]
 
@@ -69,3 +80,9 @@ class OllamaUpstream(SimpleUpstream):
 
     def read_facts(self, body: bytes) -> ModelFacts:
         return read_show(body)
+
+    def memory_request(self) -> Outgoing | None:
+        return Outgoing(PS_PATH, method="GET")
+
+    def read_memory(self, body: bytes) -> dict[str, ModelSize]:
+        return read_memory(body)

@@ -23,7 +23,7 @@ from msgspec import Raw, Struct
 from hoosh.dialects.loose_json import UNREADABLE, mended_text, read_count
 from hoosh.values import Extension, Usage
 
-__all__ = ["CHAT_PATH", "EMBED_PATH", "GENERATE_PATH", "LEGACY_EMBED_PATH", "SHOW_PATH", "TAGS_PATH"]
+__all__ = ["CHAT_PATH", "EMBED_PATH", "GENERATE_PATH", "LEGACY_EMBED_PATH", "PS_PATH", "SHOW_PATH", "TAGS_PATH"]
 __all__ += ["Line", "ModelOptions", "OllamaExtension", "Said", "WireCall"]
 __all__ += ["clean_up", "is_legacy_embedding", "read_as", "read_line", "read_usage", "timestamp"]
 __all__ += ["usage_of"]
@@ -36,6 +36,7 @@ EMBED_PATH = "/api/embed"
 LEGACY_EMBED_PATH = "/api/embeddings"
 TAGS_PATH = "/api/tags"
 SHOW_PATH = "/api/show"
+PS_PATH = "/api/ps"
 
 
 # -- a line of a reply -------------------------------------------------------------------------------------------

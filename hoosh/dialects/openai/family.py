@@ -93,6 +93,8 @@ class Quirks(Struct, frozen=True):
     """A terminator without a finish reason hides an error."""
     responses: bool = False
     """Serves the Responses API too."""
+    memory_path: str | None = None
+    """Where it tells, in LM Studio's words, which models are in memory."""
 
 
 def in_their_words(body: Mapping[str, Any], quirks: Quirks) -> dict[str, Any]:
@@ -128,6 +130,7 @@ FAMILY: Mapping[str, Quirks] = {
         cannot=frozenset({Capability.FILES, Capability.TRANSCRIPTION, Capability.SPEECH}),
     ),
     "lmstudio": Quirks(
+        memory_path="/api/v0/models",
         renames=_ONE_LIMIT,
         extras=frozenset({"top_k", "min_p"}),
         efforts=_LOW_TO_HIGH,

@@ -16,8 +16,11 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Any
 
+from msgspec.structs import replace
+
 from hoosh.dialects.loose_json import read_loosely
 from hoosh.dialects.openai.chunks import text_of
+from hoosh.dialects.openai.sizes import listed_size
 from hoosh.values import Capability, ModelCard, ModelFacts
 
 __all__ = ["read_model_list"]
@@ -98,7 +101,7 @@ def _card(entry: Entry, told: Mapping[object, Entry], default_owner: str) -> Mod
         model,
         _owner(entry, model, default_owner),
         created if type(created) is int and 0 <= created < 1 << 53 else 0,
-        _facts(entry, told.get(model, {})),
+        replace(_facts(entry, told.get(model, {})), size=listed_size(entry)),
     )
 
 

@@ -19,6 +19,7 @@ from hoosh.dialects.openai.family import FAMILY, Quirks
 from hoosh.dialects.openai.history import lacking
 from hoosh.dialects.openai.models import read_model_list
 from hoosh.dialects.openai.passage import OpenAIPassage
+from hoosh.dialects.openai.sizes import read_lmstudio
 from hoosh.dialects.openai.wire import CHAT_PATH, EMBEDDING_PATH
 from hoosh.dialects.simple import SimpleUpstream
 from hoosh.values import (
@@ -29,6 +30,7 @@ from hoosh.values import (
     EmbeddingRequest,
     Embeddings,
     ModelCard,
+    ModelSize,
 )
 
 __all__ = ["OpenAIUpstream"]
@@ -87,3 +89,10 @@ class OpenAIUpstream(SimpleUpstream):
 
     def read_models(self, body: bytes, *, default_owner: str) -> list[ModelCard]:
         return read_model_list(body, default_owner=default_owner)
+
+    def memory_request(self) -> Outgoing | None:
+        path = self.quirks.memory_path
+        return None if path is None else Outgoing(path, method="GET")
+
+    def read_memory(self, body: bytes) -> dict[str, ModelSize]:
+        return read_lmstudio(body)
