@@ -35,6 +35,7 @@ __all__ = ["LoadedModel", "SpeechEngine", "SpeechStatistics"]
 MOST_THREADS = 8
 """More make whisper.cpp hardly faster."""
 PROMPT_CHARACTERS = 4_000
+"""More than the library looks at: the last 224 tokens."""
 RETRY_AFTER_S = (1.0, 60.0)
 """The least and the most that is told."""
 PLAIN = TranscriptOptions()
@@ -284,4 +285,5 @@ def _checked(options: TranscriptOptions, model: ModelFile) -> TranscriptOptions:
             message = f"The model `{model.name}` only understands English."
             raise InvalidRequest(message, param="language", code="unsupported_language")
         language = "en"
-    return replace(options, language=language, prompt=options.prompt[-PROMPT_CHARACTERS:])
+    prompt = options.prompt[-PROMPT_CHARACTERS:].encode("utf-8", "replace").decode()
+    return replace(options, language=language, prompt=prompt)

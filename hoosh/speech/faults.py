@@ -56,5 +56,7 @@ def how_it_ended(code: int | None) -> str:
 def check_libraries() -> None:
     """Raises Unavailable where the extra is not installed.  Looks at files."""
     if any(find_spec(name) is None for name in LIBRARIES):
-        message = "This gateway cannot transcribe by itself: pip install 'hoosh-trio[whisper]' is missing."
+        message = (
+            "This gateway cannot transcribe by itself; its owner can change that: pip install 'hoosh-trio[whisper]'."
+        )
         raise Unavailable(message, code="not_installed")

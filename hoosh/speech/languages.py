@@ -25,9 +25,7 @@ my myanmar|bo tibetan|tl tagalog|mg malagasy|as assamese|tt tatar|haw hawaiian|l
 jw javanese|su sundanese|yue cantonese
 """
 LANGUAGES: Mapping[str, str] = dict(
-    entry.split(" ", 1)
-    for line in _TABLE.strip().splitlines()
-    for entry in line.split("|")
+    entry.split(" ", 1) for line in _TABLE.strip().splitlines() for entry in line.split("|")
 )
 """Name by code."""
 _CODES = {name: code for code, name in LANGUAGES.items()}

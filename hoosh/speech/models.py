@@ -22,7 +22,7 @@ from msgspec import Struct
 from hoosh.errors import NoRoute, Unavailable
 from hoosh.speech.settings import Whisper
 
-__all__ = ["ModelFile", "ModelShelf", "read_model"]
+__all__ = ["ModelFile", "ModelShelf", "memory_of", "read_model"]
 
 MAGIC = 0x67676D6C
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,127}")
@@ -140,9 +140,14 @@ def read_model(path: Path, name: str) -> ModelFile:
             what = str(broken) if isinstance(broken, _Broken) else "it ends too early"
             message = f"The whisper model `{name}` is broken: {what}."
             raise Unavailable(message, code="model_broken") from None
-    memory_bytes = seen.st_size + OWN_BYTES + BYTES_PER_WIDTH * width * layers
+    memory_bytes = memory_of(seen.st_size, width, layers)
     is_multilingual = vocabulary > ENGLISH_ONLY_VOCABULARY
     return ModelFile(name, str(path), seen.st_size, seen.st_mtime_ns, is_multilingual, memory_bytes)
+
+
+def memory_of(file_bytes: int, width: int, layers: int) -> int:
+    """Bytes that the process of such a model takes, about."""
+    return file_bytes + OWN_BYTES + BYTES_PER_WIDTH * width * layers
 
 
 class _Broken(Exception):

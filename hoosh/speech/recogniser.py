@@ -20,8 +20,6 @@ from hoosh.speech.windows import Window
 
 __all__ = ["LibraryFailed", "Recogniser"]
 
-PROMPT_CHARACTERS = 4_000
-"""More than the library looks at: the last 224 tokens."""
 CARRIED_CHARACTERS = 200
 """Of the window before: so a sentence that was cut goes on as it began."""
 HEAT_STEP = 0.2
@@ -79,7 +77,7 @@ class Recogniser:
         params.n_threads = self._threads
         params.language = language or "auto"
         params.translate = options.translate
-        prompt = f"{options.prompt[-PROMPT_CHARACTERS:]} {before[-CARRIED_CHARACTERS:]}".replace("\0", " ")
+        prompt = f"{options.prompt} {before[-CARRIED_CHARACTERS:]}".replace("\0", " ")
         params.initial_prompt = prompt.strip()
         params.temperature = options.temperature
         params.temperature_inc = HEAT_STEP if options.temperature == 0 else 0.0

@@ -31,5 +31,5 @@ class Whisper(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """The longest recording."""
     memory_bytes: Count = 8 * 1024**3
     """Of all loaded models together."""
-    abort_ms: Count = 200
+    abort_ms: Count = 150
     """A transcription that does not stop within this time, once its client has left, is killed with its process."""

@@ -25,6 +25,9 @@ BLOCK_VALUES = 1 << 18
 """Numbers in a block, all channels together."""
 RATES_HZ = range(1_000, 768_001)
 MAX_CHANNELS = 64
+HEAD_BYTES = 512
+"""Enough for the first packet of an Ogg file."""
+OGG_PAGE_BYTES = 27
 OTHER_KINDS = {
     b"ftyp": "an MP4 or M4A file",
     b"\x1aE\xdf\xa3": "a WebM or Matroska file",
@@ -54,7 +57,8 @@ class Sound:
         try:
             self._file = soundfile.SoundFile(path)
         except (soundfile.SoundFileError, RuntimeError, ValueError, TypeError):
-            raise BadSound("invalid", "The file is broken: its header cannot be read.") from None
+            message = "The header of the file cannot be read: it is broken, or tells of a codec that is not supported."
+            raise BadSound("invalid", message) from None
         rate_hz, channels = self._file.samplerate, self._file.channels
         if self._file.format not in KINDS:
             raise _unsupported(f"{self._file.format[:20]} sound")
@@ -106,7 +110,7 @@ class Sound:
 def _check_kind(path: str) -> None:
     """Raises BadSound where the first bytes are of no kind that is decoded here, OSError."""
     with open(path, "rb") as file:
-        head = file.read(16)
+        head = file.read(HEAD_BYTES)
     if not head:
         raise BadSound("invalid", "The file is empty.")
     if head.startswith((b"RIFF", b"RIFX", b"RF64")):
@@ -114,12 +118,24 @@ def _check_kind(path: str) -> None:
             return
         raise _unsupported("a RIFF file that is no WAVE")
     is_mpeg = head.startswith(b"ID3") or (len(head) > 1 and head[0] == 0xFF and head[1] & 0xE6 == 0xE2)
-    if head.startswith((b"fLaC", b"OggS")) or is_mpeg:
+    if head.startswith(b"OggS"):
+        _check_ogg(head)
+        return
+    if head.startswith(b"fLaC") or is_mpeg:
         return
     for sign, what in OTHER_KINDS.items():
         if head.startswith(sign) or (sign == b"ftyp" and head[4:8] == sign):
             raise _unsupported(what)
     raise _unsupported("no sound file that is known here")
+
+
+def _check_ogg(head: bytes) -> None:
+    """Raises BadSound where the first page holds another codec.  A page: 27 bytes, sizes of segments, segments."""
+    if len(head) < OGG_PAGE_BYTES:
+        return
+    packet = head[OGG_PAGE_BYTES + head[OGG_PAGE_BYTES - 1] :]
+    if packet and not packet.startswith((b"\x01vorbis", b"OpusHead")):
+        raise _unsupported("an Ogg file without Vorbis or Opus")
 
 
 def _unsupported(what: str) -> BadSound:

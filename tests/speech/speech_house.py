@@ -12,7 +12,9 @@ import numpy as np
 import trio
 from parrot_model import SAYS
 
-from hoosh.speech import SpeechEngine, Transcription, Whisper
+from hoosh.speech import Whisper
+from hoosh.speech.engine import SpeechEngine
+from hoosh.speech.transcription import Transcription
 
 __all__ = ["SAID", "WIRE", "engine_with", "record", "tone", "wait_first"]
 

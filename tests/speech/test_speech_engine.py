@@ -15,7 +15,8 @@ from parrot_model import SAYS, write_parrot
 from speech_house import SAID, WIRE, engine_with, record, wait_first
 
 from hoosh.errors import InvalidRequest, NoRoute, QueueFull, Unavailable, UnsupportedMedia
-from hoosh.speech import SpeechEngine, TranscriberDied, TranscriptOptions, Whisper, child
+from hoosh.speech import TranscriberDied, TranscriptOptions, Whisper, child
+from hoosh.speech.engine import SpeechEngine
 
 PLAIN = TranscriptOptions()
 HOUR_S = 3600.0
@@ -95,27 +96,35 @@ async def test_silence_is_not_given_to_the_model(parrot, tmp_path):
 # -- whose fault it is -------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize(
-    ("content", "kind", "words"),
-    [
-        (b"", InvalidRequest, "empty"),
-        (b"RIFF", InvalidRequest, "header"),
-        (b"hello, is this thing on?", UnsupportedMedia, "WAV, FLAC, MP3 and Ogg"),
-        (b"\x00\x00\x00\x20ftypM4A \x00\x00\x00\x00", UnsupportedMedia, "M4A"),
-        (b"\x1aE\xdf\xa3\x01\x00\x00\x00", UnsupportedMedia, "WebM"),
-    ],
-)
-async def test_what_is_no_sound_is_the_callers_fault(parrot, tmp_path, brief, content, kind, words):
+NO_SOUND = [
+    (b"", InvalidRequest, "empty"),
+    (b"RIFF", InvalidRequest, "header"),
+    (b"RIFF\x24\x00\x00\x00AVI LIST", UnsupportedMedia, "no WAVE"),
+    (b"hello, is this thing on?", UnsupportedMedia, "WAV, FLAC, MP3 and Ogg"),
+    (b"\x00\x00\x00\x20ftypM4A \x00\x00\x00\x00", UnsupportedMedia, "M4A"),
+    (b"OggS" + bytes(22) + b"\x01\x50" + b"Speex   1.2", UnsupportedMedia, "Ogg file without Vorbis"),
+    (b"\x1aE\xdf\xa3\x01\x00\x00\x00", UnsupportedMedia, "WebM"),
+]
+
+
+async def test_what_is_no_sound_is_the_callers_fault(parrot, tmp_path, brief):
     path = tmp_path / "it"
-    path.write_bytes(content)
     async with engine_with(model=str(parrot)) as engine:
-        with pytest.raises(kind, match=words) as caught:
-            await said(engine, str(path))
-        assert caught.value.param == "file"
-        assert type(caught.value) is kind
+        for content, kind, words in NO_SOUND:
+            path.write_bytes(content)
+            with pytest.raises(kind, match=words) as caught:
+                await said(engine, str(path))
+            assert (caught.value.param, type(caught.value)) == ("file", kind)
         pid = engine.statistics().loaded[0].pid
         assert await said(engine, brief) == SAID
         assert engine.statistics().loaded[0].pid == pid
+
+
+async def test_a_file_that_is_not_there_is_nobodys_bug(parrot, tmp_path):
+    async with engine_with(model=str(parrot)) as engine:
+        with pytest.raises(TranscriberDied) as caught:
+            await said(engine, str(tmp_path / "gone.wav"))
+    assert str(tmp_path) not in str(caught.value)
 
 
 async def test_a_recording_that_is_too_long_is_refused(parrot, tmp_path):
@@ -283,7 +292,7 @@ async def test_an_idle_child_that_dies_is_replaced(parrot, brief):
 
 
 async def test_a_child_that_grows_too_large_is_killed(parrot, tmp_path, monkeypatch):
-    path = record(tmp_path / "long.wav", 300.0, rate_hz=2_000)
+    path = record(tmp_path / "long.wav", 121.0, rate_hz=2_000)
     async with engine_with(model=str(parrot)) as engine:
         async with engine.transcribe(str(path)) as transcription:
             transcription._memory_bytes = 1
