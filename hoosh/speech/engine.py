@@ -87,14 +87,13 @@ class SpeechEngine:
         self._usual_s = RETRY_AFTER_S[0]
         self._begun = self._ended = self._aborted = self._killed = self._died = 0
         self._audio_s = 0.0
-        self.configure(settings)
+        self._apply(settings)
 
     def configure(self, settings: Whisper) -> None:
-        """For transcriptions that begin from now on.  Idle models go, where others are wanted; busy ones end first."""
-        self._settings = settings
-        self._shelf = ModelShelf(settings)
-        self._slots.total_tokens = settings.slots
-        self._threads = settings.threads or _threads_for(settings.slots)
+        """For transcriptions that begin from now on.  Where something has changed idle models go; busy ones end first."""
+        if settings == self._settings:
+            return
+        self._apply(settings)
         for child in self._idle():
             child.kill()
         self._bell.set()
@@ -118,6 +117,14 @@ class SpeechEngine:
         """Models that requests may name.  Looks at a folder, in a thread."""
         return await trio.to_thread.run_sync(self._shelf.names, limiter=self._looking, abandon_on_cancel=True)
 
+    async def find(self, model: str | None = None) -> ModelFile:
+        """The model of this name, or the configured one: can it be used at all?  Looks at its file, in a thread.
+
+        Raises NoRoute where there is none of this name, Unavailable where none is configured, its file is missing or
+        broken, or the libraries are not installed.
+        """
+        return await trio.to_thread.run_sync(self._find, model, limiter=self._looking, abandon_on_cancel=True)
+
     @asynccontextmanager
     async def transcribe(
         self, path: str, options: TranscriptOptions = PLAIN, *, model: str | None = None
@@ -128,7 +135,7 @@ class SpeechEngine:
         UnsupportedMedia (the file, the options), QueueFull, Unavailable (no model, a broken one, no memory for it, no
         libraries, or the house is closing), TranscriberDied.
         """
-        found = await trio.to_thread.run_sync(self._find, model, limiter=self._looking, abandon_on_cancel=True)
+        found = await self.find(model)
         options = _checked(options, found)
         async with self._slot():
             child = self._lend(found)
@@ -172,6 +179,12 @@ class SpeechEngine:
 
     # -- a request's turn ------------------------------------------------------------------------------------------
 
+    def _apply(self, settings: Whisper) -> None:
+        self._settings = settings
+        self._shelf = ModelShelf(settings)
+        self._slots.total_tokens = settings.slots
+        self._threads = settings.threads or _threads_for(settings.slots)
+
     def _find(self, name: str | None) -> ModelFile:
         check_libraries()
         return self._shelf.find(name)
@@ -183,7 +196,9 @@ class SpeechEngine:
         if slots.borrowed_tokens >= slots.total_tokens and slots.tasks_waiting >= self._settings.max_waiting:
             turns = math.ceil((slots.tasks_waiting + 1) / slots.total_tokens)
             least, most = RETRY_AFTER_S
-            message = f"{slots.borrowed_tokens} recordings are being transcribed, and {slots.tasks_waiting} more wait."
+            message = (
+                f"Recordings being transcribed: {slots.borrowed_tokens}; waiting: {slots.tasks_waiting}; no more may."
+            )
             raise QueueFull(message, retry_after_s=min(max(turns * self._usual_s, least), most))
         place = object()
         await self._slots.acquire_on_behalf_of(place)

@@ -77,6 +77,7 @@ class Recogniser:
         params.n_threads = self._threads
         params.language = language or "auto"
         params.translate = options.translate
+        params.no_context = True  # what it remembers may be another caller's
         prompt = f"{options.prompt} {before[-CARRIED_CHARACTERS:]}".replace("\0", " ")
         params.initial_prompt = prompt.strip()
         params.temperature = options.temperature

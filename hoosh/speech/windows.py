@@ -1,6 +1,6 @@
 """A long recording, cut into windows at its quietest moments, so that it is never in memory as a whole.
 
-    blocks of 16 kHz mono ──feed──▶ … ──▶ windows of about two minutes, each with its start
+    blocks of 16 kHz mono ──feed──▶ … ──▶ windows of about a minute, each with its start
 
 A window ends within its last seconds, where a fifth of a second is quieter than any other there: between two words.
 Pure, for the child: it needs numpy.
@@ -15,7 +15,8 @@ from numpy.typing import NDArray
 __all__ = ["RATE_HZ", "Samples", "Window", "Windows"]
 
 RATE_HZ = 16_000
-WINDOW_S = 120
+WINDOW_S = 60
+"""The library cannot be stopped while it makes the spectrum of a window: a tenth of a second for such a one."""
 LOOK_S = 15
 """A cut lies so far before the end of a full window, at most."""
 PAUSE_SAMPLES = RATE_HZ // 5

@@ -35,10 +35,11 @@ from hoosh.speech.frames import (
     Told,
     frame,
 )
+from hoosh.speech.listener import Listener
 from hoosh.speech.recogniser import LibraryFailed, Recogniser
 from hoosh.speech.sound import BadSound, Sound
 from hoosh.speech.transcript import Segment
-from hoosh.speech.windows import Window, Windows
+from hoosh.speech.windows import Windows
 
 __all__ = ["main"]
 
@@ -103,7 +104,7 @@ class Worker:
         sound = Sound(order.path, max_audio_s=order.max_audio_s)
         try:
             self._say(Opened(sound.total_s))
-            listener = _Listener(self, recogniser, order)
+            listener = Listener(recogniser, order.options, heard=self._heard, reached=self._reached)
             windows = Windows()
             for block in sound.blocks():
                 for window in windows.feed(block):
@@ -119,40 +120,13 @@ class Worker:
             return Stopped()
         return Ended(round(listener.at_s, 3), listener.language, _rss_bytes())
 
-    def heard(self, segment: Segment) -> None:
+    def _heard(self, segment: Segment) -> None:
         if not self._aborted.is_set():
             self._say(Heard(segment))
 
-    def reached(self, at_s: float, language: str | None) -> None:
+    def _reached(self, at_s: float, language: str | None) -> None:
         if not self._aborted.is_set():
             self._say(Progress(at_s, language, _rss_bytes()))
-
-
-class _Listener:
-    """Goes through the windows of one recording; what it has heard in one helps with the next."""
-
-    def __init__(self, worker: Worker, recogniser: Recogniser, order: Begin) -> None:
-        self._worker = worker
-        self._recogniser = recogniser
-        self._options = order.options
-        self._before = ""
-        self.language = order.options.language
-        self.at_s = 0.0
-
-    def listen(self, window: Window) -> None:
-        said: list[str] = []
-
-        def heard(segment: Segment) -> None:
-            said.append(segment.text)
-            self._worker.heard(segment)
-
-        if not window.is_silent:
-            self.language = self._recogniser.listen(
-                window, self._options, language=self.language, before=self._before, heard=heard
-            )
-        self._before = "".join(said)
-        self.at_s = window.start_s + window.length_s
-        self._worker.reached(round(self.at_s, 3), self.language)
 
 
 def _rss_bytes() -> int:
