@@ -11,12 +11,15 @@ package, too, and have no use for Trio: hence the engine is not among its names.
 from hoosh.speech.faults import TranscriberDied
 from hoosh.speech.formats import FORMATS, STREAM_END, check_format, delta_event, done_event, render
 from hoosh.speech.settings import Whisper
+from hoosh.speech.statistics import LoadedModel, SpeechStatistics
 from hoosh.speech.transcript import Segment, Transcript, TranscriptOptions, Word
 
 __all__ = [
     "FORMATS",
     "STREAM_END",
+    "LoadedModel",
     "Segment",
+    "SpeechStatistics",
     "TranscriberDied",
     "Transcript",
     "TranscriptOptions",

@@ -180,7 +180,7 @@ class Child:
             told = await self.receive()
         except TranscriberDied as died:
             message = f"The whisper model `{model.name}` cannot be loaded."
-            log.error("a whisper model cannot be loaded", extra={"said": died.said})
+            log.error("the whisper model `%s` cannot be loaded: %s", model.name, died.said)
             raise Unavailable(message, code="model_broken") from None
         if isinstance(told, Failed):
             raise error_of(told)

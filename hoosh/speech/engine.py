@@ -17,7 +17,6 @@ from contextlib import asynccontextmanager
 from typing import NoReturn
 
 import trio
-from msgspec import Struct
 from msgspec.structs import replace
 
 from hoosh.errors import InvalidRequest, QueueFull, Unavailable
@@ -27,10 +26,11 @@ from hoosh.speech.frames import Begin
 from hoosh.speech.languages import language_code
 from hoosh.speech.models import ModelFile, ModelShelf
 from hoosh.speech.settings import Whisper
+from hoosh.speech.statistics import LoadedModel, SpeechStatistics
 from hoosh.speech.transcript import TranscriptOptions
 from hoosh.speech.transcription import Transcription
 
-__all__ = ["LoadedModel", "SpeechEngine", "SpeechStatistics"]
+__all__ = ["SpeechEngine"]
 
 MOST_THREADS = 8
 """More make whisper.cpp hardly faster."""
@@ -43,35 +43,6 @@ FADE = 0.2
 """How much the newest transcription counts for how long one takes."""
 
 log = logging.getLogger("hoosh.speech")
-
-
-class LoadedModel(Struct, frozen=True):
-    """A child and what it holds."""
-
-    name: str
-    pid: int | None
-    threads: int
-    is_busy: bool
-    idle_s: float
-    memory_bytes: int
-    """What it has said last, or the estimate while that is more."""
-
-
-class SpeechStatistics(Struct, frozen=True):
-    """How it is; counted since the start."""
-
-    slots: int
-    running: int
-    waiting: int
-    loaded: tuple[LoadedModel, ...]
-    begun: int
-    ended: int
-    aborted: int
-    """Their clients left, or their deadline came."""
-    killed: int
-    """Of the aborted, those that had not stopped in time."""
-    died: int
-    audio_s: float
 
 
 class SpeechEngine:
@@ -90,7 +61,7 @@ class SpeechEngine:
         self._apply(settings)
 
     def configure(self, settings: Whisper) -> None:
-        """For transcriptions that begin from now on.  Where something has changed idle models go; busy ones end first."""
+        """For transcriptions that begin from now on.  Where it is another, idle models go; busy ones end first."""
         if settings == self._settings:
             return
         self._apply(settings)
@@ -196,10 +167,8 @@ class SpeechEngine:
         if slots.borrowed_tokens >= slots.total_tokens and slots.tasks_waiting >= self._settings.max_waiting:
             turns = math.ceil((slots.tasks_waiting + 1) / slots.total_tokens)
             least, most = RETRY_AFTER_S
-            message = (
-                f"Recordings being transcribed: {slots.borrowed_tokens}; waiting: {slots.tasks_waiting}; no more may."
-            )
-            raise QueueFull(message, retry_after_s=min(max(turns * self._usual_s, least), most))
+            busy = f"Recordings being transcribed: {slots.borrowed_tokens}; waiting: {slots.tasks_waiting}"
+            raise QueueFull(f"{busy}, and no more may.", retry_after_s=min(max(turns * self._usual_s, least), most))
         place = object()
         await self._slots.acquire_on_behalf_of(place)
         began_s = trio.current_time()
