@@ -98,9 +98,11 @@ class SpeechEngine:
 
     @asynccontextmanager
     async def transcribe(
-        self, path: str, options: TranscriptOptions = PLAIN, *, model: str | None = None
+        self, path: str | os.PathLike[str], options: TranscriptOptions = PLAIN, *, model: str | None = None
     ) -> AsyncIterator[Transcription]:
         """Listen to the sound file at `path`; leaving the block ends it.  `model` None is the configured one.
+
+        Another process opens the file: it must have a name until the block is left, and its owner's rights are enough.
 
         Waits for a slot and for the model.  Raises, here or on the way: NoRoute (no such model), InvalidRequest and
         UnsupportedMedia (the file, the options), QueueFull, Unavailable (no model, a broken one, no memory for it, no
@@ -114,7 +116,7 @@ class SpeechEngine:
             transcription = Transcription(child, options, settings.memory_bytes)
             try:
                 await child.wait_ready()
-                await child.begin(Begin(path, options, settings.max_audio_s))
+                await child.begin(Begin(os.fspath(path), options, settings.max_audio_s))
                 transcription.is_running = True
                 self._begun += 1
                 yield transcription

@@ -1,6 +1,6 @@
 """A long recording, cut into windows at its quietest moments, so that it is never in memory as a whole.
 
-    blocks of 16 kHz mono ──feed──▶ … ──▶ windows of about a minute, each with its start
+    blocks of 16 kHz mono ──▶ windows of about a minute, each with its start
 
 A window ends within its last seconds, where a fifth of a second is quieter than any other there: between two words.
 Pure, for the child: it needs numpy.
@@ -8,11 +8,13 @@ Pure, for the child: it needs numpy.
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Iterator
+
 import numpy as np
 from msgspec import Struct
 from numpy.typing import NDArray
 
-__all__ = ["RATE_HZ", "Samples", "Window", "Windows"]
+__all__ = ["RATE_HZ", "Samples", "Window", "Windows", "windows_of"]
 
 RATE_HZ = 16_000
 WINDOW_S = 60
@@ -78,6 +80,16 @@ class Windows:
         self._length = left
         self._start += at
         return window
+
+
+def windows_of(blocks: Iterable[Samples]) -> Iterator[Window]:
+    """Whole recordings: a window is there as soon as its last block is."""
+    windows = Windows()
+    for block in blocks:
+        yield from windows.feed(block)
+    last = windows.close()
+    if last is not None:
+        yield last
 
 
 def _quietest(samples: Samples) -> int:

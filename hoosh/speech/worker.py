@@ -9,13 +9,13 @@ What a stranger's file or a broken model makes of native code happens here.  The
 
 from __future__ import annotations
 
-import contextlib
 import faulthandler
 import os
 import resource
 import signal
 import sys
 import threading
+from contextlib import closing, suppress
 from queue import SimpleQueue
 
 from hoosh.speech.frames import (
@@ -39,7 +39,7 @@ from hoosh.speech.listener import Listener
 from hoosh.speech.recogniser import LibraryFailed, Recogniser
 from hoosh.speech.sound import BadSound, Sound
 from hoosh.speech.transcript import Segment
-from hoosh.speech.windows import Windows
+from hoosh.speech.windows import windows_of
 
 __all__ = ["main"]
 
@@ -66,7 +66,7 @@ class Worker:
 
     def _read_orders(self) -> None:
         decoder = FrameDecoder(ORDERS)
-        with contextlib.suppress(OSError, BrokenFrame):
+        with suppress(OSError, BrokenFrame):
             while data := os.read(0, READ_BYTES):
                 for order in decoder.feed(data):
                     if isinstance(order, Abort):
@@ -101,23 +101,13 @@ class Worker:
             return Failed("internal", str(failed))
 
     def _listen(self, recogniser: Recogniser, order: Begin) -> Told:
-        sound = Sound(order.path, max_audio_s=order.max_audio_s)
-        try:
+        listener = Listener(recogniser, order.options, heard=self._heard, reached=self._reached)
+        with closing(Sound(order.path, max_audio_s=order.max_audio_s)) as sound:
             self._say(Opened(sound.total_s))
-            listener = Listener(recogniser, order.options, heard=self._heard, reached=self._reached)
-            windows = Windows()
-            for block in sound.blocks():
-                for window in windows.feed(block):
-                    listener.listen(window)
+            for window in windows_of(sound.blocks()):
+                listener.listen(window)
                 if self._aborted.is_set():
                     return Stopped()
-            last = windows.close()
-            if last is not None:
-                listener.listen(last)
-        finally:
-            sound.close()
-        if self._aborted.is_set():
-            return Stopped()
         return Ended(round(listener.at_s, 3), listener.language, _rss_bytes())
 
     def _heard(self, segment: Segment) -> None:
@@ -143,9 +133,11 @@ def main() -> None:
     out = os.dup(1)
     os.dup2(2, 1)
     faulthandler.enable()
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # a Ctrl-C is the gateway's, who ends what there is to end
+    # Ctrl-C, and systemd at a stop, tell every process: what is under way is the gateway's to finish or to end.
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))  # a core would hold somebody's voice
-    with contextlib.suppress(OSError):
+    with suppress(OSError):
         os.nice(NICENESS)
     Worker(out).run()
 

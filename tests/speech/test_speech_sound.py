@@ -15,7 +15,7 @@ from speech_house import record, tone
 from hoosh.speech.listener import Listener
 from hoosh.speech.sound import BadSound, Sound
 from hoosh.speech.transcript import Segment, TranscriptOptions
-from hoosh.speech.windows import RATE_HZ, WINDOW_S, Window, Windows
+from hoosh.speech.windows import RATE_HZ, WINDOW_S, Window, windows_of
 
 PITCH_HZ = 440.0
 FORMS = [
@@ -144,16 +144,14 @@ def test_what_is_too_long_is_refused_before_it_is_read(tmp_path):
 # -- windows -----------------------------------------------------------------------------------------------------------
 
 
-def windows_of(samples, block: int) -> list[Window]:
-    windows = Windows()
-    found = [window for at in range(0, len(samples), block) for window in windows.feed(samples[at : at + block])]
-    last = windows.close()
-    return found if last is None else [*found, last]
+def cut(samples, block: int) -> list[Window]:
+    """The samples come in blocks of this length."""
+    return list(windows_of(samples[at : at + block] for at in range(0, len(samples), block)))
 
 
 def test_windows_lose_nothing_and_know_where_they_start():
     samples = np.random.default_rng(1).uniform(-1, 1, 300 * RATE_HZ).astype(np.float32)
-    found = windows_of(samples, 70_001)
+    found = cut(samples, 70_001)
     assert np.array_equal(np.concatenate([window.samples for window in found]), samples)
     starts = np.cumsum([0, *(len(window.samples) for window in found)])[:-1] / RATE_HZ
     assert [window.start_s for window in found] == list(starts)
@@ -165,13 +163,13 @@ def test_a_cut_falls_into_the_pause():
     samples = tone(WINDOW_S + 10)
     pause_s = WINDOW_S - 7
     samples[pause_s * RATE_HZ : int((pause_s + 0.5) * RATE_HZ)] *= 0.01
-    first, _ = windows_of(samples, RATE_HZ)
+    first, _ = cut(samples, RATE_HZ)
     assert pause_s < first.length_s < pause_s + 0.5
 
 
 def test_a_window_may_end_with_the_recording():
-    assert len(windows_of(tone(WINDOW_S / 2), 1000)) == 1
-    assert windows_of(tone(0.0), 1000) == []
+    assert len(cut(tone(WINDOW_S / 2), 1000)) == 1
+    assert cut(tone(0.0), 1000) == []
 
 
 def test_what_is_too_short_for_the_library_is_followed_by_silence():

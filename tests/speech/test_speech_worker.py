@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -24,7 +25,7 @@ def test_a_child_without_a_gateway_ends():
     assert (ended.returncode, ended.stdout) == (0, b"")
 
 
-def test_a_child_at_work_ends_with_its_gateway(parrot, tmp_path):
+def test_a_child_at_work_ends_with_its_gateway_and_not_before(parrot, tmp_path):
     path = record(tmp_path / "long.wav", 600.0, rate_hz=2_000)
     frames = FrameDecoder(TOLD)
     told = []
@@ -35,8 +36,12 @@ def test_a_child_at_work_ends_with_its_gateway(parrot, tmp_path):
         child.stdin.flush()
         while not any(isinstance(one, Heard) for one in told):
             told += frames.feed(os.read(child.stdout.fileno(), 65_536))
-        if hasattr(os, "sched_getaffinity"):
-            assert os.getpriority(os.PRIO_PROCESS, child.pid) > os.getpriority(os.PRIO_PROCESS, 0)
+        assert [type(one) for one in told[:3]] == [Loaded, Opened, Heard]
+        assert os.getpriority(os.PRIO_PROCESS, child.pid) > os.getpriority(os.PRIO_PROCESS, 0)
+        child.send_signal(signal.SIGINT)
+        child.send_signal(signal.SIGTERM)
+        told.clear()
+        while not any(isinstance(one, Heard) for one in told):
+            told += frames.feed(os.read(child.stdout.fileno(), 65_536))
         child.stdin.close()
         assert child.wait(60) == 0
-    assert [type(one) for one in told[:3]] == [Loaded, Opened, Heard]
