@@ -1,4 +1,4 @@
-"""A whisper model of a few megabytes that says the same words about whatever it hears: real segments, known text.
+"""A whisper model of two megabytes that says the same words about whatever it hears: real segments, known text.
 
     position of the decoder ──embedding──▶ one axis each ──no layer changes it──▶ the token that lies on that axis
 
@@ -18,8 +18,8 @@ import numpy as np
 
 __all__ = ["SAYS", "write_parrot"]
 
-STATE = 64
-"""Axes, of which `STATE - 2` can carry a token."""
+STATE = 16
+"""Axes: the last is for positions at which nothing is said."""
 AUDIO_CTX, TEXT_CTX, MELS, VOCABULARY = 1500, 448, 80, 51865
 END, BEGIN, GERMAN, FIRST_TIME = 50257, 50258, 50261, 50364
 """Of the multilingual vocabulary; a time is FIRST_TIME and so many steps of 20 ms."""

@@ -18,7 +18,8 @@ from hoosh.errors import InvalidRequest, NoRoute, QueueFull, Unavailable, Unsupp
 from hoosh.speech import TranscriberDied, TranscriptOptions, Whisper, child
 from hoosh.speech.engine import SpeechEngine
 
-PLAIN = TranscriptOptions()
+GERMAN = TranscriptOptions(language="de")
+"""To find out takes the model as long again."""
 HOUR_S = 3600.0
 PATIENT_MS = 30_000
 """For tests in which the child shall stop by itself."""
@@ -37,7 +38,7 @@ def endless(tmp_path_factory):
     return str(record(tmp_path_factory.mktemp("long") / "hour.wav", HOUR_S, rate_hz=2_000))
 
 
-async def said(engine: SpeechEngine, path: str, options: TranscriptOptions = PLAIN, **rest) -> str:
+async def said(engine: SpeechEngine, path: str, options: TranscriptOptions = GERMAN, **rest) -> str:
     async with engine.transcribe(path, options, **rest) as transcription:
         return (await transcription.whole()).text
 
@@ -190,7 +191,7 @@ async def test_a_house_that_is_closing_transcribes_nothing(parrot, brief):
 
 async def test_a_client_that_leaves_stops_its_child_and_the_next_has_the_slot(parrot, endless, brief):
     async with engine_with(model=str(parrot), abort_ms=PATIENT_MS) as engine:
-        async with engine.transcribe(endless) as left:
+        async with engine.transcribe(endless, GERMAN) as left:
             await wait_first(left)
             pid = engine.statistics().loaded[0].pid
         assert await said(engine, brief) == SAID
@@ -207,7 +208,7 @@ async def test_cancellation_gives_the_slot_to_who_waits(parrot, endless, brief):
 
         async def leave() -> None:
             with scope:
-                async with engine.transcribe(endless) as transcription:
+                async with engine.transcribe(endless, GERMAN) as transcription:
                     await wait_first(transcription)
                     began.set()
                     await transcription.whole()
@@ -229,7 +230,7 @@ async def test_cancellation_gives_the_slot_to_who_waits(parrot, endless, brief):
 
 async def test_a_child_that_does_not_stop_is_killed_and_replaced(parrot, endless, brief):
     async with engine_with(model=str(parrot), abort_ms=1) as engine:
-        async with engine.transcribe(endless) as left:
+        async with engine.transcribe(endless, GERMAN) as left:
             await wait_first(left)
             pid = engine.statistics().loaded[0].pid
             os.kill(pid, signal.SIGSTOP)
@@ -314,8 +315,8 @@ async def test_the_end_of_the_house_is_the_end_of_its_children(parrot, brief):
 async def test_two_are_transcribed_at_once(parrot, endless):
     async with (
         engine_with(model=str(parrot), slots=2, abort_ms=PATIENT_MS) as engine,
-        engine.transcribe(endless) as one,
-        engine.transcribe(endless) as other,
+        engine.transcribe(endless, GERMAN) as one,
+        engine.transcribe(endless, GERMAN) as other,
     ):
         await wait_first(one)
         await wait_first(other)
@@ -328,7 +329,7 @@ async def test_two_are_transcribed_at_once(parrot, endless):
 async def test_who_finds_no_place_to_wait_is_told_when_to_come_again(parrot, endless):
     async with (
         engine_with(model=str(parrot), max_waiting=0, abort_ms=PATIENT_MS) as engine,
-        engine.transcribe(endless) as transcription,
+        engine.transcribe(endless, GERMAN) as transcription,
     ):
         await wait_first(transcription)
         with pytest.raises(QueueFull, match="being transcribed: 1; waiting: 0") as caught:
@@ -365,7 +366,7 @@ async def test_other_settings_hold_for_the_next(parrot, tmp_path, endless, brief
     other = tmp_path / "other.bin"
     other.write_bytes(parrot.read_bytes())
     async with engine_with(model=str(parrot), abort_ms=PATIENT_MS) as engine:
-        async with engine.transcribe(endless) as transcription:
+        async with engine.transcribe(endless, GERMAN) as transcription:
             await wait_first(transcription)
             engine.configure(Whisper(model=str(other), slots=2, threads=2, abort_ms=PATIENT_MS))
             assert await said(engine, brief) == SAID
