@@ -46,6 +46,7 @@ WAITING_IN_ROOMS = {
     ),
     "health/supervisor.py",
     "events/subscription.py",
+    *("speech/child.py", "speech/engine.py", "speech/transcription.py"),
 }
 """Modules of rooms that are shells: they wait."""
 QUICK_TO_START = {

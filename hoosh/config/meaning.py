@@ -21,7 +21,7 @@ from hoosh.config.connections import check_authorities, check_connection, check_
 from hoosh.config.locate import KeyPath
 from hoosh.config.mistakes import Mistakes, did_you_mean
 from hoosh.config.naming import IMPOSSIBLE_NAME, Placed, check_names, is_name
-from hoosh.config.schema import Alias, Config, Provider, Retry, Server, Webhook
+from hoosh.config.schema import Alias, Config, Provider, Retry, Server, Webhook, Whisper
 from hoosh.events import secret_mistake, topic_mistake
 
 __all__ = ["EMBEDDED", "check_meaning"]
@@ -53,6 +53,13 @@ def check_meaning(config: Config, placed: Mapping[type[Struct], Placed[Any]], mi
     _check_delays(config.retry, mistakes)
     check_books(config, placed, reach.known, mistakes)
     _check_webhooks(config, placed.get(Webhook, ()), mistakes)
+    _check_whisper(config.whisper, mistakes)
+
+
+def _check_whisper(whisper: Whisper, mistakes: Mistakes) -> None:
+    if whisper.model is not None and whisper.models_dir is None and "/" not in whisper.model:
+        message = "is a name, and there is no models_dir to find it in; add models_dir, or give the path of a file"
+        mistakes.add(("whisper", "model"), message)
 
 
 def _check_listener(server: Server, mistakes: Mistakes) -> None:

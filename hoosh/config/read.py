@@ -40,6 +40,7 @@ from hoosh.config.schema import (
     Storage,
     Telemetry,
     Webhook,
+    Whisper,
 )
 from hoosh.config.secrets import SecretMissing, expand, path_from
 from hoosh.config.spellings import spelled
@@ -56,7 +57,7 @@ _HIDDEN = frozenset({(Provider, "origin")})
 """Fields that no file may set."""
 
 _LATER: Mapping[type[Struct], frozenset[str]] = {
-    Config: frozenset({"dlp", "compression", "tools", "mcp", "speech", "context", "whisper", "tts"}),
+    Config: frozenset({"dlp", "compression", "tools", "mcp", "speech", "context", "tts"}),
     Server: frozenset({"workers", "public_url", "cors_origins"}),
     Provider: frozenset({"region", "tags"}),
     Cache: frozenset({"semantic", "warming", "warming_prompts"}),
@@ -226,6 +227,12 @@ class Reader:
             raise Wrong(f"is {what(value)}, must be the path of a file")
         return str(path_from(value, self.folder))
 
+    def _whisper_model(self, value: object, path: KeyPath) -> str:
+        """A path, or the plain name of a file in `models_dir`."""
+        if isinstance(value, str) and value and "/" not in value and not value.endswith(".bin"):
+            return value
+        return self._path(value, path)
+
     def _paths(self, value: object, path: KeyPath) -> tuple[str, ...]:
         if not isinstance(value, list):
             raise Wrong(f'is {what(value)}, must be a list of paths; write {path[-1]} = ["ca.pem"]')
@@ -378,6 +385,8 @@ _SPECIAL: Mapping[tuple[type[Struct], str], Callable[[Reader, object, KeyPath], 
     (Telemetry, "otlp_endpoint"): Reader._collector,
     (Telemetry, "headers"): Reader._headers,
     (Telemetry, "resource"): Reader._resource,
+    (Whisper, "model"): Reader._whisper_model,
+    (Whisper, "models_dir"): Reader._path,
 }
 
 

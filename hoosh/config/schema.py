@@ -27,6 +27,7 @@ from hoosh.hardware.settings import Hardware
 from hoosh.health import Health
 from hoosh.observe import Logging, Telemetry
 from hoosh.routing import Retry, Routing, Strategy
+from hoosh.speech.settings import Whisper
 from hoosh.storage.settings import Storage
 from hoosh.values import Capability, ModelFacts
 from hoosh.values.secret import Secret
@@ -57,6 +58,7 @@ __all__ = [
     "Telemetry",
     "Timeouts",
     "Webhook",
+    "Whisper",
 ]
 
 Seconds = Annotated[float, Meta(gt=0)]
@@ -271,6 +273,7 @@ class Config(_Section, frozen=True):
     events: Events = Events()
     webhooks: tuple[Webhook, ...] = ()
     telemetry: Telemetry = Telemetry()
+    whisper: Whisper = Whisper()
 
     def all_keys(self) -> tuple[Key, ...]:
         """`[[keys]]` and the tokens of `[auth]`."""

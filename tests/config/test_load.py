@@ -272,6 +272,14 @@ def test_a_unix_socket_starts_at_the_files_directory(tmp_path):
     assert config.server.unix_socket == str(tmp_path / "h.sock")
 
 
+def test_a_whisper_model_is_a_path_or_a_name(tmp_path):
+    here = str(tmp_path / "hoosh.toml")
+    whisper = loads('[whisper]\nmodel = "tiny"\nmodels_dir = "models"', here, {}).whisper
+    assert (whisper.model, whisper.models_dir) == ("tiny", str(tmp_path / "models"))
+    for path in ("m/tiny.bin", "tiny.bin"):
+        assert loads(f'[whisper]\nmodel = "{path}"', here, {}).whisper.model == str(tmp_path / path)
+
+
 # -- what is wrong -----------------------------------------------------------------------------------
 
 P = '[[providers]]\ntype = "vllm"\n'
@@ -284,6 +292,9 @@ WRONG = [
     ("[serve]\nport = 1", "1: serve: unknown section", "did you mean `server`?"),
     ("port = 1", "1: port: unknown key", "it belongs below [server]"),
     ("[speech]\nname = 3", "1: speech: unknown section", "cannot do that yet"),
+    ('[whisper]\nmodel = "tiny"', "2: whisper.model: is a name", "add models_dir"),
+    ("[whisper]\nslots = 0", "2: whisper.slots: is 0", "1 or more"),
+    ("[whisper]\nmodel = 3", "2: whisper.model: is", "the path of a file"),
     ("[server]\nworkers = 2", "2: server.workers: unknown key", "cannot do that yet"),
     ('[server]\nport = "80"', "2: server.port: is text", "a whole number from 0 to 65535"),
     ("[server]\nport = 80.5", "2: server.port: is 80.5", "a whole number from 0 to 65535"),

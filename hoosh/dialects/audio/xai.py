@@ -25,6 +25,7 @@ from hoosh.dialects.audio.transcript import json_object
 from hoosh.dialects.contract import Outgoing
 from hoosh.errors import InvalidRequest, UpstreamBroke
 from hoosh.values import CallKind, FormPart, SpeechRequest, TranscriptionRequest
+from hoosh.values.cues import Cue, srt, vtt
 
 __all__ = ["XaiAudio"]
 
@@ -74,9 +75,9 @@ class XaiAudio:
             case "text":
                 return AudioReply(_encoded(text + "\n"), "text/plain; charset=utf-8")
             case "srt":
-                return AudioReply(_srt(_segments(words)), "application/x-subrip; charset=utf-8")
+                return AudioReply(_encoded(srt(_cues(words))), "application/x-subrip; charset=utf-8")
             case "vtt":
-                return AudioReply(_vtt(_segments(words)), "text/vtt; charset=utf-8")
+                return AudioReply(_encoded(vtt(_cues(words))), "text/vtt; charset=utf-8")
         told = _told(form, request, answer, words)
         return AudioReply(msgspec.json.encode(told), "application/json")
 
@@ -155,6 +156,10 @@ def _segments(words: list[_Word]) -> list[_Segment]:
     return segments
 
 
+def _cues(words: list[_Word]) -> list[Cue]:
+    return [Cue(segment.text, segment.start, segment.end) for segment in _segments(words)]
+
+
 def _told(form: str, request: TranscriptionRequest, answer: dict[str, Any], words: list[_Word]) -> dict[str, Any]:
     duration = _seconds(answer.get("duration"))
     usage = {"type": "duration", "seconds": math.ceil(duration)}
@@ -187,26 +192,6 @@ def _plain(number: int, segment: _Segment) -> dict[str, Any]:
     nothing: dict[str, Any] = {"seek": 0, "tokens": [], "temperature": 0.0, "avg_logprob": 0.0}
     times = {"start": segment.start, "end": segment.end}
     return {"id": number, "text": segment.text, **times, **nothing, "compression_ratio": 0.0, "no_speech_prob": 0.0}
-
-
-def _srt(segments: list[_Segment]) -> bytes:
-    cues = [
-        f"{number}\n{_clock(one.start, ',')} --> {_clock(one.end, ',')}\n{one.text}\n"
-        for number, one in enumerate(segments, 1)
-    ]
-    return _encoded("\n".join(cues))
-
-
-def _vtt(segments: list[_Segment]) -> bytes:
-    cues = [f"{_clock(one.start, '.')} --> {_clock(one.end, '.')}\n{one.text}\n" for one in segments]
-    return _encoded("\n".join(["WEBVTT\n", *cues]))
-
-
-def _clock(seconds: float, point: str) -> str:
-    whole_ms = round(seconds * 1000)
-    return (
-        f"{whole_ms // 3_600_000:02}:{whole_ms // 60_000 % 60:02}:{whole_ms // 1000 % 60:02}{point}{whole_ms % 1000:03}"
-    )
 
 
 def _clean(text: str) -> str:
