@@ -45,6 +45,7 @@ WAITING_IN_ROOMS = {
         "admission/turnstile.py",
     ),
     "health/supervisor.py",
+    *("hardware/backends.py", "hardware/detection.py", "hardware/machine.py", "hardware/tools.py"),
     "events/subscription.py",
 }
 """Modules of rooms that are shells: they wait."""
@@ -61,6 +62,7 @@ QUICK_TO_START = {
     ),
     *("api/passage.py", "api/cache.py", "api/responses.py", "api/tokens.py"),
     "api/events.py",
+    "api/hardware.py",
     "api/queue.py",
     "api/reload.py",
     "api/requests.py",

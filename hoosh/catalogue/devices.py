@@ -5,8 +5,8 @@ Bandwidths are GB/s (10^9 bytes a second), of the whole device; sizes are bytes.
 Sources: reference section 11.1 for ranks and bus widths, 11.5 for multipliers (kinds that it does not know stand where
 their makers' figures put them); the makers' data sheets for bandwidths: NVIDIA's product briefs (H100, H200, A100,
 L40S, GeForce and RTX comparison tables), AMD's Instinct and Radeon specification pages, Intel's ARK, Google Cloud's
-"TPU system architecture" pages, the Gaudi white papers, AWS' Inferentia and Trainium architecture pages, Apple's technical
-specifications; PCI ids: the PCI ID repository (pci.ids), and `hardware_utils.py` of JAX for TPUs.
+"TPU system architecture" pages, the Gaudi white papers, AWS' Inferentia and Trainium architecture pages, Apple's
+technical specifications; PCI ids: the PCI ID repository (pci.ids), and `hardware_utils.py` of JAX for TPUs.
 """
 
 from __future__ import annotations
@@ -173,7 +173,7 @@ _BANDWIDTHS: tuple[tuple[str, float], ...] = (
     # AMD
     (r"MI35[05]X", 8000),
     (r"MI325X", 6000),
-    (r"MI300[XA]", 5300),
+    (r"MI30[08][XA]", 5300),
     (r"MI250", 3277),
     (r"MI210", 1638),
     (r"MI100", 1229),
@@ -251,6 +251,7 @@ AMD_CARDS: Mapping[str, Card] = {
     "0x75a0": Card("AMD Instinct MI350X", 288 * GIB),
     "0x74a5": Card("AMD Instinct MI325X", 256 * GIB),
     "0x74a1": Card("AMD Instinct MI300X", 192 * GIB),
+    "0x74a2": Card("AMD Instinct MI308X", 192 * GIB),
     "0x74a0": Card("AMD Instinct MI300A", 128 * GIB),
     "0x7408": Card("AMD Instinct MI250X", 64 * GIB),
     "0x740c": Card("AMD Instinct MI250X/MI250", 64 * GIB),

@@ -23,6 +23,7 @@ from hoosh.config.kinds import kind_named
 from hoosh.cost import PriceOverride
 from hoosh.errors import ConfigError
 from hoosh.events import Events, Webhook
+from hoosh.hardware.settings import Hardware
 from hoosh.health import Health
 from hoosh.observe import Logging, Telemetry
 from hoosh.routing import Retry, Routing, Strategy
@@ -39,6 +40,7 @@ __all__ = [
     "Config",
     "Discovery",
     "Events",
+    "Hardware",
     "Health",
     "Http2",
     "Key",
@@ -261,6 +263,7 @@ class Config(_Section, frozen=True):
     routing: Routing = Routing()
     retry: Retry = Retry()
     health: Health = Health()
+    hardware: Hardware = Hardware()
     discovery: Discovery = Discovery()
     logging: Logging = Logging()
     events: Events = Events()

@@ -114,6 +114,7 @@ class Gateway:
         fetch_media: FetchMedia,
         events: Bus,
         webhooks: Webhooks,
+        hardware: Hardware,
         store: Store,
         wall_s: Callable[[], float],
         chance: Random,
@@ -129,6 +130,7 @@ class Gateway:
         self.events = events
         """Who wants to know; see docs/events.md."""
         self.webhooks = webhooks
+        self.hardware = hardware
         self._downstreams: dict[str, DownstreamDialect] = {}
         self.lists = ModelLists(fleet)
         self.facts = FactBook(fleet, self.lists, config.alias_facts())
@@ -168,7 +170,6 @@ class Gateway:
 
     def _open_ways(self, config: Config, chance: Random) -> None:
         """To upstreams: who is well, who is quick, who is asked, and how many at once."""
-        self.hardware = Hardware()
         self.board = Board(config.health, on_change=self._note_health, chance=chance)
         self.supervisor = Supervisor(self.board, lambda: self.fleet, config.health, chance)
         self.loads = Loads()

@@ -253,6 +253,7 @@ def _configure(gateway: Gateway, snapshot: Snapshot) -> None:
     gateway.books.configure(config)
     gateway.board.configure(config.health)
     gateway.supervisor.configure(config.health)
+    gateway.hardware.configure(config.hardware)
     gateway.chooser.configure(config.routing)
     gateway.dispatcher.configure(config.routing, config.retry, strategies_in(config), total_s=server.request_timeout_s)
     if turns_of(server) != turns_of(before.server):

@@ -44,10 +44,16 @@ def _by_nvml(root: Root) -> Found | None:
 
 
 async def _by_nvidia_smi(probe: Probe) -> Found:
-    text = await probe.ask("nvidia-smi", *nvidia_smi.QUERY)
+    fields: tuple[str, ...] = nvidia_smi.FIELDS
+    try:
+        text = await probe.ask("nvidia-smi", *nvidia_smi.query(fields))
+    except ToolFailed:
+        fields = nvidia_smi.OLD_FIELDS
+        text = await probe.ask("nvidia-smi", *nvidia_smi.query(fields))
     if text is None:
         return Found()
-    found = nvidia_smi.read_gpus(text)
+    memory = await probe.read(memory_of, probe.root)
+    found = nvidia_smi.read_gpus(text, fields, system_bytes=memory.total_bytes)
     if len(found.devices) < 2:
         return found
     links = await probe.ask("nvidia-smi", *nvidia_smi.LINKS) or ""

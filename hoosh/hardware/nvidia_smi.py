@@ -1,13 +1,14 @@
 """NVIDIA's GPUs by the output of `nvidia-smi`: where `pynvml` is not installed, or finds no library.
 
 Pure.  Source: `nvidia-smi --help-query-gpu`; memory is MiB, power W, clocks MHz, and `[N/A]` or `[Not Supported]` stand
-where a card cannot say.
+where a card cannot say.  One that cannot say how much memory it has (GB10) lives in the machine's.
 """
 
 from __future__ import annotations
 
 import csv
 import re
+from collections.abc import Mapping, Sequence
 
 from hoosh.catalogue.devices import bandwidth_of, bus_width_of, link_bandwidth_of
 from hoosh.hardware.found import (
@@ -23,26 +24,33 @@ from hoosh.hardware.found import (
 )
 from hoosh.values.hardware import Device, DeviceFamily, Interconnect
 
-__all__ = ["LINKS", "QUERY", "read_gpus", "read_links"]
+__all__ = ["FIELDS", "LINKS", "OLD_FIELDS", "query", "read_gpus", "read_links"]
 
 FIELDS = (
     *("index", "memory.total", "memory.used", "memory.free", "compute_cap", "driver_version", "name"),
     *("temperature.gpu", "power.draw", "utilization.gpu", "clocks.max.memory"),
 )
 """In the reference's order."""
-QUERY = (f"--query-gpu={','.join(FIELDS)}", "--format=csv,noheader,nounits")
+OLD_FIELDS = tuple(field for field in FIELDS if field != "compute_cap")
+"""What drivers before 510 know: asked for more they answer nothing at all."""
 LINKS = ("nvlink", "-s")
 
 _GPU = re.compile(r"GPU (\d{1,4}): (.+?)(?: \(UUID: .*)?$")
 _LINK = re.compile(r"\s+Link \d+: ([\d.]+) GB/s")
 
 
-def read_gpus(text: str) -> Found:
+def query(fields: Sequence[str]) -> tuple[str, str]:
+    return f"--query-gpu={','.join(fields)}", "--format=csv,noheader,nounits"
+
+
+def read_gpus(text: str, fields: Sequence[str] = FIELDS, *, system_bytes: int = 0) -> Found:
+    """`system_bytes` is the memory of GPUs that share the machine's."""
     devices, odd = [], 0
     for row in csv.reader(text.splitlines()[: 4 * DEVICES_MAX]):
         if not row:
             continue
-        device = _device([cell.strip() for cell in row])
+        cells = dict(zip(fields, map(str.strip, row), strict=False)) if len(row) == len(fields) else {}
+        device = _device(cells, system_bytes)
         if device is None:
             odd += 1
         else:
@@ -51,27 +59,27 @@ def read_gpus(text: str) -> Found:
     return Found(devices=tuple(devices[:DEVICES_MAX]), warnings=warnings)
 
 
-def _device(cells: list[str]) -> Device | None:
-    if len(cells) != len(FIELDS):
-        return None
-    index, total, used, _, compute, driver, name, degrees, power, load, clock = cells
+def _device(cells: Mapping[str, str], system_bytes: int) -> Device | None:
+    index, total = cells.get("index", ""), cells.get("memory.total", "")
     memory = byte_count(total, MIB)
-    if not (index.isascii() and index.isdigit()) or len(index) > 4 or not memory:
+    is_unified = memory is None and total.startswith("[") and system_bytes > 0
+    if not (index.isascii() and index.isdigit()) or len(index) > 4 or not (memory or is_unified):
         return None
-    name = clean_name(name, "NVIDIA GPU")
+    name, compute = clean_name(cells.get("name"), "NVIDIA GPU"), cells.get("compute_cap", "")
     compute_capability = compute if re.fullmatch(r"\d{1,2}\.\d", compute) else None
     return Device(
         kind="cuda",
         family=DeviceFamily.GPU,
         index=int(index),
         name=name,
-        memory_bytes=memory,
-        used_bytes=byte_count(used, MIB),
-        utilization_pct=percent(load),
-        temperature_c=temperature(degrees),
-        power_w=watts(power),
-        bandwidth_gb_s=bandwidth_of(name) or _bandwidth(clock, compute_capability),
-        driver=clean_name(driver) or None,
+        memory_bytes=memory or system_bytes,
+        used_bytes=byte_count(cells.get("memory.used"), MIB),
+        unified=is_unified,
+        utilization_pct=percent(cells.get("utilization.gpu")),
+        temperature_c=temperature(cells.get("temperature.gpu")),
+        power_w=watts(cells.get("power.draw")),
+        bandwidth_gb_s=bandwidth_of(name) or _bandwidth(cells.get("clocks.max.memory", ""), compute_capability),
+        driver=clean_name(cells.get("driver_version")) or None,
         compute_capability=compute_capability,
     )
 

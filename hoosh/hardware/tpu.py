@@ -1,8 +1,8 @@
 """Google's TPUs, one device for each chip, and what joins the chips of a host.
 
 Reads `/sys/bus/pci` and `/dev` (blocks; for worker threads).  Where the bus is hidden, as in some containers, the
-device files are counted, and the environment says what they are.  How much of a chip's memory is in use only the process that
-owns it knows.
+device files are counted, and the environment says what they are.  How much of a chip's memory is in use only the
+process that owns it knows.
 
 Sources: JAX' `hardware_utils.py` for PCI ids; Google Cloud's documentation of TPU VMs for the variables.
 """

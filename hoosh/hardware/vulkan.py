@@ -34,10 +34,13 @@ def read(summary: str, heaps: dict[int, int]) -> Found:
     """`heaps`: bytes by the number of the device, from `read_heaps`."""
     devices: list[Device] = []
     silent = []
+    seen: set[str] = set()
     for number, facts in _gpus(summary):
         is_integrated = TYPES.get(facts.get("deviceType", ""))
-        if is_integrated is None or len(devices) == DEVICES_MAX:
-            continue
+        uuid = clean_name(facts.get("deviceUUID"))
+        if is_integrated is None or len(devices) == DEVICES_MAX or uuid in seen:
+            continue  # two drivers may know one device
+        seen |= {uuid} - {""}
         name = clean_name(facts.get("deviceName"), "GPU")
         if number not in heaps:
             silent.append(name)
@@ -50,7 +53,7 @@ def read(summary: str, heaps: dict[int, int]) -> Found:
                 memory_bytes=heaps.get(number, 0),
                 unified=is_integrated,
                 bandwidth_gb_s=bandwidth_of(name),
-                uuid=clean_name(facts.get("deviceUUID")) or None,
+                uuid=uuid or None,
                 driver=clean_name(facts.get("driverInfo")) or None,
             )
         )

@@ -14,7 +14,10 @@ __all__ = ["LEVELS", "ROOMS", "LevelName", "Logging", "Telemetry"]
 
 LevelName = Literal["debug", "info", "warning", "error"]
 LEVELS = ("debug", "info", "warning", "error")
-ROOMS = ("access", "api", "audit", "budget", "cache", "config", "events", "gateway", "health", "http", "observe")
+ROOMS = (
+    *("access", "api", "audit", "budget", "cache", "config", "events", "gateway", "hardware", "health", "http"),
+    "observe",
+)
 """Who writes lines; `access` are the lines of requests."""
 NOTHING: Mapping[str, str] = MappingProxyType({})
 
