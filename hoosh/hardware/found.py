@@ -39,11 +39,11 @@ def clean_name(text: object, otherwise: str = "") -> str:
 
 
 def number(value: object, low: float = -math.inf, high: float = math.inf) -> float | None:
-    """Of a number, or a text that is one; None for all else (`N/A`, `[Not Supported]`), and for what cannot be."""
+    """Of a number, or a text that begins with one (`672 MiB`); None for all else (`N/A`), and for what cannot be."""
     if isinstance(value, str):
         try:
-            value = float(value[:40])
-        except ValueError:
+            value = float(value[:40].split()[0])
+        except (ValueError, IndexError):
             return None
     if isinstance(value, bool) or not isinstance(value, int | float) or not low <= value <= high:
         return None

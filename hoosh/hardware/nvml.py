@@ -99,10 +99,11 @@ class _Look:
         name = clean_name(self._nvml.nvmlDeviceGetName(handle), "NVIDIA GPU")
         device = self._device(handle, index, name, driver)
         parts = list(self._instances(handle, device))
+        links = list(self._nvlink(handle, index, name))  # all is asked before anything counts: it may be lost yet
         is_split = bool(parts) or self._is_in_mig_mode(handle)
         self._devices.append(replace(device, available=False) if is_split else device)
         self._devices += parts
-        self._links += self._nvlink(handle, index, name)
+        self._links += links
 
     def _device(self, handle: Any, index: int, name: str, driver: str | None) -> Device:
         total, used = self._memory(handle)
