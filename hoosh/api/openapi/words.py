@@ -25,6 +25,7 @@ TAGS = {
     "Audit": "The audit log.",
     "Events": "What happens, for those who want to know.",
     "Health": "For probes and people.",
+    "Hardware": "What this machine can carry.",
     "Operations": "For those who run it.",
 }
 SECURITY: dict[str, Any] = {
