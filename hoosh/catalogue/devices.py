@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Mapping
+from functools import cache
 from typing import NamedTuple
 
 from hoosh.values.hardware import Device
@@ -221,7 +222,6 @@ _BANDWIDTHS: tuple[tuple[str, float], ...] = (
     (r"Apple M[23]\b", 100),
     (r"Apple M1\b", 68),
 )
-_KNOWN = tuple((re.compile(pattern), gb_s) for pattern, gb_s in _BANDWIDTHS)
 
 NVLINK_GB_S: Mapping[int, float] = {1: 40, 2: 50, 3: 50, 4: 50, 5: 50, 6: 50, 7: 100, 8: 100}
 """Of one link, both directions, by NVML's number of its version: 1.0, 2.0, 2.2, 3.0, 3.1, 4.0, 5.0, 6.0."""
@@ -330,7 +330,13 @@ def bandwidth_of(name: str) -> float | None:
     """The published figure of a device of this name, None where it is not known."""
     if "Laptop" in name or "Max-Q" in name or "Mobile" in name:
         return None
-    return next((gb_s for pattern, gb_s in _KNOWN if pattern.search(name)), None)
+    return next((gb_s for pattern, gb_s in _known() if pattern.search(name)), None)
+
+
+@cache
+def _known() -> tuple[tuple[re.Pattern[str], float], ...]:
+    """Compiled when first asked for: 10 ms that no start shall wait for."""
+    return tuple((re.compile(pattern), gb_s) for pattern, gb_s in _BANDWIDTHS)
 
 
 def bus_width_of(compute_capability: str | None) -> int | None:

@@ -53,8 +53,13 @@ def add_to(commands: Any) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     (configured, config), gateway = _configured(arguments), _gateway(arguments)
-    facts = {"hoosh": __version__, "python": _python(), "libraries": libraries(), "machine": machine()._asdict()}
-    facts |= {"hardware": _hardware(config), "configuration": configured, "gateway": gateway}
+    facts: dict[str, Any] = {"hoosh": __version__, "python": _python(), "libraries": libraries()}
+    facts |= {
+        "machine": machine()._asdict(),
+        "hardware": _hardware(config),
+        "configuration": configured,
+        "gateway": gateway,
+    }
     if arguments.json:
         print(json.dumps(facts, ensure_ascii=False))
     else:

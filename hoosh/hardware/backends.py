@@ -40,7 +40,7 @@ def _by_nvml(root: Root) -> Found | None:
     if not nvml.has_driver(root):
         return Found()
     library = nvml.library()
-    return None if library is None else nvml.look(library, root, memory_of(root).total_bytes)
+    return None if library is None else nvml.look(library, root, memory_of(root))
 
 
 async def _by_nvidia_smi(probe: Probe) -> Found:
@@ -52,8 +52,7 @@ async def _by_nvidia_smi(probe: Probe) -> Found:
         text = await probe.ask("nvidia-smi", *nvidia_smi.query(fields))
     if text is None:
         return Found()
-    memory = await probe.read(memory_of, probe.root)
-    found = nvidia_smi.read_gpus(text, fields, system_bytes=memory.total_bytes)
+    found = nvidia_smi.read_gpus(text, fields, system=await probe.read(memory_of, probe.root))
     if len(found.devices) < 2:
         return found
     links = await probe.ask("nvidia-smi", *nvidia_smi.LINKS) or ""

@@ -33,6 +33,10 @@ class Memory(NamedTuple):
     """Of the machine, or what its container may use of it."""
     available_bytes: int | None
 
+    @property
+    def used_bytes(self) -> int | None:
+        return None if self.available_bytes is None else max(0, self.total_bytes - self.available_bytes)
+
 
 class _Group(NamedTuple):
     """The names of one version of control groups."""
@@ -88,12 +92,11 @@ def _by_sysconf() -> int | None:
 
 def cpu_device(root: Root, memory: Memory) -> Device:
     model = _MODEL.search(root.text("/proc/cpuinfo") or "")
-    free = memory.available_bytes
     return Device(
         kind="cpu",
         family=DeviceFamily.CPU,
         index=0,
         name=clean_name(model[1] if model else platform.processor() or platform.machine(), "CPU"),
         memory_bytes=memory.total_bytes,
-        used_bytes=None if free is None else memory.total_bytes - free,
+        used_bytes=memory.used_bytes,
     )

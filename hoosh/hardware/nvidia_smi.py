@@ -22,6 +22,7 @@ from hoosh.hardware.found import (
     temperature,
     watts,
 )
+from hoosh.hardware.host import Memory
 from hoosh.values.hardware import Device, DeviceFamily, Interconnect
 
 __all__ = ["FIELDS", "LINKS", "OLD_FIELDS", "query", "read_gpus", "read_links"]
@@ -43,14 +44,14 @@ def query(fields: Sequence[str]) -> tuple[str, str]:
     return f"--query-gpu={','.join(fields)}", "--format=csv,noheader,nounits"
 
 
-def read_gpus(text: str, fields: Sequence[str] = FIELDS, *, system_bytes: int = 0) -> Found:
-    """`system_bytes` is the memory of GPUs that share the machine's."""
+def read_gpus(text: str, fields: Sequence[str] = FIELDS, *, system: Memory | None = None) -> Found:
+    """`system` is the memory of GPUs that share the machine's."""
     devices, odd = [], 0
     for row in csv.reader(text.splitlines()[: 4 * DEVICES_MAX]):
         if not row:
             continue
         cells = dict(zip(fields, map(str.strip, row), strict=False)) if len(row) == len(fields) else {}
-        device = _device(cells, system_bytes)
+        device = _device(cells, system)
         if device is None:
             odd += 1
         else:
@@ -59,11 +60,13 @@ def read_gpus(text: str, fields: Sequence[str] = FIELDS, *, system_bytes: int = 
     return Found(devices=tuple(devices[:DEVICES_MAX]), warnings=warnings)
 
 
-def _device(cells: Mapping[str, str], system_bytes: int) -> Device | None:
+def _device(cells: Mapping[str, str], system: Memory | None) -> Device | None:
     index, total = cells.get("index", ""), cells.get("memory.total", "")
-    memory = byte_count(total, MIB)
-    is_unified = memory is None and total.startswith("[") and system_bytes > 0
-    if not (index.isascii() and index.isdigit()) or len(index) > 4 or not (memory or is_unified):
+    memory, used = byte_count(total, MIB), byte_count(cells.get("memory.used"), MIB)
+    is_unified = memory is None and total.startswith("[") and system is not None
+    if is_unified and system is not None:
+        memory, used = system.total_bytes, system.used_bytes
+    if not (index.isascii() and index.isdigit()) or len(index) > 4 or not memory:
         return None
     name, compute = clean_name(cells.get("name"), "NVIDIA GPU"), cells.get("compute_cap", "")
     compute_capability = compute if re.fullmatch(r"\d{1,2}\.\d", compute) else None
@@ -72,8 +75,8 @@ def _device(cells: Mapping[str, str], system_bytes: int) -> Device | None:
         family=DeviceFamily.GPU,
         index=int(index),
         name=name,
-        memory_bytes=memory or system_bytes,
-        used_bytes=byte_count(cells.get("memory.used"), MIB),
+        memory_bytes=memory,
+        used_bytes=used,
         unified=is_unified,
         utilization_pct=percent(cells.get("utilization.gpu")),
         temperature_c=temperature(cells.get("temperature.gpu")),

@@ -28,6 +28,7 @@ from hoosh.hardware.found import (
     temperature,
     watts,
 )
+from hoosh.hardware.host import Memory
 from hoosh.hardware.root import Root
 from hoosh.values.hardware import Device, DeviceFamily, Interconnect
 
@@ -53,8 +54,8 @@ def library() -> Any | None:
         return None
 
 
-def look(nvml: Any, root: Root, system_bytes: int) -> Found | None:
-    """All GPUs.  None where NVML itself is not there.  `system_bytes`: the memory of those that share the machine's."""
+def look(nvml: Any, root: Root, system: Memory) -> Found | None:
+    """All GPUs.  None where NVML itself is not there.  `system` is the memory of those that share the machine's."""
     try:
         nvml.nvmlInit()
     except nvml.NVMLError as error:
@@ -62,7 +63,7 @@ def look(nvml: Any, root: Root, system_bytes: int) -> Found | None:
             return None
         return Found(warnings=(f"cuda: {clean_name(str(error))}",))
     try:
-        return _Look(nvml, root, system_bytes).all()
+        return _Look(nvml, root, system).all()
     finally:
         nvml.nvmlShutdown()
 
@@ -70,10 +71,10 @@ def look(nvml: Any, root: Root, system_bytes: int) -> Found | None:
 class _Look:
     """One look, with the library open."""
 
-    def __init__(self, nvml: Any, root: Root, system_bytes: int) -> None:
+    def __init__(self, nvml: Any, root: Root, system: Memory) -> None:
         self._nvml = nvml
         self._root = root
-        self._system_bytes = system_bytes
+        self._system = system
         self._warnings: list[str] = []
         self._devices: list[Device] = []
         self._links: list[Interconnect] = []
@@ -115,8 +116,8 @@ class _Look:
             family=DeviceFamily.GPU,
             index=index,
             name=name,
-            memory_bytes=self._system_bytes if total is None else total,
-            used_bytes=used,
+            memory_bytes=self._system.total_bytes if total is None else total,
+            used_bytes=self._system.used_bytes if total is None else used,
             unified=total is None,  # such as GB10 and Jetson: NVML knows of no memory of their own
             utilization_pct=None if rates is None else percent(rates.gpu),
             temperature_c=temperature(self._maybe("nvmlDeviceGetTemperature", handle, 0)),

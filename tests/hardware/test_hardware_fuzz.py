@@ -17,7 +17,7 @@ from hardware_machines import CAPTURES, capture, tree
 
 from hoosh.hardware import amd, apple, gaudi, intel, neuron, npu, nvidia_smi, nvml, tpu, vulkan
 from hoosh.hardware.found import DEVICES_MAX, Found
-from hoosh.hardware.host import cpu_device, memory_of
+from hoosh.hardware.host import Memory, cpu_device, memory_of
 from hoosh.hardware.root import Root
 from hoosh.hardware.surroundings import environment_of, networks_of, storage_of
 from hoosh.values.hardware import Device, DeviceFamily
@@ -37,7 +37,7 @@ def by_discovery(text: str) -> Found:
 
 
 READERS: dict[str, tuple[Callable[[str], Found], ...]] = {
-    "nvidia_smi_a6000.csv": (nvidia_smi.read_gpus, lambda text: nvidia_smi.read_gpus(text, system_bytes=1)),
+    "nvidia_smi_a6000.csv": (nvidia_smi.read_gpus, lambda text: nvidia_smi.read_gpus(text, system=Memory(1, None))),
     "nvidia_smi_nvlink_gb200.txt": (by_links,),
     "hl_smi_hl205.csv": (gaudi.read,),
     "neuron_ls_trn1_2xlarge.json": (lambda text: neuron.read(text, ""), lambda text: neuron.read(text, "trn1.2xlarge")),

@@ -19,15 +19,17 @@ from hardware_machines import (
 
 from hoosh.hardware import nvml
 from hoosh.hardware.found import Found
+from hoosh.hardware.host import Memory
 from hoosh.hardware.root import Root
 from hoosh.values.hardware import Device, DeviceFamily, Interconnect
 
 NOWHERE = Root("/nonexistent")
+MEMORY = Memory(128 * GIB, 100 * GIB)
 
 
-def look(*cards, root: Root = NOWHERE, system_bytes: int = 128 * GIB) -> Found:
+def look(*cards, root: Root = NOWHERE, system: Memory = MEMORY) -> Found:
     library = FakeNvml(*cards)
-    found = nvml.look(library, root, system_bytes)
+    found = nvml.look(library, root, system)
     assert library.opened == library.closed == 1
     assert found is not None
     return found
@@ -70,8 +72,10 @@ def test_what_a_card_does_not_support_is_unknown_and_not_zero():
 
 
 def test_a_card_without_memory_of_its_own_has_the_machine_s():
-    (device,) = look({"Name": "NVIDIA GB10", "CudaComputeCapability": (12, 1)}, system_bytes=127600748 * 1024).devices
-    assert (device.memory_bytes, device.unified, device.used_bytes) == (127600748 * 1024, True, None)
+    memory = Memory(127600748 * 1024, 118566368 * 1024)
+    (device,) = look({"Name": "NVIDIA GB10", "CudaComputeCapability": (12, 1)}, system=memory).devices
+    assert (device.memory_bytes, device.unified) == (127600748 * 1024, True)
+    assert device.used_bytes == (127600748 - 118566368) * 1024
 
 
 def test_the_bandwidth_of_a_card_that_nobody_has_listed_is_reckoned_from_its_clock():
@@ -131,15 +135,15 @@ def test_a_lost_card_is_there_and_not_available_and_the_others_are_as_ever(where
 
 
 def test_without_the_library_somebody_else_is_asked_and_without_a_driver_nobody():
-    assert nvml.look(FakeNvml(init=NVMLError_LibraryNotFound()), NOWHERE, 0) is None
-    found = nvml.look(FakeNvml(init=NVMLError_DriverNotLoaded()), NOWHERE, 0)
+    assert nvml.look(FakeNvml(init=NVMLError_LibraryNotFound()), NOWHERE, MEMORY) is None
+    found = nvml.look(FakeNvml(init=NVMLError_DriverNotLoaded()), NOWHERE, MEMORY)
     assert found == Found(warnings=("cuda: Driver Not Loaded",))
 
 
 def test_the_library_is_closed_where_a_look_ends_in_a_bug():
     library = FakeNvml(h100(Temperature=RuntimeError("a bug")))
     with pytest.raises(RuntimeError):
-        nvml.look(library, NOWHERE, 0)
+        nvml.look(library, NOWHERE, MEMORY)
     assert library.closed == 1
 
 

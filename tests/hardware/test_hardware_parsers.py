@@ -7,6 +7,7 @@ from hardware_machines import GIB, capture
 from msgspec.structs import replace
 
 from hoosh.hardware import apple, gaudi, intel, neuron, nvidia_smi, vulkan
+from hoosh.hardware.host import Memory
 from hoosh.values.hardware import Device, DeviceFamily, Interconnect
 
 MIB = 1024**2
@@ -39,9 +40,10 @@ def test_nvidia_smi_lists_cards():
 
 
 def test_a_card_that_shares_the_machine_s_memory_says_not_applicable():
-    (device,) = nvidia_smi.read_gpus(capture("nvidia_smi_gb10.csv"), system_bytes=127600748 * 1024).devices
+    memory = Memory(127600748 * 1024, 118566368 * 1024)
+    (device,) = nvidia_smi.read_gpus(capture("nvidia_smi_gb10.csv"), system=memory).devices
     assert (device.name, device.unified, device.memory_bytes) == ("NVIDIA GB10", True, 127600748 * 1024)
-    assert (device.used_bytes, device.temperature_c, device.power_w) == (None, 35.0, 11.17)
+    assert (device.used_bytes, device.temperature_c, device.power_w) == (memory.used_bytes, 35.0, 11.17)
 
 
 def test_a_driver_that_knows_no_compute_capability_is_read_without():
