@@ -30,7 +30,7 @@ from hoosh.gateway.dialling import dialer_for, tls_for
 from hoosh.gateway.discovery import Discovery
 from hoosh.gateway.fleet import EchoUpstream, Fleet, HttpUpstream, Upstream
 from hoosh.gateway.gateway import Gateway
-from hoosh.gateway.hardware import Hardware, Looks, detection_of
+from hoosh.gateway.hardware import Hardware, Looks, eyes_for, ready
 from hoosh.gateway.media import MediaFetcher, fetch_media
 from hoosh.gateway.readings import readings_of
 from hoosh.gateway.relay import COMMENT_S, SilenceWatch
@@ -227,9 +227,8 @@ def _hardware(
     config: Config, looks: Looks | None, environ: Mapping[str, str], log: AccessLog, wall_s: Callable[[], float]
 ) -> Hardware:
     """This machine, unless somebody else's eyes are given: then nothing is kept on the disk either."""
-    if looks is not None:
-        return Hardware(config.hardware, looks, None, log, wall_s=wall_s)
-    return Hardware(config.hardware, *detection_of(environ), log, wall_s=wall_s)
+    eyes = partial(eyes_for, environ) if looks is None else partial(ready, looks)
+    return Hardware(config.hardware, eyes, log, wall_s=wall_s)
 
 
 def wanted_in(config: Config, environ: Mapping[str, str]) -> list[Wanted]:

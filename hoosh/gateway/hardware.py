@@ -13,22 +13,29 @@ Whatever goes wrong with a look is a line of the log, and the last inventory sta
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from functools import partial
 from time import time
-from typing import NoReturn, Protocol
+from typing import TYPE_CHECKING, NoReturn, Protocol, TypeVar
 
 import trio
 
 from hoosh.errors import Unavailable
-from hoosh.hardware import Detection, KeptSight, Machine, Sight, place_of
 from hoosh.hardware import Hardware as Settings
 from hoosh.values.hardware import Environment, Inventory
 
-__all__ = ["Hardware", "Looks", "Says", "detection_of", "look_once"]
+if TYPE_CHECKING:
+    from hoosh.hardware.kept import KeptSight
+    from hoosh.hardware.sight import Sight
+
+__all__ = ["Eyes", "Hardware", "Looks", "Says", "eyes_for", "look_once", "ready"]
+
+T = TypeVar("T")
 
 WAIT_S = 5.0
 """The longest that a request waits for the first look."""
+WHOLE_S = 300.0
+"""Between two whole looks where none is kept on the disk."""
 NOTHING = Inventory(devices=(), system_memory_bytes=0, environment=Environment())
 """What is known where nobody is to look."""
 
@@ -39,6 +46,10 @@ class Looks(Protocol):
     async def look(self, disabled: tuple[str, ...] = ...) -> Sight: ...
 
     async def glance(self, before: Sight) -> Sight: ...
+
+
+Eyes = Callable[[], "Awaitable[tuple[Looks, KeptSight | None]]"]
+"""Who looks, and the look on the disk, None where there is none to be.  Asked once."""
 
 
 class Says(Protocol):
@@ -55,20 +66,19 @@ class Hardware:
     def __init__(
         self,
         settings: Settings = Settings(),  # noqa: B008  # frozen
-        looks: Looks | None = None,
-        kept: KeptSight | None = None,
+        eyes: Eyes | None = None,
         log: Says | None = None,
         *,
         wall_s: Callable[[], float] = time,
     ) -> None:
-        """`kept` is the look on the disk, None where there is none to be."""
         self.settings = settings
         self.reserve_bytes = settings.vram_reserve_bytes
         """Of accelerator memory, that nobody may plan with."""
         self.inventory: Inventory | None = None
         """None until the first look is over, and where nobody is to look."""
-        self._looks = looks
-        self._kept = kept
+        self._eyes = eyes
+        self._looks: Looks | None = None
+        self._kept: KeptSight | None = None
         self._log = log
         self._wall_s = wall_s
         self._limiter = trio.CapacityLimiter(1)
@@ -103,14 +113,16 @@ class Hardware:
         task_status.started()
         while True:
             self._changed = trio.Event()
-            if self.settings.enabled and self._looks is not None:
-                await self._carefully(self._looks)
+            if self.settings.enabled and self._eyes is not None:
+                await self._carefully(self._eyes)
             with trio.move_on_after(self.settings.refresh_interval_secs or math.inf):
                 await self._changed.wait()
 
-    async def _carefully(self, looks: Looks) -> None:
+    async def _carefully(self, eyes: Eyes) -> None:
         try:
-            await self._look(looks)
+            if self._looks is None:
+                self._looks, self._kept = await eyes()
+            await self._look(self._looks)
         except Exception as bug:  # a machine that cannot be understood must not end the house
             if self._log is not None:
                 self._log.warning("the machine could not be looked at", room="hardware", error=repr(bug)[:500])
@@ -137,7 +149,8 @@ class Hardware:
         return True
 
     def _is_old(self, sight: Sight, settings: Settings) -> bool:
-        return not 0 <= self._wall_s() - sight.looked_at < settings.cache_ttl_secs
+        """By the wall clock, which may be set back: then it is."""
+        return not 0 <= self._wall_s() - sight.looked_at < (settings.cache_ttl_secs or WHOLE_S)
 
     def _tell(self, inventory: Inventory) -> None:
         """The log, of what it has not been told yet."""
@@ -155,26 +168,43 @@ class Hardware:
         read = partial(
             self._kept.read, settings.disabled_backends, now=self._wall_s(), ttl_s=float(settings.cache_ttl_secs)
         )
-        return await trio.to_thread.run_sync(read, abandon_on_cancel=True, limiter=self._limiter)
+        return await self._in_thread(read)
 
     async def _keep(self, sight: Sight, settings: Settings) -> None:
         if self._kept is None or not settings.cache_ttl_secs:
             return
         write = partial(self._kept.write, sight, settings.disabled_backends)
         try:
-            await trio.to_thread.run_sync(write, abandon_on_cancel=True, limiter=self._limiter)
+            await self._in_thread(write)
         except OSError as error:  # a file system that is read-only, for one
             if self._log is not None:
                 self._log.info("hardware not kept on the disk", room="hardware", error=error.strerror or "")
 
+    async def _in_thread(self, work: Callable[[], T]) -> T:
+        return await trio.to_thread.run_sync(work, abandon_on_cancel=True, limiter=self._limiter)
 
-def detection_of(environ: Mapping[str, str]) -> tuple[Detection, KeptSight | None]:
+
+async def eyes_for(environ: Mapping[str, str]) -> tuple[Looks, KeptSight | None]:
     """For this machine, and where its last look is kept."""
+    return await trio.to_thread.run_sync(_load, environ, abandon_on_cancel=True)
+
+
+async def ready(looks: Looks) -> tuple[Looks, None]:
+    """Eyes that are open already, and keep nothing on the disk."""
+    return looks, None
+
+
+def _load(environ: Mapping[str, str]) -> tuple[Looks, KeptSight | None]:
+    """Loads what looking needs: 20 ms."""
+    from hoosh.hardware.detection import Detection
+    from hoosh.hardware.kept import KeptSight, place_of
+    from hoosh.hardware.machine import Machine
+
     machine, place = Machine(environ=environ), place_of(environ)
     return Detection(machine), None if place is None else KeptSight(place, machine.root)
 
 
 async def look_once(disabled: tuple[str, ...], environ: Mapping[str, str]) -> Inventory:
     """A whole look, now; for the command line."""
-    sight = await Detection(Machine(environ=environ)).look(disabled)
-    return sight.inventory()
+    looks, _ = await eyes_for(environ)
+    return (await looks.look(disabled)).inventory()

@@ -26,7 +26,6 @@ __all__ = ["BACKEND_S", "Detection"]
 
 BACKEND_S = 10.0
 """The longest that anybody waits for a backend, all its tools together."""
-HOST = "host"
 
 
 class Detection:
@@ -77,10 +76,9 @@ class Detection:
 
     async def _host(self) -> Host:
         """The machine itself, without its disks and ways out where these hang in `/sys`."""
-        probe = self._machine.probe(HOST)
         with trio.move_on_after(BACKEND_S):
-            return await probe.read(_host_of, self._machine)
-        return _host_of(self._machine, around=False)
+            return await self._machine.probe("host").read(_host_of, self._machine)
+        return await self._machine.probe("memory").read(_host_of, self._machine, False)
 
 
 async def _careful(name: str, probe: Probe) -> Found:

@@ -7,8 +7,8 @@ from time import time
 import trio
 from msgspec.structs import replace
 
-from hoosh.hardware import Host, Sight
 from hoosh.hardware.found import Found
+from hoosh.hardware.sight import Host, Sight
 from hoosh.values.hardware import Device, DeviceFamily, Environment, Interconnect, Storage
 
 __all__ = ["GIB", "FakeMachine", "cpu", "gpu"]

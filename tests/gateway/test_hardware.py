@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from functools import partial
 from pathlib import Path
 
 import trio
@@ -11,9 +12,12 @@ from msgspec.structs import replace
 from hoosh.config import Config, Discovery, loads
 from hoosh.config import Hardware as Settings
 from hoosh.gateway.assembly import open_gateway
-from hoosh.gateway.hardware import Hardware
-from hoosh.hardware import Detection, KeptSight, Machine, Sight
+from hoosh.gateway.hardware import Eyes, Hardware, ready
+from hoosh.hardware.detection import Detection
+from hoosh.hardware.kept import KeptSight
+from hoosh.hardware.machine import Machine
 from hoosh.hardware.root import Root
+from hoosh.hardware.sight import Sight
 from hoosh.testing.house import memory_house
 from hoosh.testing.machines import GIB, FakeMachine, gpu
 from hoosh.values.hardware import Device, Inventory
@@ -36,6 +40,10 @@ class Clock:
 
     def __call__(self) -> float:
         return trio.current_time()
+
+
+def sees(machine: FakeMachine) -> Eyes:
+    return partial(ready, machine)
 
 
 class TimedMachine(FakeMachine):
@@ -81,7 +89,7 @@ async def test_the_first_look_is_waited_for_and_not_for_ever(autojump_clock):
 
 async def test_glances_come_often_and_whole_looks_when_the_last_is_too_old(autojump_clock):
     machine = TimedMachine(gpu())
-    hardware = Hardware(Settings(refresh_interval_secs=30, cache_ttl_secs=300), machine, wall_s=Clock())
+    hardware = Hardware(Settings(refresh_interval_secs=30, cache_ttl_secs=300), sees(machine), wall_s=Clock())
     async with trio.open_nursery() as nursery:
         await nursery.start(hardware.run)
         await trio.sleep(299)
@@ -97,16 +105,25 @@ async def test_glances_come_often_and_whole_looks_when_the_last_is_too_old(autoj
 async def test_without_an_interval_once_is_enough(autojump_clock):
     machine = TimedMachine(gpu())
     async with trio.open_nursery() as nursery:
-        await nursery.start(Hardware(Settings(refresh_interval_secs=0), machine, wall_s=Clock()).run)
+        await nursery.start(Hardware(Settings(refresh_interval_secs=0), sees(machine), wall_s=Clock()).run)
         await trio.sleep(86_400)
         assert (machine.looks, machine.glances) == (1, 0)
+        nursery.cancel_scope.cancel()
+
+
+async def test_where_none_is_kept_whole_looks_are_as_rare(autojump_clock):
+    machine = TimedMachine(gpu())
+    async with trio.open_nursery() as nursery:
+        await nursery.start(Hardware(Settings(cache_ttl_secs=0), sees(machine), wall_s=Clock()).run)
+        await trio.sleep(299)
+        assert (machine.looks, machine.glances) == (1, 9)
         nursery.cancel_scope.cancel()
 
 
 async def test_other_backends_mean_another_look_and_a_switch_means_none(autojump_clock):
     machine = TimedMachine(gpu())
     settings = Settings(refresh_interval_secs=0)
-    hardware = Hardware(settings, machine, wall_s=Clock())
+    hardware = Hardware(settings, sees(machine), wall_s=Clock())
     async with trio.open_nursery() as nursery:
         await nursery.start(hardware.run)
         assert len((await hardware.wait_inventory()).accelerators) == 1
@@ -132,7 +149,7 @@ async def test_a_look_under_settings_that_count_no_more_is_not_shown(autojump_cl
             return await super().look(disabled)
 
     machine = Slow(gpu())
-    hardware = Hardware(Settings(), machine, wall_s=Clock())
+    hardware = Hardware(Settings(), sees(machine), wall_s=Clock())
     async with trio.open_nursery() as nursery:
         await nursery.start(hardware.run)
         await trio.sleep(5)
@@ -151,7 +168,7 @@ async def test_a_crash_is_a_line_of_the_log_and_the_last_look_stays(autojump_clo
             raise RuntimeError("a bug")
 
     log = Log()
-    hardware = Hardware(Settings(), Breaking(gpu()), None, log, wall_s=Clock())
+    hardware = Hardware(Settings(), sees(Breaking(gpu())), log, wall_s=Clock())
     async with trio.open_nursery() as nursery:
         await nursery.start(hardware.run)
         await trio.sleep(100)
@@ -164,7 +181,7 @@ async def test_the_log_is_told_once_of_what_goes_on_being_wrong(autojump_clock):
     machine, log = TimedMachine(gpu()), Log()
     machine.warnings = ("cuda: GPU 1: GPU is lost",)
     async with trio.open_nursery() as nursery:
-        await nursery.start(Hardware(Settings(), machine, None, log, wall_s=Clock()).run)
+        await nursery.start(Hardware(Settings(), sees(machine), log, wall_s=Clock()).run)
         await trio.sleep(100)
         assert log.lines == [("hardware not understood", {"what": "cuda: GPU 1: GPU is lost"})]
         nursery.cancel_scope.cancel()
@@ -191,7 +208,10 @@ async def first_inventory(
     settings: Settings = Settings(),  # noqa: B008  # frozen
     log: Log | None = None,
 ) -> Inventory:
-    hardware = Hardware(settings, machine, KeptSight(path, Root("/nonexistent")), log)
+    async def eyes() -> tuple[FakeMachine, KeptSight]:
+        return machine, KeptSight(path, Root("/nonexistent"))
+
+    hardware = Hardware(settings, eyes, log)
     async with trio.open_nursery() as nursery:
         await nursery.start(hardware.run)
         inventory = await hardware.wait_inventory()

@@ -9,7 +9,8 @@ import pytest
 import trio
 from hardware_machines import GIB, FakeNvml, NVMLError_LibraryNotFound, Tools, capture, h100, machine, meminfo, tree
 
-from hoosh.hardware import BACKENDS, Detection, backends, detection
+from hoosh.hardware import BACKENDS, backends, detection
+from hoosh.hardware.detection import Detection
 from hoosh.hardware.found import Found
 from hoosh.hardware.machine import Probe
 from hoosh.hardware.tools import ToolFailed
@@ -186,6 +187,22 @@ async def test_who_looks_can_be_cancelled_while_a_driver_hangs(tmp_path, monkeyp
             nursery.start_soon(Detection(machine(tree(tmp_path, NVIDIA))).look)
             await is_asked.wait()
             nursery.cancel_scope.cancel()
+    finally:
+        go.set()
+
+
+async def test_a_disk_that_hangs_is_left_out_and_the_memory_is_known(tmp_path, monkeypatch):
+    go = threading.Event()
+
+    def hang(root: object) -> tuple[()]:
+        go.wait()
+        return ()
+
+    monkeypatch.setattr(detection, "BACKEND_S", 0.05)
+    monkeypatch.setattr(detection, "storage_of", hang)
+    try:
+        inventory = await look(tmp_path, PLAIN | {"/sys/block/sda/size": "1000\n"})
+        assert (inventory.storage, inventory.system_memory_bytes) == ((), 64 * GIB)
     finally:
         go.set()
 

@@ -10,8 +10,10 @@ import pytest
 from hardware_machines import machine, tree
 from msgspec.structs import replace
 
-from hoosh.hardware import Detection, KeptSight, Sight, place_of
+from hoosh.hardware.detection import Detection
+from hoosh.hardware.kept import KeptSight, place_of
 from hoosh.hardware.root import Root
+from hoosh.hardware.sight import Sight
 from hoosh.testing.machines import FakeMachine, gpu
 
 FILES = {"/proc/sys/kernel/random/boot_id": "b0\n", "/proc/sys/kernel/hostname": "here\n"}
