@@ -33,6 +33,8 @@ Requirement = Literal["none", "gpu", "tpu", "gaudi", "aws-neuron", "gpu-or-tpu",
 
 
 class HardwareDesk(Protocol):
+    inventory: Inventory | None
+    """The last look at the machine; None before the first is over."""
     reserve_bytes: int
 
     async def wait_inventory(self) -> Inventory:

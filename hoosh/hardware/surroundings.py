@@ -22,6 +22,8 @@ DISKS_MAX = 64
 PORTS_MAX = 128
 IDS_MAX = 64
 NO_DISK = ("loop", "ram", "zram", "dm-", "md", "sr", "fd", "nbd")
+VIRTUAL = ("vd", "xvd")
+"""What a virtual disk says of turning means nothing."""
 INFINIBAND = "/sys/class/infiniband"
 SECRETS = "/var/run/secrets/kubernetes.io/serviceaccount"
 DMI = "/sys/class/dmi/id"
@@ -38,7 +40,7 @@ def storage_of(root: Root) -> tuple[Storage, ...]:
         if name.startswith(NO_DISK) or not size or len(found) == DISKS_MAX:
             continue
         spins = root.whole(f"/sys/block/{name}/queue/rotational")
-        kind = "nvme" if name.startswith("nvme") else "hdd" if spins else "ssd"
+        kind = "nvme" if name.startswith("nvme") else "hdd" if spins and not name.startswith(VIRTUAL) else "ssd"
         found.append(Storage(name=clean_name(name), kind=kind, bandwidth_gb_s=STORAGE_GB_S[kind], size_bytes=size))
     return tuple(found)
 

@@ -219,6 +219,8 @@ def test_disks_are_told_apart_and_what_is_none_is_left_out(tmp_path):
         "/sys/block/sda/queue/rotational": "1\n",
         "/sys/block/sdb/size": "1000215216\n",
         "/sys/block/sdb/queue/rotational": "0\n",
+        "/sys/block/vda/size": "1000215216\n",
+        "/sys/block/vda/queue/rotational": "1\n",
         "/sys/block/loop0/size": "8\n",
         "/sys/block/sr0/size": "2097151\n",
         "/sys/block/sdc/size": "0\n",
@@ -227,6 +229,7 @@ def test_disks_are_told_apart_and_what_is_none_is_left_out(tmp_path):
         Storage(name="nvme0n1", kind="nvme", bandwidth_gb_s=3.5, size_bytes=2000409264 * 512),
         Storage(name="sda", kind="hdd", bandwidth_gb_s=0.15, size_bytes=7814037168 * 512),
         Storage(name="sdb", kind="ssd", bandwidth_gb_s=0.55, size_bytes=1000215216 * 512),
+        Storage(name="vda", kind="ssd", bandwidth_gb_s=0.55, size_bytes=1000215216 * 512),
     }
 
 
