@@ -21,11 +21,13 @@ from hoosh.values.hardware import Device
 __all__ = [
     "AMD_CARDS",
     "INTEL_CARDS",
+    "NEURON_CHIPS",
     "NVLINK_GB_S",
     "STORAGE_GB_S",
     "TPUS",
     "XGMI_LINK_GB_S",
     "Card",
+    "NeuronChip",
     "Tpu",
     "bandwidth_of",
     "best_device",
@@ -245,6 +247,23 @@ class Tpu(NamedTuple):
     ici_gb_s: float
     """Of one chip, both directions of all its links."""
 
+
+class NeuronChip(NamedTuple):
+    kind: str
+    name: str
+    bandwidth_gb_s: float
+    link_gb_s: float
+    """To its neighbours; 0 where it has none."""
+
+
+NEURON_CHIPS: Mapping[str, NeuronChip] = {
+    "inf1": NeuronChip("inferentia", "AWS Inferentia", 50, 0),
+    "inf2": NeuronChip("inferentia", "AWS Inferentia2", 820, 192),
+    "trn1": NeuronChip("trainium", "AWS Trainium", 820, 768),
+    "trn2": NeuronChip("trainium", "AWS Trainium2", 2900, 1280),
+    "trn3": NeuronChip("trainium", "AWS Trainium3", 4900, 2560),
+}
+"""By the family of instances."""
 
 AMD_CARDS: Mapping[str, Card] = {
     "0x75a3": Card("AMD Instinct MI355X", 288 * GIB),

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Mapping
 
+import trio
 from msgspec.structs import replace
 
 from hoosh.hardware import amd, apple, gaudi, intel, neuron, npu, nvidia_smi, nvml, tpu, vulkan
@@ -15,7 +16,7 @@ from hoosh.hardware.found import Found, clean_name
 from hoosh.hardware.host import memory_of
 from hoosh.hardware.machine import Probe
 from hoosh.hardware.root import Root
-from hoosh.hardware.tools import ToolFailed
+from hoosh.hardware.tools import TOOL_S, ToolFailed
 from hoosh.values.hardware import Device
 
 __all__ = ["LAST_RESORT", "LOOKS", "SILENT", "SUFFICE"]
@@ -55,9 +56,22 @@ async def _by_nvidia_smi(probe: Probe) -> Found:
     found = nvidia_smi.read_gpus(text, fields, system=await probe.read(memory_of, probe.root))
     if len(found.devices) < 2:
         return found
-    links = await probe.ask("nvidia-smi", *nvidia_smi.LINKS) or ""
+    warnings = list(found.warnings)
+    links = await _more("cuda", probe, warnings, "nvidia-smi", *nvidia_smi.LINKS)
     is_switched = await probe.read(probe.root.exists, "/dev/nvidia-nvswitchctl")
-    return replace(found, interconnects=nvidia_smi.read_links(links, is_switched=is_switched))
+    interconnects = nvidia_smi.read_links(links, is_switched=is_switched)
+    return replace(found, interconnects=interconnects, warnings=tuple(warnings))
+
+
+async def _more(
+    name: str, probe: Probe, warnings: list[str], tool: str, *arguments: str, within_s: float = TOOL_S
+) -> str:
+    """What a tool adds to what is known without it; "" where it cannot, and then a warning says why."""
+    try:
+        return await probe.ask(tool, *arguments, within_s=within_s) or ""
+    except ToolFailed as error:
+        warnings.append(f"{name}: {clean_name(str(error))}")
+        return ""
 
 
 async def _rocm(probe: Probe) -> Found:
@@ -65,25 +79,36 @@ async def _rocm(probe: Probe) -> Found:
 
 
 async def _intel_oneapi(probe: Probe) -> Found:
+    """What the kernel says, and what `xpu-smi` adds to it, where that is there."""
     found = await probe.read(intel.look_for_gpus, probe.root)
     if not found.devices:
         return found
+    warnings, devices = list(found.warnings), list(found.devices)
+    try:
+        numbers = await _numbers(probe)
+        async with trio.open_nursery() as nursery:  # each takes a second or so
+            for at, device in enumerate(devices):
+                nursery.start_soon(_complete, probe, devices, at, numbers.get(device.uuid or ""), warnings)
+    except (ToolFailed, ValueError) as error:
+        warnings.append(f"intel_oneapi: {clean_name(str(error))}")
+    return replace(found, devices=tuple(devices), warnings=tuple(warnings))
+
+
+async def _numbers(probe: Probe) -> dict[str, int]:
+    """Those that `xpu-smi` has given the cards, by their address.  Raises ToolFailed and ValueError."""
     listed = await probe.ask("xpu-smi", *intel.DISCOVERY)
-    if listed is None:
-        return found
-    numbers = {address: number for number, address, _ in intel.read_discovery(listed)}
-    devices = [await _with_details(probe, device, numbers) for device in found.devices]
-    return replace(found, devices=tuple(devices))
+    return {} if listed is None else {address: number for number, address, _ in intel.read_discovery(listed)}
 
 
-async def _with_details(probe: Probe, device: Device, numbers: Mapping[str, int]) -> Device:
-    number = numbers.get(device.uuid or "")
+async def _complete(probe: Probe, devices: list[Device], at: int, number: int | None, warnings: list[str]) -> None:
     if number is None:
-        return device
-    details = await probe.ask("xpu-smi", "discovery", "-d", f"{number}", "-j")
-    stats = await probe.ask("xpu-smi", "stats", "-d", f"{number}", "-j")
-    device = device if details is None else intel.read_details(details, device)
-    return device if stats is None else intel.read_stats(stats, device)
+        return
+    for what, read in (("discovery", intel.read_details), ("stats", intel.read_stats)):
+        try:
+            text = await probe.ask("xpu-smi", what, "-d", f"{number}", "-j")
+            devices[at] = devices[at] if text is None else read(text, devices[at])
+        except (ToolFailed, ValueError) as error:
+            warnings.append(f"intel_oneapi: {clean_name(str(error))}")
 
 
 async def _intel_npu(probe: Probe) -> Found:
@@ -129,8 +154,10 @@ async def _vulkan(probe: Probe) -> Found:
     summary = await probe.ask("vulkaninfo", *vulkan.SUMMARY, within_s=VULKAN_S)
     if summary is None or not vulkan.read(summary, {}).devices:
         return Found()
-    heaps = vulkan.read_heaps(await probe.ask("vulkaninfo", within_s=VULKAN_S) or "")
-    return vulkan.read(summary, heaps)
+    warnings: list[str] = []
+    heaps = vulkan.read_heaps(await _more("vulkan", probe, warnings, "vulkaninfo", within_s=VULKAN_S))
+    found = vulkan.read(summary, heaps)
+    return replace(found, warnings=(*warnings, *found.warnings))
 
 
 LOOKS: Mapping[str, Look] = {

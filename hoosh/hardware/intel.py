@@ -105,7 +105,7 @@ def read_discovery(text: str) -> list[tuple[int, str, str]]:
     document = _object(text)
     listed = document.get("device_list")
     if not isinstance(listed, list):
-        raise ValueError("no device_list")
+        raise ValueError("xpu-smi has printed no list of devices")
     found = []
     for each in listed[:DEVICES_MAX]:
         if not isinstance(each, dict) or each.get("device_function_type", "physical") != "physical":
@@ -173,8 +173,8 @@ def _list(value: object) -> list[Any]:
 def _object(text: str) -> dict[str, Any]:
     try:
         document = msgspec.json.decode(text)
-    except RecursionError:
-        raise ValueError("nested too deep") from None
+    except (msgspec.DecodeError, RecursionError):
+        raise ValueError("xpu-smi has printed no JSON") from None
     if not isinstance(document, dict):
-        raise ValueError("no JSON object")
+        raise ValueError("xpu-smi has printed no JSON object")
     return document

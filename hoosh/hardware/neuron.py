@@ -12,6 +12,7 @@ from typing import Any
 
 import msgspec
 
+from hoosh.catalogue.devices import NEURON_CHIPS, NeuronChip
 from hoosh.hardware.found import DEVICES_MAX, Found, byte_count, clean_name, number
 from hoosh.values.hardware import Device, DeviceFamily, Interconnect
 
@@ -19,15 +20,6 @@ __all__ = ["QUERY", "read"]
 
 QUERY = ("--json-output",)
 GIB = 1024**3
-CHIPS: dict[str, tuple[str, str, float, float]] = {
-    "inf1": ("inferentia", "AWS Inferentia", 50, 0),
-    "inf2": ("inferentia", "AWS Inferentia2", 820, 192),
-    "trn1": ("trainium", "AWS Trainium", 820, 768),
-    "trn2": ("trainium", "AWS Trainium2", 2900, 1280),
-    "trn3": ("trainium", "AWS Trainium3", 4900, 2560),
-}
-"""By the family of instances: kind, name, GB/s of its memory, and GB/s to its neighbours.  Source: AWS' architecture
-pages of each."""
 
 
 def read(text: str, instance_type: str) -> Found:
@@ -46,34 +38,34 @@ def read(text: str, instance_type: str) -> Found:
         memory = byte_count(each.get("memory_size")) if isinstance(each, dict) else None
         if not memory:
             continue
-        kind, name, memory_gb_s, link_gb_s = _chip(clean_name(each.get("instance_type")) or instance_type, memory)
-        devices.append(_device(each, len(devices), kind, name, memory, memory_gb_s))
+        chip = _chip(clean_name(each.get("instance_type")) or instance_type, memory)
+        devices.append(_device(each, len(devices), chip, memory))
         joined += bool(each.get("connected_to"))
-        gb_s = max(gb_s, link_gb_s)
+        gb_s = max(gb_s, chip.link_gb_s)
     odd = len(document[:DEVICES_MAX]) - len(devices)
     links = [Interconnect(kind="neuronlink", name=f"{joined} devices", bandwidth_gb_s=gb_s)] if joined and gb_s else []
     warnings = (f"aws_neuron: {odd} entries of neuron-ls are no devices",) if odd else ()
     return Found(devices=tuple(devices), interconnects=tuple(links), warnings=warnings)
 
 
-def _chip(instance_type: str, memory_bytes: int) -> tuple[str, str, float, float]:
-    known = CHIPS.get(instance_type[:4])
+def _chip(instance_type: str, memory_bytes: int) -> NeuronChip:
+    known = NEURON_CHIPS.get(instance_type[:4])
     if known is not None:
         return known
     gib = memory_bytes / GIB
-    return CHIPS["inf1" if gib < 16 else "inf2" if gib < 64 else "trn2" if gib < 128 else "trn3"]
+    return NEURON_CHIPS["inf1" if gib < 16 else "inf2" if gib < 64 else "trn2" if gib < 128 else "trn3"]
 
 
-def _device(each: dict[str, Any], index: int, kind: str, name: str, memory: int, gb_s: float) -> Device:
+def _device(each: dict[str, Any], index: int, chip: NeuronChip, memory: int) -> Device:
     node, cores = number(each.get("numa_node"), 0, 4096), number(each.get("nc_count"), 1, 1024)
     said = number(each.get("neuron_device"), 0, 10_000)
     return Device(
-        kind=kind,
+        kind=chip.kind,
         family=DeviceFamily.AI_ASIC,
         index=index if said is None else int(said),
-        name=name,
+        name=chip.name,
         memory_bytes=memory,
-        bandwidth_gb_s=gb_s,
+        bandwidth_gb_s=chip.bandwidth_gb_s,
         uuid=clean_name(each.get("bdf")) or None,
         numa_node=None if node is None else int(node),
         cores=None if cores is None else int(cores),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 import threading
+from pathlib import Path
 
 import pytest
 import trio
@@ -28,6 +29,15 @@ RADEON = {
 async def look(tmp_path, files, tools: Tools | None = None, *, disabled=(), **facts) -> Inventory:
     sight = await Detection(machine(tree(tmp_path, files), tools, **facts)).look(disabled)
     return sight.inventory()
+
+
+def an_intel_card(directory: Path) -> Path:
+    place = "/sys/devices/0000:29:00.0"
+    tree(directory, {f"{place}/driver": "-> ../drivers/i915", f"{place}/device": "0x0bda\n"})
+    link = directory / "sys/class/drm/card1/device"
+    link.parent.mkdir(parents=True)
+    link.symlink_to(directory / place.lstrip("/"))
+    return directory
 
 
 def kinds(inventory: Inventory) -> list[str]:
@@ -95,12 +105,37 @@ async def test_makers_side_by_side(tmp_path):
     assert inventory.vram_bytes == (24 + 2 * 128 + 32) * GIB
 
 
+async def test_a_tool_that_cannot_tell_of_links_does_not_hide_the_cards(tmp_path, monkeypatch):
+    monkeypatch.setitem(sys.modules, "pynvml", None)
+    tools = Tools()
+    tools.by_arguments["nvidia-smi", *backends.nvidia_smi.query(backends.nvidia_smi.FIELDS)] = capture(
+        "nvidia_smi_a6000.csv"
+    )
+    inventory = await look(tmp_path, NVIDIA, tools)
+    assert kinds(inventory) == ["cpu", "cuda", "cuda"]
+    assert inventory.warnings == ("cuda: nvidia-smi has failed with 1",)
+
+
+@pytest.mark.parametrize(
+    ("listed", "warning"),
+    [
+        (ToolFailed("xpu-smi has failed with 1"), "intel_oneapi: xpu-smi has failed with 1"),
+        ("no JSON", "intel_oneapi: xpu-smi has printed no JSON"),
+        (capture("xpu_smi_discovery_max1100.json"), "intel_oneapi: xpu-smi has failed with 1"),
+    ],
+)
+async def test_what_the_kernel_knows_of_an_intel_card_stands_where_its_tool_fails(tmp_path, listed, warning):
+    tools = Tools()
+    tools.by_arguments["xpu-smi", "discovery", "-j"] = listed
+    inventory = await look(an_intel_card(tmp_path), PLAIN, tools)
+    assert [(device.name, device.memory_bytes) for device in inventory.accelerators] == [
+        ("Intel Data Center GPU Max 1100", 48 * GIB)
+    ]
+    assert set(inventory.warnings) == {warning}
+
+
 async def test_an_intel_card_is_completed_by_its_tool(tmp_path):
-    files = {"/sys/devices/0000:29:00.0/driver": "-> ../drivers/i915", "/sys/devices/0000:29:00.0/device": "0x0bda\n"}
-    tree(tmp_path, files)
-    link = tmp_path / "sys/class/drm/card1/device"
-    link.parent.mkdir(parents=True)
-    link.symlink_to(tmp_path / "sys/devices/0000:29:00.0")
+    an_intel_card(tmp_path)
     tools = Tools()
     tools.by_arguments["xpu-smi", "discovery", "-j"] = capture("xpu_smi_discovery_max1100.json")
     tools.by_arguments["xpu-smi", "discovery", "-d", "0", "-j"] = capture("xpu_smi_discovery_max1100_0.json")
@@ -125,6 +160,10 @@ async def test_vulkan_is_asked_last_and_only_where_nobody_knows_a_gpu(tmp_path):
     tools.by_arguments["vulkaninfo",] = capture("vulkaninfo_heaps_nouveau.txt")
     (device,) = (await look(tmp_path / "a", PLAIN, tools)).accelerators
     assert (device.kind, device.memory_bytes) == ("vulkan", 8 * GIB)
+    tools.by_arguments["vulkaninfo",] = ToolFailed("vulkaninfo has not answered within 3 s")
+    silent = await look(tmp_path / "c", PLAIN, tools)
+    assert [device.memory_bytes for device in silent.accelerators] == [0]
+    assert silent.warnings[0] == "vulkan: vulkaninfo has not answered within 3 s"
     tools.asked.clear()
     assert kinds(await look(tmp_path / "b", PLAIN | RADEON, tools)) == ["cpu", "rocm"]
     assert tools.asked == []
