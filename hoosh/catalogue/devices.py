@@ -25,6 +25,7 @@ __all__ = [
     "NVLINK_GB_S",
     "STORAGE_GB_S",
     "TPUS",
+    "TPU_V2",
     "XGMI_LINK_GB_S",
     "Card",
     "NeuronChip",
@@ -54,6 +55,7 @@ RANKS: Mapping[str, int] = {
     "rocm": 50,
     "graphcore": 48,
     "tpu-v3": 46,
+    "tpu-v2": 44,
     "gaudi": 46,
     "inferentia": 45,
     "oneapi": 42,
@@ -76,6 +78,7 @@ MULTIPLIERS: Mapping[str, float] = {
     "metal": 12,
     "vulkan": 10,
     "oneapi": 13,
+    "tpu-v2": 12,
     "tpu-v3": 20,
     "tpu-v4": 25,
     "tpu-v5e": 18,
@@ -326,6 +329,8 @@ TPUS: Mapping[str, Tpu] = {
     "0x0076": Tpu("tpu-7x", 192 * GIB, 7380, 1200),
 }
 """By PCI device id of the vendor 0x1ae0."""
+TPU_V2 = Tpu("tpu-v2", 16 * GIB, 700, 496)
+"""Has the id of a v3: only the environment tells them apart."""
 
 
 def rank_of(kind: str) -> int:

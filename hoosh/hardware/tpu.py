@@ -12,7 +12,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 
-from hoosh.catalogue.devices import TPUS, Tpu
+from hoosh.catalogue.devices import TPU_V2, TPUS, Tpu
 from hoosh.hardware.found import DEVICES_MAX, Found, clean_name
 from hoosh.hardware.pci import numa_node
 from hoosh.hardware.root import Root
@@ -25,7 +25,7 @@ BUS = "/sys/bus/pci/devices"
 VARIABLES = ("TPU_ACCELERATOR_TYPE", "ACCELERATOR_TYPE")
 """Such as `v5litepod-8`, `v4-8`, `v6e-4`, `tpu7x-8`."""
 _TYPES = {
-    "v2": "tpu-v3",
+    "v2": "tpu-v2",
     "v3": "tpu-v3",
     "v4": "tpu-v4",
     "v5p": "tpu-v5p",
@@ -34,13 +34,14 @@ _TYPES = {
     "v6e": "tpu-v6e",
     "tpu7x": "tpu-7x",
 }
-_BY_KIND = {tpu.kind: tpu for tpu in TPUS.values()}
+_BY_KIND = {tpu.kind: tpu for tpu in (*TPUS.values(), TPU_V2)}
 _FILE = re.compile(r"accel\d{1,4}", re.ASCII)
 
 
 def look(root: Root, environ: Mapping[str, str]) -> Found:
-    chips = _on_the_bus(root)
-    if not chips and (kind := _TYPES.get(_accelerator_type(environ))):
+    kind = _TYPES.get(_accelerator_type(environ))
+    chips = _on_the_bus(root, is_v2=kind == TPU_V2.kind)
+    if not chips and kind is not None:
         files = [name for name in root.names("/dev") if _FILE.fullmatch(name)] or [
             name for name in root.names("/dev/vfio") if name.isascii() and name.isdigit()
         ]
@@ -62,14 +63,14 @@ def look(root: Root, environ: Mapping[str, str]) -> Found:
     return Found(devices=devices, interconnects=tuple(links))
 
 
-def _on_the_bus(root: Root) -> list[tuple[Tpu, int | None]]:
+def _on_the_bus(root: Root, *, is_v2: bool) -> list[tuple[Tpu, int | None]]:
     found: list[tuple[Tpu, int | None]] = []
     for address in root.names(BUS):
         path = f"{BUS}/{address}"
         if root.text(f"{path}/vendor") == GOOGLE:
             tpu = TPUS.get((root.text(f"{path}/device") or "").lower())
             if tpu is not None:
-                found.append((tpu, numa_node(root, path)))
+                found.append((TPU_V2 if is_v2 and tpu.kind == "tpu-v3" else tpu, numa_node(root, path)))
     return found
 
 

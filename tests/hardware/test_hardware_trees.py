@@ -154,6 +154,13 @@ def test_the_chips_of_a_tpu_host_are_found_on_the_bus(tmp_path):
     assert found.interconnects == (Interconnect(kind="ici", name="4 chips", bandwidth_gb_s=400),)
 
 
+@pytest.mark.parametrize(("said", "kind", "gib"), [("v2-8", "tpu-v2", 16), ("v3-8", "tpu-v3", 32), ("", "tpu-v3", 32)])
+def test_two_generations_share_an_id_and_the_environment_tells_them_apart(tmp_path, said, kind, gib):
+    root = Root(tree(tmp_path, {f"{PCI}/0000:00:04.0/vendor": "0x1ae0\n", f"{PCI}/0000:00:04.0/device": "0x0027\n"}))
+    (device,) = tpu.look(root, {"ACCELERATOR_TYPE": said}).devices
+    assert (device.kind, device.memory_bytes) == (kind, gib * GIB)
+
+
 @pytest.mark.parametrize(
     ("said", "files", "kinds"),
     [
