@@ -45,6 +45,7 @@ WAITING_IN_ROOMS = {
         "admission/turnstile.py",
     ),
     "health/supervisor.py",
+    *("hardware/backends.py", "hardware/detection.py", "hardware/machine.py", "hardware/tools.py"),
     "events/subscription.py",
     *("speech/child.py", "speech/engine.py", "speech/transcription.py"),
 }
@@ -62,6 +63,7 @@ QUICK_TO_START = {
     ),
     *("api/passage.py", "api/cache.py", "api/responses.py", "api/tokens.py"),
     "api/events.py",
+    "api/hardware.py",
     "api/placement.py",
     "api/queue.py",
     "api/reload.py",

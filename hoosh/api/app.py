@@ -29,6 +29,7 @@ from hoosh.api.costs import CostsGateway, cost_routes
 from hoosh.api.errors import Answer, dialect_at, error_response, plain_error, unwrap
 from hoosh.api.events import EventsFace, event_routes
 from hoosh.api.face import GatewayFace, as_response
+from hoosh.api.hardware import HasHardware, hardware_routes
 from hoosh.api.health import OPEN_PATHS, HealthFace, health_routes
 from hoosh.api.models import model_routes
 from hoosh.api.ollama import ollama_routes
@@ -65,6 +66,7 @@ class AppFace(
     EventsFace,
     HasTokens,
     HealthFace,
+    HasHardware,
     LiveFace,
     PlacementGateway,
     QueueFace,
@@ -134,7 +136,7 @@ class HooshApp(QuartTrio):
         for routes in (
             *(health_routes, model_routes, ollama_routes, response_routes, operation_routes),
             *(token_routes, cost_routes, audit_routes, cache_routes, queue_routes, request_routes),
-            *(reload_routes, event_routes, placement_routes),
+            *(reload_routes, event_routes, hardware_routes, placement_routes),
         ):
             self.register_blueprint(routes(self.gateway))
         for method, path in self.hot:  # Quart must know them for 405, OPTIONS and /openapi.json

@@ -8,18 +8,21 @@ from typing import Any, Protocol
 from quart import Blueprint, Response
 
 from hoosh.api.face import GatewayFace, json_response
+from hoosh.api.hardware import HasHardware
 from hoosh.config.address import shown_url
 from hoosh.errors import Unavailable
 from hoosh.storage import StoreStatistics
 from hoosh.values import Node, ProviderState
+from hoosh.values.hardware import Inventory
 
 __all__ = ["OPEN_PATHS", "HealthFace", "health_routes", "heartbeat_json", "provider_json", "shown_url", "summary_json"]
 
 OPEN_PATHS = frozenset({"/livez", "/readyz"})
 ILL = frozenset({"unhealthy", "error"})
+MIB = 1024**2
 
 
-class HealthFace(GatewayFace, Protocol):
+class HealthFace(HasHardware, GatewayFace, Protocol):
     """What these routes ask of the gateway."""
 
     def heartbeats(self) -> tuple[Node, ...]:
@@ -57,7 +60,7 @@ def health_routes(gateway: HealthFace) -> Blueprint:
     @routes.get("/v1/health/heartbeat")
     async def heartbeat() -> Response:
         """Who has been heard of lately."""
-        return json_response(heartbeat_json(gateway.heartbeats()))
+        return json_response(heartbeat_json(gateway.heartbeats(), gateway.hardware.inventory))
 
     return routes
 
@@ -100,17 +103,18 @@ def provider_json(state: ProviderState) -> dict[str, Any]:
     }
 
 
-def heartbeat_json(nodes: tuple[Node, ...]) -> dict[str, Any]:
-    """The totals count nodes; GPUs belong to no node, so there are none to count here."""
+def heartbeat_json(nodes: tuple[Node, ...], inventory: Inventory | None = None) -> dict[str, Any]:
+    """The totals count nodes, and the accelerators of this machine, each once: they belong to no node."""
     met = Counter(node.status for node in nodes)
+    known = inventory or Inventory(devices=(), system_memory_bytes=0)
     return {
         "total_nodes": len(nodes),
         "online": met["online"],
         "suspect": met["suspect"],
         "offline": met["offline"],
-        "total_gpus": 0,
-        "total_vram_mb": 0,
-        "available_vram_mb": 0,
+        "total_gpus": len(known.accelerators),
+        "total_vram_mb": known.vram_bytes // MIB,
+        "available_vram_mb": known.free_vram_bytes() // MIB,
         "nodes": [
             {
                 "id": node.id,

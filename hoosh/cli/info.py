@@ -1,6 +1,6 @@
 """`hoosh-trio info`: all that somebody who helps would ask first.  No secret is in it.
 
-    machine, Python and libraries      this process
+    machine, Python and libraries      this process, and what the machine is made of
     configuration, books, providers    what `serve` would use if it were started here
     gateway                            what runs at --server, and which providers it reaches
 
@@ -17,16 +17,19 @@ import platform
 import sys
 from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 from hoosh import __version__
 from hoosh.cli.configured import add_config_flag
 from hoosh.cli.costs import plain
 from hoosh.cli.failure import FAILED, WRONG_USAGE, Failure
-from hoosh.cli.machine import gpus, libraries, machine
+from hoosh.cli.machine import inventory, libraries, machine
 from hoosh.cli.parsers import add_command
 from hoosh.cli.talk import RefusedByGateway, add_talk_flags, talk_to
+
+if TYPE_CHECKING:
+    from hoosh.config import Config
 
 __all__ = ["add_to", "run"]
 
@@ -37,8 +40,9 @@ def add_to(commands: Any) -> None:
         "info",
         help="show the machine, the versions, and what is configured",
         description=(
-            "Show the machine, the versions of hoosh and its libraries, the configuration that is found here, where "
-            "the books are, and which providers a running gateway reaches.  For reports of bugs: no secret is in it."
+            "Show the machine with its accelerators, the versions of hoosh and its libraries, the configuration that "
+            "is found here, where the books are, and which providers a running gateway reaches.  For reports of bugs: "
+            "no secret is in it."
         ),
         examples=("hoosh-trio info", "hoosh-trio info --json > report.json"),
     )
@@ -48,9 +52,14 @@ def add_to(commands: Any) -> None:
 
 
 def run(arguments: argparse.Namespace) -> int:
-    configured, gateway = _configured(arguments), _gateway(arguments)
-    facts = {"hoosh": __version__, "python": _python(), "libraries": libraries(), "machine": _machine()}
-    facts |= {"configuration": configured, "gateway": gateway}
+    (configured, config), gateway = _configured(arguments), _gateway(arguments)
+    facts: dict[str, Any] = {"hoosh": __version__, "python": _python(), "libraries": libraries()}
+    facts |= {
+        "machine": machine()._asdict(),
+        "hardware": _hardware(config),
+        "configuration": configured,
+        "gateway": gateway,
+    }
     if arguments.json:
         print(json.dumps(facts, ensure_ascii=False))
     else:
@@ -69,14 +78,21 @@ def _python() -> dict[str, str]:
     }
 
 
-def _machine() -> dict[str, Any]:
-    cards, trouble = gpus()
-    return {**machine()._asdict(), "gpus": [card._asdict() for card in cards], "gpu_trouble": trouble}
+def _hardware(config: Config) -> dict[str, Any] | None:
+    """The devices, as `serve` would find them; None where it is not to look."""
+    from msgspec import to_builtins
+
+    settings = config.hardware
+    if not settings.enabled:
+        return None
+    found = inventory(settings.disabled_backends, os.environ)
+    facts: dict[str, Any] = to_builtins(found)
+    return facts | {"available_vram_bytes": found.free_vram_bytes(settings.vram_reserve_bytes)}
 
 
-def _configured(arguments: argparse.Namespace) -> dict[str, Any]:
-    """What `serve` would use: file, mistakes, books, providers."""
-    from hoosh.config import environment_providers, find_config, load, places
+def _configured(arguments: argparse.Namespace) -> tuple[dict[str, Any], Config]:
+    """What `serve` would use: file, mistakes, books, providers; and all of it."""
+    from hoosh.config import Config, environment_providers, find_config, load, places
     from hoosh.errors import ConfigError
 
     facts: dict[str, Any] = {"file": None, "looked_for": [], "mistakes": [], "store": None, "providers": []}
@@ -86,13 +102,13 @@ def _configured(arguments: argparse.Namespace) -> dict[str, Any]:
         facts["looked_for"] = [str(place) for place in places(os.environ, Path.cwd())]
         config = load(path, os.environ)
     except ConfigError as error:
-        return facts | {"mistakes": list(error.mistakes), "store": _store("")}
+        return facts | {"mistakes": list(error.mistakes), "store": _store("")}, Config()
     providers = [*config.providers, *environment_providers(config, os.environ)]
     shown = [
         {"name": each.name, "base_url": _without_secrets(each.base_url or ""), "enabled": each.enabled}
         for each in providers
     ]
-    return facts | {"providers": shown, "store": _store(config.storage.url)}
+    return facts | {"providers": shown, "store": _store(config.storage.url)}, config
 
 
 def _store(url: str) -> dict[str, Any]:
@@ -154,21 +170,61 @@ def _lines(facts: Mapping[str, Any]) -> Iterable[str]:
     known = [f"{name} {version or 'missing'}" for name, version in facts["libraries"].items()]
     yield f"libraries      {', '.join(known)}"
     yield from _machine_lines(facts["machine"])
+    yield from _hardware_lines(facts["hardware"])
     yield from _configured_lines(facts["configuration"])
     yield from _gateway_lines(facts["gateway"])
 
 
 def _machine_lines(machine: Mapping[str, Any]) -> Iterable[str]:
     cores, usable = machine["cores"], machine["usable_cores"]
-    yield f"system         {machine['system']}"
-    yield f"processor      {plain(machine['cpu'])}, {cores} cores" + (f", {usable} usable" if usable != cores else "")
-    if machine["memory_bytes"]:
-        free = machine["available_bytes"]
-        yield f"memory         {_gib(machine['memory_bytes'])}" + (f", {_gib(free)} available" if free else "")
-    for card in machine["gpus"]:
-        yield f"GPU            {plain(card['name'])}, {_gib(card['memory_bytes'])}, {_gib(card['used_bytes'])} used"
-    if machine["gpu_trouble"]:
-        yield f"GPUs           {machine['gpu_trouble']}"
+    yield f"system         {machine['system']}, {cores} cores" + (f", {usable} usable" if usable != cores else "")
+
+
+def _hardware_lines(found: Mapping[str, Any] | None) -> Iterable[str]:
+    if found is None:
+        yield "hardware       not looked at: [hardware] enabled = false"
+        return
+    cpu, *others = found["devices"]
+    free = found.get("available_memory_bytes")
+    yield f"processor      {plain(cpu['name'])}"
+    yield f"memory         {_gib(found['system_memory_bytes'])}" + (f", {_gib(free)} available" if free else "")
+    for device in others:
+        yield f"accelerator    {_device_line(device)}"
+    if not others:
+        yield "accelerator    none"
+    for link in found["interconnects"]:
+        state = f", {link['state']}" if link.get("state") else ""
+        yield f"link           {link['kind']}, {plain(link['name'])}, {link['bandwidth_gb_s']:g} GB/s{state}"
+    if surroundings := ", ".join(_surroundings(found["environment"])):
+        yield f"runs in        {plain(surroundings)}"
+    for warning in found["warnings"]:
+        yield f"not understood {plain(warning)}"
+    yield f"looked at      in {found['took_s'] * 1000:.0f} ms"
+
+
+def _device_line(device: Mapping[str, Any]) -> str:
+    number = device["index"] if device.get("parent") is None else f"{device['parent']}.{device['index']}"
+    words = [f"{device['kind']} {number}: {plain(device['name'])}"]
+    if device["memory_bytes"]:
+        words.append(_gib(device["memory_bytes"]) + (" of the machine's" if device.get("unified") else ""))
+    if (used := device.get("used_bytes")) is not None:
+        words.append(f"{_gib(used)} used")
+    for name, unit in (("utilization_pct", "% busy"), ("temperature_c", "°C"), ("power_w", "W")):
+        if (value := device.get(name)) is not None:
+            words.append(f"{value:.0f} {unit}")
+    return ", ".join(words if device.get("available", True) else [*words, "not available"])
+
+
+def _surroundings(environment: Mapping[str, Any]) -> Iterable[str]:
+    if environment["is_docker"]:
+        yield "a container"
+    if environment["is_kubernetes"]:
+        yield f"Kubernetes (namespace {environment['namespace'] or 'unknown'})"
+    if environment["cloud_provider"]:
+        instance = environment["instance_type"]
+        yield environment["cloud_provider"] + (f" {instance}" if instance else "")
+    if share := environment["kubernetes_gpu"]:
+        yield f"GPUs by {share['source']}: {', '.join(share['device_ids'])}"
 
 
 def _configured_lines(configured: Mapping[str, Any]) -> Iterable[str]:

@@ -1,63 +1,47 @@
-"""What this machine and this Python are, as far as the system tells without being asked twice.
+"""What this machine and this Python are.  The devices and the memory are looked at as the gateway does it.
 
-Bytes and counts.  What cannot be known is None.  GPUs are asked of `nvidia-ml-py` where somebody has installed it:
-detection proper is the gateway's.
+Bytes and counts.  What cannot be known is None.
 """
 
 from __future__ import annotations
 
-import importlib
 import os
 import platform
-import re
-import threading
-from pathlib import Path
-from typing import Any, NamedTuple
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, NamedTuple
 
-__all__ = ["GPU_WITHIN_S", "Gpu", "Machine", "gpus", "libraries", "machine"]
+if TYPE_CHECKING:
+    from hoosh.values.hardware import Inventory
 
-GPU_WITHIN_S = 2.0
-"""A card that has fallen off the bus never answers."""
+__all__ = ["Machine", "inventory", "libraries", "machine"]
 
 LIBRARIES = (
     *("trio", "httptools", "h2", "msgspec", "quart-trio", "quart", "hypercorn", "httpx"),
-    *("prometheus-client", "truststore"),
+    *("prometheus-client", "truststore", "nvidia-ml-py"),
 )
-OPTIONAL = ("rich", "genai-prices", "matplotlib", "nvidia-ml-py")
-_MODEL = re.compile(r"^(?:model name|Model|Hardware)\s*:\s*(.+)$", re.MULTILINE)
-_AVAILABLE = re.compile(r"^MemAvailable:\s*(\d+) kB", re.MULTILINE)
+OPTIONAL = ("rich", "genai-prices", "matplotlib")
 
 
 class Machine(NamedTuple):
     system: str
-    cpu: str
     cores: int
     usable_cores: int
     """That this process may run on."""
-    memory_bytes: int | None
-    available_bytes: int | None
-
-
-class Gpu(NamedTuple):
-    name: str
-    memory_bytes: int
-    used_bytes: int
 
 
 def machine() -> Machine:
-    """This machine, now."""
-    found = _MODEL.search(_text("/proc/cpuinfo"))
     cores = os.cpu_count() or 1
     usable = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else cores
-    free = _AVAILABLE.search(_text("/proc/meminfo"))
-    return Machine(
-        system=f"{platform.system()} {platform.release()} {platform.machine()}",
-        cpu=found[1].strip() if found else platform.processor() or platform.machine(),
-        cores=cores,
-        usable_cores=usable,
-        memory_bytes=_memory_bytes(),
-        available_bytes=int(free[1]) * 1024 if free else None,
-    )
+    return Machine(f"{platform.system()} {platform.release()} {platform.machine()}", cores, usable)
+
+
+def inventory(disabled_backends: tuple[str, ...], environ: Mapping[str, str]) -> Inventory:
+    """The devices, now.  Waits for makers' tools and drivers, 20 s where one hangs."""
+    import trio
+
+    from hoosh.gateway.hardware import look_once
+
+    return trio.run(look_once, disabled_backends, environ)
 
 
 def libraries() -> dict[str, str | None]:
@@ -72,52 +56,3 @@ def libraries() -> dict[str, str | None]:
             if package in LIBRARIES:
                 found[package] = None
     return found
-
-
-def gpus() -> tuple[list[Gpu], str]:
-    """The cards of NVIDIA's driver, and why there are none: "" when there are.  Waits GPU_WITHIN_S at most."""
-    try:
-        nvml = importlib.import_module("pynvml")
-    except ImportError:
-        return [], "not asked: `pip install nvidia-ml-py` lets this command ask NVIDIA's driver"
-    found: list[Gpu] = []
-    trouble = ["the driver does not answer"]
-
-    def ask() -> None:
-        try:
-            found.extend(_cards(nvml))
-            trouble[0] = "" if found else "none"
-        except Exception as error:  # the driver's library may raise anything, and nothing here depends on it
-            trouble[0] = f"none: {error}"
-
-    thread = threading.Thread(target=ask, daemon=True)
-    thread.start()
-    thread.join(GPU_WITHIN_S)
-    return list(found), trouble[0]
-
-
-def _cards(nvml: Any) -> list[Gpu]:
-    nvml.nvmlInit()
-    try:
-        cards = []
-        for index in range(nvml.nvmlDeviceGetCount()):
-            handle = nvml.nvmlDeviceGetHandleByIndex(index)
-            name, memory = nvml.nvmlDeviceGetName(handle), nvml.nvmlDeviceGetMemoryInfo(handle)
-            cards.append(Gpu(name.decode() if isinstance(name, bytes) else str(name), memory.total, memory.used))
-        return cards
-    finally:
-        nvml.nvmlShutdown()
-
-
-def _memory_bytes() -> int | None:
-    try:
-        return os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
-    except (OSError, ValueError, AttributeError):
-        return None
-
-
-def _text(path: str) -> str:
-    try:
-        return Path(path).read_text(errors="replace")
-    except OSError:
-        return ""

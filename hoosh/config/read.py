@@ -45,6 +45,7 @@ from hoosh.config.schema import (
 from hoosh.config.secrets import SecretMissing, expand, path_from
 from hoosh.config.spellings import spelled
 from hoosh.config.state import store_url
+from hoosh.hardware.settings import BACKENDS, backend_named
 from hoosh.observe.settings import LEVELS, ROOMS
 from hoosh.routing import Strategy
 from hoosh.values import Capability
@@ -293,6 +294,11 @@ class Reader:
     def _capabilities(self, value: object, path: KeyPath) -> tuple[Capability, ...]:
         return tuple(map(Capability, self._words("capability", [word.value for word in Capability], value, path)))
 
+    def _backends(self, value: object, path: KeyPath) -> tuple[str, ...]:
+        if isinstance(value, list):
+            value = [backend_named(name) or name if isinstance(name, str) else name for name in value]
+        return self._words("backend", list(BACKENDS), value, path)
+
     def _words(self, noun: str, words: list[str], value: object, path: KeyPath) -> tuple[str, ...]:
         if not isinstance(value, list):
             raise Wrong(f"is {what(value)}, must be a list of {', '.join(words)}")
@@ -363,6 +369,7 @@ _SPECIAL: Mapping[tuple[type[Struct], str], Callable[[Reader, object, KeyPath], 
     (Alias, "capabilities"): Reader._capabilities,
     (Alias, "strategy"): Reader._strategy,
     (Routing, "strategy"): Reader._strategy,
+    (Hardware, "disabled_backends"): Reader._backends,
     (Provider, "type"): Reader._type,
     (Provider, "api_key"): Reader._secret,
     (Provider, "keys"): Reader._secrets,

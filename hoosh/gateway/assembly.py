@@ -30,6 +30,7 @@ from hoosh.gateway.dialling import dialer_for, tls_for
 from hoosh.gateway.discovery import Discovery
 from hoosh.gateway.fleet import EchoUpstream, Fleet, HttpUpstream, Upstream
 from hoosh.gateway.gateway import Gateway
+from hoosh.gateway.hardware import Hardware, Looks, eyes_for, ready
 from hoosh.gateway.media import MediaFetcher, fetch_media
 from hoosh.gateway.readings import readings_of
 from hoosh.gateway.relay import COMMENT_S, SilenceWatch
@@ -64,16 +65,17 @@ def open_gateway(
     environ: Mapping[str, str] | None = None,
     wall_s: Callable[[], float] = time.time,
     chance: Random | None = None,
+    looks: Looks | None = None,
 ) -> OpenGateway:
     """A gateway inside your own Trio program: `async with open_gateway(config) as gateway`.
 
     Its services run in a nursery of its own until the block is left.  Its books are in memory unless
     `config.storage.url` names a file.  Entering raises StorageError where that cannot be used.  `dialer` replaces the
     network, `wall_s` the clock of the books and `chance` the dice of routing and retries (tests), `environ` the
-    environment in which provider keys are looked for.
+    environment in which provider keys are looked for, and `looks` whoever looks at the machine (tests).
     """
     environ = os.environ if environ is None else environ
-    return OpenGateway(config or Config(), dialer or SocketDialer(), environ, wall_s, chance or Random())
+    return OpenGateway(config or Config(), dialer or SocketDialer(), environ, wall_s, chance or Random(), looks)
 
 
 class OpenGateway:
@@ -86,8 +88,9 @@ class OpenGateway:
         environ: Mapping[str, str],
         wall_s: Callable[[], float],
         chance: Random,
+        looks: Looks | None = None,
     ) -> None:
-        self.gateway = build_gateway(config, environ=environ, dialer=dialer, wall_s=wall_s, chance=chance)
+        self.gateway = build_gateway(config, environ=environ, dialer=dialer, wall_s=wall_s, chance=chance, looks=looks)
         self._dialer = dialer
         self._running = self._run()
 
@@ -169,6 +172,7 @@ class OpenGateway:
         await services.start(gateway.lag.run)
         await services.start(gateway.silence.run)
         await services.start(gateway.supervisor.run)
+        await services.start(gateway.hardware.run)
         for upstream in gateway.fleet:
             if isinstance(upstream, HttpUpstream):
                 await services.start(upstream.run)
@@ -185,6 +189,7 @@ def build_gateway(
     dialer: Dialer,
     wall_s: Callable[[], float] = time.time,
     chance: Random | None = None,
+    looks: Looks | None = None,
 ) -> Gateway:
     """Everything, wired, with nothing running yet.  Raises ConfigError for what only shows when it is built."""
     load_models()
@@ -210,6 +215,7 @@ def build_gateway(
         webhooks=Webhooks(
             config.webhooks, events, dialer=_webhook_dialer(dialer), log=log, wall_s=wall_s, chance=chance
         ),
+        hardware=_hardware(config, looks, environ, log, wall_s),
         store=open_store(config.storage, now=wall_s),
         wall_s=wall_s,
         chance=chance or Random(),
@@ -218,6 +224,14 @@ def build_gateway(
     gateway.metrics.read, gateway.metrics.type_of = partial(readings_of, gateway), gateway.type_name_of
     gateway.traces.type_of = gateway.type_name_of
     return gateway
+
+
+def _hardware(
+    config: Config, looks: Looks | None, environ: Mapping[str, str], log: AccessLog, wall_s: Callable[[], float]
+) -> Hardware:
+    """This machine, unless somebody else's eyes are given: then nothing is kept on the disk either."""
+    eyes = partial(eyes_for, environ) if looks is None else partial(ready, looks)
+    return Hardware(config.hardware, eyes, log, wall_s=wall_s)
 
 
 def wanted_in(config: Config, environ: Mapping[str, str]) -> list[Wanted]:

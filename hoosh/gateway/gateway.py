@@ -118,6 +118,7 @@ class Gateway:
         fetch_media: FetchMedia,
         events: Bus,
         webhooks: Webhooks,
+        hardware: Hardware,
         store: Store,
         wall_s: Callable[[], float],
         chance: Random,
@@ -133,9 +134,9 @@ class Gateway:
         self.events = events
         """Who wants to know; see docs/events.md."""
         self.webhooks = webhooks
+        self.hardware = hardware
         self._downstreams: dict[str, DownstreamDialect] = {}
         self.lists = ModelLists(fleet)
-        self.hardware = Hardware()
         self.fitting = Fitting(fleet, self.lists, self.hardware, log, config.routing, reroute=self.reroute)
         self.facts = FactBook(fleet, self.lists, config.alias_facts())
         self.store = store

@@ -1,7 +1,6 @@
 """The desk where one asks what this machine can carry: it joins the last look at it with the rooms that decide.
 
-Files are read in threads, few at once, and nobody is waited for longer than `READ_S`; a look at the machine that is
-not over yet is waited for, `LOOK_S` at most.
+Files are read in threads, few at once, and nobody is waited for longer than `READ_S`.
 """
 
 from __future__ import annotations
@@ -43,9 +42,8 @@ from hoosh.values.placement import (
     TrainingQuestion,
 )
 
-__all__ = ["LOOK_S", "READERS", "READ_S", "LooksAtHardware", "PlacementDesk"]
+__all__ = ["READERS", "READ_S", "LooksAtHardware", "PlacementDesk"]
 
-LOOK_S = 10.0
 READ_S = 5.0
 READERS = 2
 """Files that are read at once."""
@@ -60,7 +58,7 @@ class LooksAtHardware(Protocol):
     reserve_bytes: int
 
     async def look(self) -> Inventory:
-        """The last look; waits for the first one to be over."""
+        """The last look; waits for the first one, but not long.  Raises Unavailable."""
         ...
 
 
@@ -231,11 +229,7 @@ class PlacementDesk:
     async def _look(self) -> tuple[Inventory, int]:
         """The machine, and the owner's reserve.  Raises Unavailable."""
         hardware = self._hardware()
-        try:
-            with trio.fail_after(LOOK_S):
-                return await hardware.look(), hardware.reserve_bytes
-        except trio.TooSlowError:
-            raise Unavailable("This machine has not been looked at yet.", retry_after_s=1.0) from None
+        return await hardware.look(), hardware.reserve_bytes
 
     def _workload(self, asked: ModelQuestion) -> Workload:
         """Raises InvalidRequest."""

@@ -18,6 +18,7 @@ __all__ = ["readings_of"]
 
 def readings_of(gateway: Gateway) -> Readings:
     lag, cache, store = gateway.lag.statistics(), gateway.cache.statistics(), gateway.store.statistics()
+    inventory = gateway.hardware.inventory
     connections = []
     for upstream in gateway.fleet:
         pool = upstream.statistics()
@@ -31,6 +32,7 @@ def readings_of(gateway: Gateway) -> Readings:
         store_ok=store.status == "ok",
         **_traffic(gateway),
         **_telling(gateway),
+        accelerators=() if inventory is None else inventory.accelerators,
         in_flight=len(gateway.in_flight),
         connections=0 if gateway.server is None else gateway.server.statistics().open_connections,
         providers_configured=len(gateway.fleet),

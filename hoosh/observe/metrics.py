@@ -28,6 +28,7 @@ from msgspec import Struct
 from hoosh.observe.attempts import Attempts
 from hoosh.observe.genai import Distribution, Operation, operation_name, provider_name
 from hoosh.values import PHASES, Outcome, Record
+from hoosh.values.hardware import Device
 
 __all__ = ["MODELS_MAX", "PROVIDERS_MAX", "Distribution", "Metrics", "Names", "Readings", "Series"]
 
@@ -90,6 +91,7 @@ class Readings(Struct, frozen=True):
     traces: Mapping[str, int] = NOTHING
     """Since the start, by what became of them: exported, dropped."""
     traces_waiting: int = 0
+    accelerators: Sequence[Device] = ()
 
 
 class Names:

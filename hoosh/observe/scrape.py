@@ -18,6 +18,7 @@ from hoosh.observe.attempts import OK
 from hoosh.observe.histograms import histograms
 from hoosh.observe.metrics import Metrics, Readings
 from hoosh.values import Outcome
+from hoosh.values.hardware import Device
 
 __all__ = ["HouseCollector", "writer_for"]
 
@@ -30,6 +31,7 @@ STATUS = {
 BREAKERS = {"half_open": 0.5, "open": 1.0}
 TARGETS_MAX = 200
 """Accounts and models that have series of their own at a scrape."""
+DEVICES_MAX = 128
 
 
 def writer_for(metrics: Metrics) -> Callable[[], bytes]:
@@ -60,6 +62,7 @@ class HouseCollector(Collector):
         yield from _events(now)
         yield from _limits(now)
         yield from _telling(now)
+        yield from _accelerators(now)
 
     def _requests(self) -> Iterator[Metric]:
         by_pair = ["provider", "model"]
@@ -210,3 +213,38 @@ def _telling(now: Readings) -> Iterator[Metric]:
         traces.add_metric([state], count)
     yield from (lines, traces)
     yield GaugeMetricFamily("hoosh_traces_waiting", "Traces that wait to be sent.", now.traces_waiting)
+
+
+def _accelerators(now: Readings) -> Iterator[Metric]:
+    """Of the devices of this machine; what one cannot say has no series."""
+    devices = [(_labels(device), device) for device in now.accelerators[:DEVICES_MAX]]
+    labels = ["type", "device", "name"]
+    memory = GaugeMetricFamily("hoosh_accelerator_memory_bytes", "Memory of an accelerator.", labels=[*labels, "state"])
+    for named, device in devices:
+        memory.add_metric([*named, "total"], device.memory_bytes)
+        if device.used_bytes is not None:
+            memory.add_metric([*named, "used"], device.used_bytes)
+    yield memory
+    for name, note, read in ACCELERATOR_GAUGES:
+        gauge = GaugeMetricFamily(name, note, labels=labels)
+        for named, device in devices:
+            if (value := read(device)) is not None:
+                gauge.add_metric(named, value)
+        yield gauge
+
+
+def _labels(device: Device) -> list[str]:
+    """`cuda`, `0`; of an instance of a GPU its place on it, too: `0.1`."""
+    number = f"{device.index}" if device.parent is None else f"{device.parent}.{device.index}"
+    return [device.kind, number, device.name]
+
+
+def _load(device: Device) -> float | None:
+    return None if device.utilization_pct is None else device.utilization_pct / 100
+
+
+ACCELERATOR_GAUGES: tuple[tuple[str, str, Callable[[Device], float | None]], ...] = (
+    ("hoosh_accelerator_utilization_ratio", "Part of the time in which an accelerator was at work.", _load),
+    ("hoosh_accelerator_temperature_celsius", "Temperature of an accelerator.", lambda device: device.temperature_c),
+    ("hoosh_accelerator_power_watts", "Power that an accelerator takes.", lambda device: device.power_w),
+)

@@ -15,8 +15,8 @@ __all__ = ["LEVELS", "ROOMS", "LevelName", "Logging", "Telemetry"]
 LevelName = Literal["debug", "info", "warning", "error"]
 LEVELS = ("debug", "info", "warning", "error")
 ROOMS = (
-    *("access", "api", "audit", "budget", "cache", "config", "events", "gateway", "health", "http", "observe"),
-    "speech",
+    *("access", "api", "audit", "budget", "cache", "config", "events", "gateway", "hardware", "health", "http"),
+    *("observe", "speech"),
 )
 """Who writes lines; `access` are the lines of requests."""
 NOTHING: Mapping[str, str] = MappingProxyType({})

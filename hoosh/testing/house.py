@@ -25,6 +25,7 @@ from hoosh.http.client import Pool, UpstreamExchange
 from hoosh.http.deadlines import Timeouts
 from hoosh.http.message import HeaderList, Headers, HttpRequest, Origin, RequestHead
 from hoosh.http.server import HttpServer
+from hoosh.testing.machines import FakeMachine
 from hoosh.testing.network import MemoryNetwork
 
 __all__ = ["GATEWAY", "ONE_TRY", "MemoryHouse", "memory_house"]
@@ -43,12 +44,20 @@ BODY_BYTES = 1 << 30
 
 @asynccontextmanager
 async def memory_house(
-    config: Config, *, http2: bool = False, wall_s: Callable[[], float] = time.time
+    config: Config,
+    *,
+    http2: bool = False,
+    wall_s: Callable[[], float] = time.time,
+    machine: FakeMachine | None = None,
 ) -> AsyncIterator[MemoryHouse]:
-    """An open house.  `http2` makes its client speak HTTP/2, with prior knowledge; `wall_s` is the books' clock."""
+    """An open house.  `http2` makes its client speak HTTP/2, with prior knowledge; `wall_s` is the books' clock.
+
+    It stands on `machine`, by default one without any accelerator.
+    """
+    looks = machine or FakeMachine()
     async with trio.open_nursery() as nursery:
         network = MemoryNetwork(nursery)
-        async with open_gateway(config, dialer=network.dialer(), environ={}, wall_s=wall_s) as gateway:
+        async with open_gateway(config, dialer=network.dialer(), environ={}, wall_s=wall_s, looks=looks) as gateway:
             server, cold = build_server(gateway)
             await nursery.start(cold.run)
             nursery.start_soon(server.sweep)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -10,13 +11,16 @@ from quart_trio import QuartTrio
 
 from hoosh.api.health import health_routes
 from hoosh.storage import StoreStatistics
+from hoosh.testing.machines import GIB, cpu, gpu
 from hoosh.values import Node, ProviderState
+from hoosh.values.hardware import Inventory
 
 
 class Face:
     """What the health routes ask of a gateway, and no more."""
 
     version = "1.2.3"
+    hardware = SimpleNamespace(inventory=None)
 
     def __init__(self) -> None:
         self.states = [
@@ -94,3 +98,9 @@ async def test_the_heartbeat_counts_nodes_and_names_them(face: Face):
             {"id": "c", "provider": "c", "status": "unknown", "age_s": None},
         ],
     }
+
+
+async def test_the_heartbeat_counts_the_accelerators_of_this_machine_once(face: Face):
+    face.hardware = SimpleNamespace(inventory=Inventory(devices=(cpu(), gpu(), gpu(1)), system_memory_bytes=64 * GIB))
+    page = await ask(face, "/v1/health/heartbeat")
+    assert (page["total_gpus"], page["total_vram_mb"], page["available_vram_mb"]) == (2, 48 * 1024, 46 * 1024)

@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 import json
-import sys
-import threading
-import types
 from typing import Any
 
 import pytest
+from msgspec import structs
 
 from hoosh import __version__
-from hoosh.cli import machine, main
+from hoosh.cli import main
+from hoosh.testing.machines import GIB, cpu, gpu
+from hoosh.values.hardware import Device, DeviceFamily, Environment, Interconnect, Inventory
 
 QUIET = "[discovery]\nlocal = false\nenvironment = false\n"
+NPU = Device(kind="intel-npu", family=DeviceFamily.NPU, index=0, name="Intel NPU", memory_bytes=0, unified=True)
 
 
 @pytest.fixture
@@ -40,7 +41,7 @@ def test_it_tells_versions_machine_and_where_things_are(here, capsys):
     assert told["hoosh"] == __version__
     assert told["libraries"]["trio"]
     assert told["machine"]["cores"] >= told["machine"]["usable_cores"] >= 1
-    assert told["machine"]["memory_bytes"] > 0
+    assert told["hardware"]["system_memory_bytes"] > 0
     assert told["configuration"]["file"] == str(here / "hoosh.toml")
     assert told["configuration"]["store"] == {
         "state_directory": str(here / "state"),
@@ -89,59 +90,68 @@ def test_mistakes_are_shown_with_their_lines_and_fail(here, capsys):
     assert f"{here}/hoosh.toml:2: server.prot: unknown key" in capsys.readouterr().out
 
 
-# -- GPUs --------------------------------------------------------------------------------------------
+# -- hardware ----------------------------------------------------------------------------------------
 
 
-class Driver(types.ModuleType):
-    """Stands for `pynvml` on a machine with one card."""
-
-    def __init__(self, **broken: Any) -> None:
-        super().__init__("pynvml")
-        self.shut_down = 0
-        self.__dict__.update(broken)
-
-    def nvmlInit(self) -> None: ...
-
-    def nvmlShutdown(self) -> None:
-        self.shut_down += 1
-
-    def nvmlDeviceGetCount(self) -> int:
-        return 1
-
-    def nvmlDeviceGetHandleByIndex(self, index: int) -> int:
-        return index
-
-    def nvmlDeviceGetName(self, handle: int) -> bytes:
-        return b"Card"
-
-    def nvmlDeviceGetMemoryInfo(self, handle: int) -> Any:
-        return types.SimpleNamespace(total=80 << 30, used=1 << 30)
+def shown(capsys: pytest.CaptureFixture[str]) -> list[str]:
+    assert main(["info"]) == 0
+    return capsys.readouterr().out.splitlines()
 
 
-def test_cards_are_asked_of_the_driver_where_its_library_is_there(monkeypatch):
-    driver = Driver()
-    monkeypatch.setitem(sys.modules, "pynvml", driver)
-    assert machine.gpus() == ([machine.Gpu("Card", 80 << 30, 1 << 30)], "")
-    assert driver.shut_down == 1
+@pytest.fixture
+def machine_of(monkeypatch):
+    """Whoever looks sees this."""
+
+    def stand_on(inventory: Inventory) -> list[tuple[str, ...]]:
+        asked: list[tuple[str, ...]] = []
+
+        def look(disabled: tuple[str, ...], environ: object) -> Inventory:
+            asked.append(disabled)
+            return inventory
+
+        monkeypatch.setattr("hoosh.cli.info.inventory", look)
+        return asked
+
+    return stand_on
 
 
-def test_without_the_library_it_says_how_to_get_it(monkeypatch):
-    monkeypatch.setitem(sys.modules, "pynvml", None)
-    found, trouble = machine.gpus()
-    assert found == []
-    assert "pip install nvidia-ml-py" in trouble
+def test_accelerators_are_shown_with_what_they_say_of_themselves(here, machine_of, capsys):
+    part = structs.replace(gpu(1, 10 * GIB), parent=0, name="Card MIG 1g.10gb", utilization_pct=None, power_w=None)
+    machine_of(
+        Inventory(
+            devices=(cpu(), gpu(), part, structs.replace(gpu(2), available=False, name="Lost\x1b[2J"), NPU),
+            system_memory_bytes=64 * GIB,
+            available_memory_bytes=32 * GIB,
+            interconnects=(Interconnect(kind="nvlink", name="GPU 0, 4 links", bandwidth_gb_s=112.5, state="active"),),
+            environment=Environment(is_docker=True, cloud_provider="aws", instance_type="p5.48xlarge"),
+            warnings=("cuda: GPU 2: GPU is lost",),
+            took_s=0.25,
+        )
+    )
+    lines = shown(capsys)
+    assert lines[lines.index("processor      Fake CPU") :][:10] == [
+        "processor      Fake CPU",
+        "memory         64.0 GiB, 32.0 GiB available",
+        "accelerator    cuda 0: Fake GPU, 24.0 GiB, 1.0 GiB used, 12 % busy, 45 °C, 120 W",
+        "accelerator    cuda 0.1: Card MIG 1g.10gb, 10.0 GiB, 1.0 GiB used, 45 °C",
+        "accelerator    cuda 2: Lost?[2J, 24.0 GiB, 1.0 GiB used, 12 % busy, 45 °C, 120 W, not available",
+        "accelerator    intel-npu 0: Intel NPU",
+        "link           nvlink, GPU 0, 4 links, 112.5 GB/s, active",
+        "runs in        a container, aws p5.48xlarge",
+        "not understood cuda: GPU 2: GPU is lost",
+        "looked at      in 250 ms",
+    ]
 
 
-def test_a_driver_that_fails_or_hangs_is_no_failure_of_ours(monkeypatch):
-    def fail() -> None:
-        raise RuntimeError("no driver")
+def test_a_machine_without_any_says_so(here, machine_of, capsys):
+    machine_of(Inventory(devices=(cpu(),), system_memory_bytes=64 * GIB))
+    assert "accelerator    none" in shown(capsys)
 
-    monkeypatch.setitem(sys.modules, "pynvml", Driver(nvmlInit=fail))
-    assert machine.gpus() == ([], "none: no driver")
-    go = threading.Event()
-    monkeypatch.setattr(machine, "GPU_WITHIN_S", 0.01)
-    monkeypatch.setitem(sys.modules, "pynvml", Driver(nvmlInit=go.wait))
-    try:
-        assert machine.gpus() == ([], "the driver does not answer")
-    finally:
-        go.set()
+
+def test_what_the_configuration_has_switched_off_is_not_asked(here, machine_of, capsys):
+    asked = machine_of(Inventory(devices=(cpu(),), system_memory_bytes=64 * GIB))
+    (here / "hoosh.toml").write_text(f'{QUIET}[hardware]\ndisabled_backends = ["vulkan"]\n')
+    assert facts(capsys)["hardware"]["available_vram_bytes"] == 0
+    (here / "hoosh.toml").write_text(f"{QUIET}[hardware]\nenabled = false\n")
+    assert "hardware       not looked at: [hardware] enabled = false" in shown(capsys)
+    assert asked == [("vulkan",)]

@@ -26,6 +26,7 @@ from hoosh.gateway.assembly import open_gateway
 from hoosh.http.client import Pool
 from hoosh.http.message import Header, Headers
 from hoosh.testing.house import GATEWAY, MemoryHouse
+from hoosh.testing.machines import FakeMachine
 from hoosh.testing.network import MemoryNetwork
 from hoosh.testing.upstream import FakeUpstream
 
@@ -57,7 +58,9 @@ async def quick_house(
             network = MemoryNetwork(nursery)
             for name, upstream in upstreams.items():
                 network.listen(f"{name}:80", upstream.serve_wire, connect_s=(connect_s or {}).get(name, 0.0))
-            async with open_gateway(config, dialer=network.dialer(), environ={}, chance=chance) as gateway:
+            async with open_gateway(
+                config, dialer=network.dialer(), environ={}, chance=chance, looks=FakeMachine()
+            ) as gateway:
                 server, _ = build_server(gateway)
                 nursery.start_soon(server.sweep)
                 network.listen(GATEWAY, server.serve_wire)

@@ -26,6 +26,7 @@ from hoosh.http.client import Pool
 from hoosh.http.message import Headers
 from hoosh.testing.faults import FAULTS, Asked, FaultyUpstream
 from hoosh.testing.house import GATEWAY, MemoryHouse
+from hoosh.testing.machines import FakeMachine
 from hoosh.testing.network import MemoryNetwork
 from hoosh.testing.upstream import Cut, End, Script
 from hoosh.values import Outcome
@@ -102,7 +103,7 @@ async def world(
         network.listen("primary:80", primary.serve_wire, connect_s=4.0 if phase == "connecting" else 0.0)
         network.listen("fallback:80", fallback.serve_wire)
         config = settings(language, phase, **changes)
-        async with open_gateway(config, dialer=network.dialer(), environ={}) as gateway:
+        async with open_gateway(config, dialer=network.dialer(), environ={}, looks=FakeMachine()) as gateway:
             server, _ = build_server(gateway)
             nursery.start_soon(server.sweep)
             network.listen(GATEWAY, server.serve_wire)

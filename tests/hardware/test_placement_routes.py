@@ -17,7 +17,7 @@ from placement_machines import GIB, NVSWITCH, gpus, machine
 
 from hoosh.access import Key
 from hoosh.config import Alias, Config, Discovery, Hardware, Storage
-from hoosh.gateway import placement
+from hoosh.errors import Unavailable
 from hoosh.testing.house import MemoryHouse, memory_house
 from hoosh.values.hardware import Inventory
 from hoosh.values.secret import Secret
@@ -40,6 +40,13 @@ class Machine:
             await self.seen.wait()
         assert self.inventory is not None
         return self.inventory
+
+
+class Blind(Machine):
+    """Looks, and has not done so for too long."""
+
+    async def look(self) -> Inventory:
+        raise Unavailable("The machine is still being looked at.", retry_after_s=1.0)
 
 
 @asynccontextmanager
@@ -416,9 +423,8 @@ async def test_a_look_that_is_not_over_is_waited_for():
     assert answers[0]["available_vram_bytes"] == 48 * GIB
 
 
-async def test_but_not_for_ever(monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr(placement, "LOOK_S", 0.05)
-    async with opened(Machine(None)) as house:
+async def test_what_does_not_need_the_machine_is_answered_without_a_look():
+    async with opened(Blind()) as house:
         for path, body in (("placement", {}), ("models", {}), ("simulate", {"model": "7b"})):
             await refused(house, path, body, 503)
         await told(house, "cost", {"model": "70b"})  # the machine does not matter

@@ -21,7 +21,8 @@ from hoosh.http.deadlines import Phase
 from hoosh.observe import Metrics, Readings, genai
 from hoosh.observe.attempts import REASONS
 from hoosh.observe.metrics import MODELS_MAX, PROVIDERS_MAX
-from hoosh.observe.scrape import TARGETS_MAX
+from hoosh.observe.scrape import DEVICES_MAX, TARGETS_MAX
+from hoosh.testing.machines import gpu
 from hoosh.values import PHASES, AttemptRecord, Outcome, Record, Usage
 
 RECORD = Record(
@@ -453,6 +454,19 @@ DOCS = Path(__file__).parents[2] / "docs"
 SUFFIXES = re.compile(r"_(total|bucket|sum|count)$")
 
 
+def test_accelerators_say_what_they_can_and_are_not_endless():
+    silent = replace(gpu(1), parent=0, used_bytes=None, utilization_pct=None, temperature_c=None, power_w=None)
+    found = samples(Metrics(version="1", read=lambda: Readings(accelerators=[gpu(), silent])))
+    first = (("device", "0"), ("name", "Fake GPU"), ("type", "cuda"))
+    assert found["hoosh_accelerator_utilization_ratio"] == {first: 0.12}
+    assert found["hoosh_accelerator_temperature_celsius"] == {first: 45.0}
+    assert found["hoosh_accelerator_power_watts"] == {first: 120.0}
+    memory = {dict(labels)["device"] + dict(labels)["state"] for labels in found["hoosh_accelerator_memory_bytes"]}
+    assert memory == {"0total", "0used", "0.1total"}
+    many = samples(Metrics(version="1", read=lambda: Readings(accelerators=[gpu(at) for at in range(1000)])))
+    assert len(many["hoosh_accelerator_power_watts"]) == DEVICES_MAX
+
+
 @cache
 def exposed() -> dict[str, set[str]]:
     """Every metric by its name as it is written, with its labels, of a house where everything has happened."""
@@ -468,6 +482,7 @@ def exposed() -> dict[str, set[str]]:
         events_published={"requests/finished": 1},
         webhook_deliveries=[("hook", "delivered", 1)],
         traces={"exported": 1},
+        accelerators=[gpu()],
     )
     metrics = Metrics(version="1", read=lambda: now)
     for outcome in Outcome:

@@ -36,6 +36,7 @@ from hoosh.gateway.gateway import Gateway
 from hoosh.gateway.relay import Silence, SilenceWatch
 from hoosh.http.client import Pool
 from hoosh.testing.house import GATEWAY
+from hoosh.testing.machines import FakeMachine
 from hoosh.testing.network import MemoryNetwork
 from hoosh.values import Capability, Record, Secret
 
@@ -150,7 +151,12 @@ async def fault_house(plan: Schedule) -> AsyncIterator[FaultHouse]:
         async with trio.open_nursery() as nursery:
             network = MemoryNetwork(nursery)
             opening = open_gateway(
-                config_of(plan.house), dialer=network.dialer(), environ={}, wall_s=clock, chance=Random(plan.seed)
+                config_of(plan.house),
+                dialer=network.dialer(),
+                environ={},
+                wall_s=clock,
+                chance=Random(plan.seed),
+                looks=FakeMachine(),
             )
             house = FaultHouse(opening.gateway, network, clock, plan, log)
             async with opening as gateway:

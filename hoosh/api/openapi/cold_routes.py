@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from hoosh.api.costs import _Estimate, _Reset
+from hoosh.api.hardware import HardwarePage, RequirementMatch, TelemetryPage, _Match
 from hoosh.api.openapi import answers as got
 from hoosh.api.openapi import bodies as sent
 from hoosh.api.openapi.examples import ANSWERS, BODIES
@@ -454,6 +455,33 @@ EVENTS = (
         refusals=(404,),
     ),
 )
+HARDWARE = (
+    _get(
+        "/v1/hardware",
+        "getHardware",
+        "Hardware",
+        "The devices of this machine, what joins them, and where it all runs.",
+        HardwarePage,
+        scope="inference",
+    ),
+    _get(
+        "/v1/hardware/telemetry",
+        "getTelemetry",
+        "Hardware",
+        "Memory in use, load and heat of each device.",
+        TelemetryPage,
+        scope="inference",
+    ),
+    _post(
+        "/v1/hardware/requirement-match",
+        "matchRequirement",
+        "Hardware",
+        "Whether this machine has accelerators of a sort.",
+        _Match,
+        RequirementMatch,
+        example="match",
+    ),
+)
 RELOAD = Route(
     method="POST",
     path="/v1/admin/reload",
@@ -466,5 +494,5 @@ RELOAD = Route(
 
 COLD_ROUTES: tuple[Route, ...] = (
     *(*MODELS, *RESPONSES, *OLLAMA, *TOKENS, *COSTS, *HEALTH, *OPERATIONS),
-    *(*EVENTS, RELOAD),
+    *(*EVENTS, *HARDWARE, RELOAD),
 )

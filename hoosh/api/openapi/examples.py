@@ -29,6 +29,7 @@ BODIES: dict[str, Any] = {
     "recommend": {"input_tokens": 1000, "max_output_tokens": 200, "uses_tools": True},
     "reset": {"reason": "a new month"},
     "clear": {"model": "echo"},
+    "match": {"requirement": "gpu", "min_chips": 1},
 }
 
 ANSWERS: dict[str, Any] = {
