@@ -116,7 +116,8 @@ class Hardware:
             self._changed = trio.Event()
             if self.settings.enabled and self._eyes is not None:
                 await self._carefully(self._eyes)
-            with trio.move_on_after(self.settings.refresh_interval_secs or math.inf):
+            interval_s = self.settings.refresh_interval_secs if self.settings.enabled else 0
+            with trio.move_on_after(interval_s or math.inf):
                 await self._changed.wait()
 
     async def _carefully(self, eyes: Eyes) -> None:

@@ -54,7 +54,7 @@ async def memory_house(
 
     It stands on `machine`, by default one without any accelerator.
     """
-    looks = machine or FakeMachine()
+    looks = machine or FakeMachine(wall_s=wall_s)
     async with trio.open_nursery() as nursery:
         network = MemoryNetwork(nursery)
         async with open_gateway(config, dialer=network.dialer(), environ={}, wall_s=wall_s, looks=looks) as gateway:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from time import time
 
 import trio
@@ -45,13 +46,16 @@ class FakeMachine:
         links: tuple[Interconnect, ...] = (),
         storage: tuple[Storage, ...] = (),
         environment: Environment = Environment(),  # noqa: B008  # frozen
+        wall_s: Callable[[], float] = time,
     ) -> None:
+        """`wall_s` dates the looks."""
         self.devices = devices
         self.warnings: tuple[str, ...] = ()
         self.looks = self.glances = 0
         self.asked: list[tuple[str, ...]] = []
         """What was disabled at each look."""
         self._links = links
+        self._wall_s = wall_s
         self._host = Host(
             cpu=cpu(system_bytes),
             system_memory_bytes=system_bytes,
@@ -65,14 +69,14 @@ class FakeMachine:
         await trio.lowlevel.checkpoint()
         self.looks += 1
         self.asked.append(disabled)
-        now = time()
+        now = self._wall_s()
         found = {"cuda": self._found()} if self.devices and "cuda" not in disabled else {}
         return Sight(host=self._host, found=found, looked_at=now, glanced_at=now, took_s=0.0)
 
     async def glance(self, before: Sight) -> Sight:
         await trio.lowlevel.checkpoint()
         self.glances += 1
-        return replace(before, found={name: self._found() for name in before.found}, glanced_at=time())
+        return replace(before, found={name: self._found() for name in before.found}, glanced_at=self._wall_s())
 
     def _found(self) -> Found:
         return Found(devices=self.devices, interconnects=self._links, warnings=self.warnings)

@@ -49,9 +49,8 @@ def sees(machine: FakeMachine) -> Eyes:
 class TimedMachine(FakeMachine):
     """Its looks are dated by the clock of the test."""
 
-    async def look(self, disabled=()):
-        sight = await super().look(disabled)
-        return replace(sight, looked_at=trio.current_time(), glanced_at=trio.current_time())
+    def __init__(self, *devices: Device) -> None:
+        super().__init__(*devices, wall_s=Clock())
 
 
 async def test_a_start_waits_for_no_driver(monkeypatch, tmp_path):

@@ -29,14 +29,26 @@ import hoosh.http.client
 import hoosh.http.server
 import hoosh.observe.lag
 from hoosh.api.serve import build_server
-from hoosh.config import Alias, Budget, Cache, Config, Discovery, Health, Logging, Provider, Retry, Routing, Server
+from hoosh.config import (
+    Alias,
+    Budget,
+    Cache,
+    Config,
+    Discovery,
+    Hardware,
+    Health,
+    Logging,
+    Provider,
+    Retry,
+    Routing,
+    Server,
+)
 from hoosh.config.schema import Timeouts
 from hoosh.gateway.assembly import open_gateway
 from hoosh.gateway.gateway import Gateway
 from hoosh.gateway.relay import Silence, SilenceWatch
 from hoosh.http.client import Pool
 from hoosh.testing.house import GATEWAY
-from hoosh.testing.machines import FakeMachine
 from hoosh.testing.network import MemoryNetwork
 from hoosh.values import Capability, Record, Secret
 
@@ -73,6 +85,7 @@ def config_of(house: House) -> Config:
             continuation=house.continuation,
             max_attempts=house.max_attempts,
         ),
+        hardware=Hardware(enabled=False),
         retry=Retry(
             max_retries=house.max_retries,
             base_delay_ms=house.base_delay_ms,
@@ -156,7 +169,6 @@ async def fault_house(plan: Schedule) -> AsyncIterator[FaultHouse]:
                 environ={},
                 wall_s=clock,
                 chance=Random(plan.seed),
-                looks=FakeMachine(),
             )
             house = FaultHouse(opening.gateway, network, clock, plan, log)
             async with opening as gateway:
