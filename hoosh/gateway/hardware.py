@@ -93,7 +93,7 @@ class Hardware:
         """From now on these count.  With other backends the machine is looked at anew, at once."""
         before = self.settings
         self.settings, self.reserve_bytes = settings, settings.vram_reserve_bytes
-        if settings.disabled_backends != before.disabled_backends or not settings.enabled:
+        if (settings.enabled, settings.disabled_backends) != (before.enabled, before.disabled_backends):
             self._sight = self.inventory = None
             self._first = trio.Event()
         self._changed.set()

@@ -14,6 +14,7 @@ from msgspec.structs import replace
 
 from hoosh.config import Alias, Config, Discovery, Logging, Provider, Routing
 from hoosh.gateway.fitting import EVERY_S, REMEMBERED
+from hoosh.hardware import Hardware
 from hoosh.testing.house import ONE_TRY, MemoryHouse, memory_house
 from hoosh.testing.upstream import FakeUpstream, Received, Step, error_reply, json_reply
 from hoosh.values import Fit, Target
@@ -62,6 +63,7 @@ def settings(*providers: Provider, **changes: Any) -> Config:
         providers=providers or (home(), far()),
         discovery=NO_DISCOVERY,
         logging=Logging(level="error"),
+        hardware=Hardware(enabled=False),  # `look_at` looks
         **{**ONE_TRY, **changes},
     )
 

@@ -171,7 +171,7 @@ async def test_a_crash_is_a_line_of_the_log_and_the_last_look_stays(autojump_clo
     async with trio.open_nursery() as nursery:
         await nursery.start(hardware.run)
         await trio.sleep(100)
-        assert ("the machine could not be looked at", {"error": "RuntimeError('a bug')"}) in log.lines
+        assert ("the machine could not be looked at", {"error": "RuntimeError"}) in log.lines
         assert hardware.inventory is not None
         nursery.cancel_scope.cancel()
 

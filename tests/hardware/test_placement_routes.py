@@ -18,6 +18,7 @@ from placement_machines import GIB, NVSWITCH, gpus, machine
 from hoosh.access import Key
 from hoosh.config import Alias, Config, Discovery, Hardware, Storage
 from hoosh.errors import Unavailable
+from hoosh.gateway import placement
 from hoosh.testing.house import MemoryHouse, memory_house
 from hoosh.values.hardware import Inventory
 from hoosh.values.secret import Secret
@@ -33,6 +34,9 @@ class Machine:
         self.inventory = inventory
         self.reserve_bytes = reserve_bytes
         self.asked, self.seen = trio.Event(), trio.Event()
+
+    def configure(self, settings: Hardware) -> None:
+        """It is as it is."""
 
     async def look(self) -> Inventory:
         self.asked.set()
