@@ -1,0 +1,297 @@
+"""Files that clients send, for as long as their request lasts: small ones in memory, larger ones on the disk.
+
+    with uploads.begin(expected_bytes) as upload:      BASE/hoosh-uploads-UID-XXXX/   0700, this process's own
+        await upload.write(piece)                          lock                       held for as long as it lives
+        content = await upload.finish()                    1, 2, …                    0600, one for each upload
+
+Leaving the block gives the upload up, however it is left: without a wait, its file is removed soon by `run`.  When the
+house closes the whole folder goes.  What a process has left behind that was killed is found by its lock, which nobody
+holds any more, and removed by the next one that runs here.
+
+All uploads together are bounded.  Files are written in threads, a few hundred KiB at a time.
+"""
+
+from __future__ import annotations
+
+import errno
+import fcntl
+import os
+import shutil
+import stat
+import threading
+from collections.abc import Callable
+from contextlib import suppress
+from pathlib import Path
+from types import TracebackType
+from typing import NoReturn
+
+import trio
+from msgspec import Struct
+
+from hoosh.errors import StorageError, Unavailable
+from hoosh.values import FileRange
+
+__all__ = ["Upload", "UploadStatistics", "Uploads", "sweep"]
+
+HELD_BYTES = 64 * 1024
+"""A smaller file never sees the disk."""
+WRITE_BYTES = 256 * 1024
+"""At once."""
+BUSY_S = 5.0
+"""When to come back to a house that has no room for more."""
+PREFIX = "hoosh-uploads"
+LOCK = "lock"
+FULL = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
+
+
+class UploadStatistics(Struct, frozen=True):
+    open: int
+    bytes: int
+    """Of all that are open, those included that are still expected."""
+
+
+class Uploads:
+    """All that are open in this process.  The folder is made when the first file needs it; `run` is a service."""
+
+    def __init__(self, base: Callable[[], Path], *, max_bytes: int) -> None:
+        """`base` is where the folder goes, asked once and in a thread.  `max_bytes` bounds all uploads together."""
+        self.max_bytes = max_bytes
+        self._base = base
+        self._folder: Path | None = None
+        self._lock_fd = -1
+        self._making = threading.Lock()
+        self._number = 0
+        self._open = 0
+        self._bytes = 0
+        self._doomed: list[_File] = []
+        self._news = trio.Event()
+        self._is_closed = False
+        self._threads = trio.CapacityLimiter(4)
+
+    def begin(self, expected_bytes: int) -> Upload:
+        """Room for an upload; 0 where nobody has said how long it will be.  Raises Unavailable."""
+        upload = Upload(self)
+        self._take_room(expected_bytes)
+        upload.reserved_bytes = expected_bytes
+        self._open += 1
+        return upload
+
+    def configure(self, *, max_bytes: int) -> None:
+        """From now on; what is open stays."""
+        self.max_bytes = max_bytes
+
+    def statistics(self) -> UploadStatistics:
+        return UploadStatistics(self._open, self._bytes)
+
+    async def run(self, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> NoReturn:
+        """A service: removes the files of uploads that are over, and first what others have left behind."""
+        self._is_closed = False
+        task_status.started()
+        try:
+            await trio.to_thread.run_sync(self._sweep, abandon_on_cancel=True, limiter=self._threads)
+            while True:
+                self._news = trio.Event()
+                if self._doomed:
+                    await trio.to_thread.run_sync(self._remove_doomed, abandon_on_cancel=True, limiter=self._threads)
+                else:
+                    await self._news.wait()
+        finally:
+            self._close()
+
+    def _sweep(self) -> None:
+        with suppress(OSError):
+            sweep(self._base())
+
+    def _remove_doomed(self) -> None:
+        while self._doomed:
+            self._doomed.pop().remove()
+
+    def _close(self) -> None:
+        """The house is closing: nobody is left whom the wait for a disk could hold up."""
+        with self._making:
+            self._is_closed = True
+            if self._folder is not None:
+                shutil.rmtree(self._folder, ignore_errors=True)
+                os.close(self._lock_fd)
+                self._folder = None
+
+    # -- what uploads ask ------------------------------------------------------------------------------------------
+
+    def _take_room(self, size: int) -> None:
+        if self._bytes + size > self.max_bytes:
+            message = "The gateway has no room for this file now: too many are being received."
+            raise Unavailable(message, retry_after_s=BUSY_S, code="uploads_full")
+        self._bytes += size
+
+    def _give_up(self, upload: Upload) -> None:
+        self._bytes -= upload.reserved_bytes
+        self._open -= 1
+        if upload.file is not None:
+            self._doomed.append(upload.file)
+            self._news.set()
+
+    def _new_path(self) -> Path:
+        """Blocks; raises OSError."""
+        with self._making:
+            if self._is_closed:
+                raise OSError(errno.ESHUTDOWN, "the gateway is closing")
+            if self._folder is None:
+                self._folder, self._lock_fd = _make_folder(self._base())
+            self._number += 1
+            return self._folder / str(self._number)
+
+    async def _in_thread(self, work: Callable[[], object]) -> None:
+        """Raises StorageError."""
+        try:
+            await trio.to_thread.run_sync(work, abandon_on_cancel=True, limiter=self._threads)
+        except OSError as error:
+            reason = "the disk is full" if error.errno in FULL else (error.strerror or "the disk fails")
+            raise StorageError(f"The gateway cannot keep the file that was sent: {reason}.") from error
+
+
+class Upload:
+    """One file on its way in.  A context manager; entering and leaving never waits."""
+
+    def __init__(self, uploads: Uploads) -> None:
+        self.size = 0
+        self.reserved_bytes = 0
+        self.head = b""
+        """Its first bytes, a few dozen KiB; there once it is finished."""
+        self.file: _File | None = None
+        self._uploads = uploads
+        self._held = bytearray()
+
+    def __enter__(self) -> Upload:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        self._held = bytearray()
+        self._uploads._give_up(self)
+
+    async def write(self, piece: bytes) -> None:
+        """Append.  Waits for the disk now and then; raises Unavailable, StorageError."""
+        self.size += len(piece)
+        if self.size > self.reserved_bytes:
+            self._uploads._take_room(self.size - self.reserved_bytes)
+            self.reserved_bytes = self.size
+        self._held += piece
+        if len(self._held) >= (HELD_BYTES if self.file is None else WRITE_BYTES):
+            await self._flush()
+
+    async def finish(self) -> bytes | FileRange:
+        """What has come: held where it is small.  Waits for the disk; raises StorageError."""
+        if self.file is None:
+            self.head = bytes(self._held)
+            return self.head
+        return await self.on_disk()
+
+    async def on_disk(self) -> FileRange:
+        """The same as a file, however small.  It is there until the block is left.  Raises StorageError."""
+        if self._held or self.file is None:
+            await self._flush()
+        assert self.file is not None
+        return FileRange(str(self.file.path), self.size)
+
+    async def _flush(self) -> None:
+        held, self._held = self._held, bytearray()
+        if self.file is None:
+            self.head = bytes(held[:HELD_BYTES])
+            self.file = _File(self._uploads._new_path)
+        file = self.file
+        await self._uploads._in_thread(lambda: file.write(held))
+
+
+class _File:
+    """A file that is there from its first write on.
+
+    A thread that writes may be abandoned, and so be late: once `remove` has been called nothing is written any more.
+    All methods block.
+    """
+
+    def __init__(self, new_path: Callable[[], Path]) -> None:
+        self.path = Path()
+        self._new_path = new_path
+        self._lock = threading.Lock()
+        self._is_there = self._is_over = False
+
+    def write(self, data: bytearray) -> None:
+        """Append; raises OSError.  Opened each time: an upload that waits for its client holds no descriptor."""
+        with self._lock:
+            if self._is_over:
+                return
+            flags = os.O_WRONLY | os.O_APPEND | os.O_CLOEXEC | os.O_NOFOLLOW
+            if not self._is_there:
+                self.path = self._new_path()
+                flags |= os.O_CREAT | os.O_EXCL
+            fd = os.open(self.path, flags, 0o600)
+            self._is_there = True
+            try:
+                rest = memoryview(data)
+                while rest:
+                    rest = rest[os.write(fd, rest) :]
+            finally:
+                os.close(fd)
+
+    def remove(self) -> None:
+        with self._lock:
+            self._is_over = True
+            if self._is_there:
+                with suppress(OSError):
+                    self.path.unlink()
+
+
+# -- folders -----------------------------------------------------------------------------------------------------
+
+
+def _make_folder(base: Path) -> tuple[Path, int]:
+    """A folder of this process alone, and its lock.  Blocks; raises OSError.
+
+    It gets its name when it has its lock: one of that name without a lock would be taken for an abandoned one.
+    """
+    base.mkdir(mode=0o700, parents=True, exist_ok=True)
+    name = f"{PREFIX}-{os.getuid()}-{os.urandom(8).hex()}"
+    unlocked, folder = base / f".{name}", base / name
+    unlocked.mkdir(mode=0o700)
+    lock = os.open(unlocked / LOCK, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        unlocked.rename(folder)
+    except BaseException:
+        os.close(lock)
+        raise
+    return folder, lock
+
+
+def sweep(base: Path) -> int:
+    """Remove the folders in `base` whose process is gone.  Returns how many.  Blocks; what cannot be read stays.
+
+    A base that others may write to (/tmp) can hold anything: only real folders of our own user are looked into.
+    """
+    swept = 0
+    try:
+        found = [entry for entry in os.scandir(base) if entry.name.startswith(f"{PREFIX}-{os.getuid()}-")]
+    except OSError:
+        return 0
+    for entry in found:
+        try:
+            about = entry.stat(follow_symlinks=False)
+            if stat.S_ISDIR(about.st_mode) and about.st_uid == os.getuid() and _is_abandoned(Path(entry.path)):
+                shutil.rmtree(entry.path)
+                swept += 1
+        except OSError:
+            continue
+    return swept
+
+
+def _is_abandoned(folder: Path) -> bool:
+    """Nobody holds its lock.  Raises OSError where it has none."""
+    lock = os.open(folder / LOCK, os.O_RDWR | os.O_CLOEXEC | os.O_NOFOLLOW)
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    finally:
+        os.close(lock)
+    return True
