@@ -187,6 +187,12 @@ class Account:
         if self.witness is not None:
             self.witness.asked = body
 
+    def received_in_pieces(self, size: int, sha256: str | None) -> None:
+        """The whole request is there, and is not held."""
+        self.body_bytes = size
+        if self.witness is not None:
+            self.witness.asked_sha256 = sha256
+
     def sending(self, block: bytes) -> None:
         """Part of the answer is about to go."""
         self.sent_bytes += len(block)

@@ -2,6 +2,9 @@
 
     who is asking → what is asked → who may answer → one open reply → the relay          as in `chat.py`
 
+A recording is received as it comes and lies in an upload until the request is over (`hearing.py`); each attempt sends
+all of it.  An upstream in the house, whose dialect `takes_files`, is given an `InHouse` instead of a form.
+
 A transcript is one body, or events that the relay of chats passes on.  Speech goes through piece by piece as it is
 made; one that is cut ends as a broken response, with no word of the error in it: nobody's player would read that.
 
@@ -10,7 +13,7 @@ An upstream may have to be asked in more than one way (`AudioDialect`): the next
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -22,9 +25,7 @@ from hoosh.dialects.audio import (
     AudioDialect,
     AudioReply,
     TranscriptTap,
-    audio_dialect,
     read_speech,
-    read_transcription,
     speech_type,
     told_as_stream,
 )
@@ -36,20 +37,20 @@ from hoosh.gateway.answer import answer_headers
 from hoosh.gateway.attempt import Reply
 from hoosh.gateway.chat import authenticate, check_media_type, find_candidates, in_turn
 from hoosh.gateway.dispatch import Relay
-from hoosh.gateway.fleet import HttpUpstream, Upstream
+from hoosh.gateway.fleet import Upstream
+from hoosh.gateway.hearing import expected_bytes, hear
 from hoosh.gateway.relay import REPLY_BYTES, StreamRelay
 from hoosh.gateway.rescue import Rescue
 from hoosh.gateway.way import relayed_headers
 from hoosh.http.exchange import Exchange
-from hoosh.values import Call, SpeechRequest, Target, TranscriptionRequest
+from hoosh.storage.uploads import Upload
+from hoosh.values import Call, FileRange, SpeechRequest, Target, TranscriptionRequest
 
 if TYPE_CHECKING:
     from hoosh.gateway.gateway import Gateway
 
-__all__ = ["AUDIO_BODY_BYTES", "speak", "transcribe"]
+__all__ = ["speak", "transcribe"]
 
-AUDIO_BODY_BYTES = 50 * 1024 * 1024
-"""OpenAI takes files of 25 MB."""
 SOUND_BYTES_PER_TOKEN = 1_600
 """Of 16 kHz speech, ten tokens a second, compressed twice: what is held, not what is charged."""
 SIGNS_PER_TOKEN = 4
@@ -65,14 +66,19 @@ async def transcribe(gateway: Gateway, exchange: Exchange, account: Account) -> 
     content_type = exchange.headers.get(b"content-type") or b""
     if content_type.lower().startswith(b"multipart/"):
         _check_sender(exchange)
-    body = await exchange.body(AUDIO_BODY_BYTES)
-    account.received(body)
-    request = read_transcription(account.kind, content_type, exchange.query, body)
+    max_bytes = gateway.snapshot.config.server.max_audio_bytes
+    with gateway.uploads.begin(expected_bytes(exchange, max_bytes)) as upload:
+        request = await hear(exchange, account, upload, max_bytes)
+        may_use(caller, request.model)
+        await _transcribe(gateway, exchange, account, _Recording(request, upload))
+
+
+async def _transcribe(gateway: Gateway, exchange: Exchange, account: Account, recording: _Recording) -> None:
+    request = recording.request
     call = account.call = Call(account.kind, request.model, {}, stream=request.stream)
-    account.prompt_tokens = len(body) // SOUND_BYTES_PER_TOKEN
-    may_use(caller, call.model)
+    account.prompt_tokens = account.body_bytes // SOUND_BYTES_PER_TOKEN
     candidates = await find_candidates(gateway, exchange, account, call)
-    ways = _Ways(account, lambda dialect, model: dialect.encode_transcription(request, model=model), request)
+    ways = _Ways(account, recording.encode, request)
 
     async def relay(reply: Reply) -> None:
         whole = await reply.response.read(REPLY_BYTES)
@@ -97,7 +103,11 @@ async def speak(gateway: Gateway, exchange: Exchange, account: Account) -> None:
     account.prompt_tokens = len(request.input) // SIGNS_PER_TOKEN + 1
     may_use(caller, call.model)
     candidates = await find_candidates(gateway, exchange, account, call)
-    ways = _Ways(account, lambda dialect, model: dialect.encode_speech(request, model=model))
+
+    async def encode(dialect: AudioDialect, model: str) -> tuple[Outgoing, ...]:
+        return dialect.encode_speech(request, model=model)
+
+    ways = _Ways(account, encode)
 
     async def relay(reply: Reply) -> None:
         media_type = _media_type(reply)
@@ -134,13 +144,29 @@ def _check_sender(exchange: Exchange) -> None:
         raise Forbidden("A browser must send an API key with a form, or the sound itself as `audio/…`.")
 
 
+class _Recording:
+    """What is to be written down, and where it lies."""
+
+    def __init__(self, request: TranscriptionRequest, upload: Upload) -> None:
+        self.request = request
+        self._upload = upload
+
+    async def encode(self, dialect: AudioDialect, model: str) -> tuple[Outgoing, ...]:
+        """Raises InvalidRequest, StorageError."""
+        if dialect.takes_files and not isinstance(self.request.file.data, FileRange):
+            file = replace(self.request.file, data=await self._upload.on_disk())
+            parts = tuple(file if part.name == "file" else part for part in self.request.parts)
+            self.request = replace(self.request, file=file, parts=parts)
+        return dialect.encode_transcription(self.request, model=model)
+
+
 class _Ways:
     """The ways of one request to an upstream: `turn` says which."""
 
     def __init__(
         self,
         account: Account,
-        encode: Callable[[AudioDialect, str], tuple[Outgoing, ...]],
+        encode: Callable[[AudioDialect, str], Awaitable[tuple[Outgoing, ...]]],
         request: TranscriptionRequest | None = None,
     ) -> None:
         self.dialect: AudioDialect
@@ -158,7 +184,7 @@ class _Ways:
         if upstream is not self._asked:
             self._asked, self._turn = upstream, 0
             self.dialect = _dialect_of(upstream)
-            self._ways = self._encode(self.dialect, model)
+            self._ways = await self._encode(self.dialect, model)
         way = self._ways[self._turn]
         relayed = relayed_headers(self._account, OPENAI_BETA)
         passage = None if self._request is None else _TranscriptPassage(self.dialect, self._request)
@@ -173,11 +199,10 @@ class _Ways:
 
 
 def _dialect_of(upstream: Upstream) -> AudioDialect:
-    dialect = audio_dialect(upstream.kind.wire) if isinstance(upstream, HttpUpstream) else None
-    if dialect is None:
+    if upstream.audio is None:
         message = f"Provider `{upstream.name}` can neither listen nor speak."
         raise InvalidRequest(message, param="model", code="unsupported_operation")
-    return dialect
+    return upstream.audio
 
 
 # -- after -------------------------------------------------------------------------------------------------------

@@ -17,6 +17,7 @@ from msgspec.structs import replace
 
 from hoosh.catalogue import ProviderType
 from hoosh.dialects import echo
+from hoosh.dialects.audio import AudioDialect, audio_dialect
 from hoosh.dialects.contract import Outgoing, UpstreamDialect
 from hoosh.dialects.openai import (
     CHAT_PATH,
@@ -61,6 +62,8 @@ class Upstream(Protocol):
     local: bool
     """On the owner's own machines."""
     dialect: UpstreamDialect
+    audio: AudioDialect | None
+    """In which sound is sent to it, and asked of it; None where it neither listens nor speaks."""
     max_tokens_limit: int | None
     first_token_s: float
     """From an attempt's beginning to the first content of a stream, while somebody else could be asked."""
@@ -112,6 +115,7 @@ class HttpUpstream:
         self.base_url = base_url
         self.pool = pool
         self.dialect = dialect
+        self.audio = audio_dialect(kind.wire)
         self.timeouts = timeouts
         self.local = local
         self.patterns = patterns
@@ -248,6 +252,7 @@ class EchoUpstream:
     name = "echo"
     type_name = "echo"
     local = True
+    audio: AudioDialect | None = None
     max_tokens_limit: int | None = None
     first_token_s = math.inf
 
@@ -256,6 +261,7 @@ class EchoUpstream:
         self.lacks: set[str] = set()
 
     def attempt(self, outgoing: Outgoing, left_s: float | None = None) -> EchoAttempt:
+        assert isinstance(outgoing.body, bytes), "only sound comes in pieces"
         return EchoAttempt(LISTENERS[outgoing.path](outgoing.body))
 
     async def list_models(self) -> list[ModelCard]:

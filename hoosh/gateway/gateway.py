@@ -71,6 +71,7 @@ from hoosh.observe.logs import AccessLog
 from hoosh.observe.metrics import Metrics
 from hoosh.routing import Chooser, Loads, Route, RouteTable, prefix_digest, within
 from hoosh.storage import Store, StoreStatistics
+from hoosh.storage.uploads import Uploads
 from hoosh.values import (
     Call,
     Caller,
@@ -115,6 +116,7 @@ class Gateway:
         events: Bus,
         webhooks: Webhooks,
         store: Store,
+        uploads: Uploads,
         wall_s: Callable[[], float],
         chance: Random,
     ) -> None:
@@ -133,6 +135,8 @@ class Gateway:
         self.lists = ModelLists(fleet)
         self.facts = FactBook(fleet, self.lists, config.alias_facts())
         self.store = store
+        self.uploads = uploads
+        """Recordings that clients send, while their requests run."""
         books = self.books = Books(
             config, store, type_of=self._type_of, facts_of=self.facts.of, wall_s=wall_s, on_low=self._warn
         )

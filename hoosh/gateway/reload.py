@@ -260,6 +260,7 @@ def _configure(gateway: Gateway, snapshot: Snapshot) -> None:
     if server.max_lag_ms != before.server.max_lag_ms:
         gateway.shedder.configure(server.max_lag_ms)
     gateway.has_room = lets_all_in(server)
+    gateway.uploads.configure(max_bytes=server.max_uploads_bytes)
     if config.cache != before.cache:
         gateway.caching.configure(config.cache)
     gateway.events.configure(config.events)

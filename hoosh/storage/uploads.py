@@ -6,7 +6,7 @@
 
 Leaving the block gives the upload up, however it is left: without a wait, its file is removed soon by `run`.  When the
 house closes the whole folder goes.  What a process has left behind that was killed is found by its lock, which nobody
-holds any more, and removed by the next one that runs here.
+holds any more, and removed by the next one that runs here: when it starts, or else when it makes a folder of its own.
 
 All uploads together are bounded.  Files are written in threads, a few hundred KiB at a time.
 """
@@ -53,10 +53,11 @@ class UploadStatistics(Struct, frozen=True):
 class Uploads:
     """All that are open in this process.  The folder is made when the first file needs it; `run` is a service."""
 
-    def __init__(self, base: Callable[[], Path], *, max_bytes: int) -> None:
-        """`base` is where the folder goes, asked once and in a thread.  `max_bytes` bounds all uploads together."""
+    def __init__(self, base: Callable[[], Path], *, max_bytes: int, sweeps_at_start: bool = True) -> None:
+        """`base` is where the folder goes, asked in a thread.  `max_bytes` bounds all uploads together."""
         self.max_bytes = max_bytes
         self._base = base
+        self._sweeps_at_start = sweeps_at_start
         self._folder: Path | None = None
         self._lock_fd = -1
         self._making = threading.Lock()
@@ -88,7 +89,8 @@ class Uploads:
         self._is_closed = False
         task_status.started()
         try:
-            await trio.to_thread.run_sync(self._sweep, abandon_on_cancel=True, limiter=self._threads)
+            if self._sweeps_at_start:
+                await trio.to_thread.run_sync(self._sweep, abandon_on_cancel=True, limiter=self._threads)
             while True:
                 self._news = trio.Event()
                 if self._doomed:
@@ -136,7 +138,9 @@ class Uploads:
             if self._is_closed:
                 raise OSError(errno.ESHUTDOWN, "the gateway is closing")
             if self._folder is None:
-                self._folder, self._lock_fd = _make_folder(self._base())
+                base = self._base()
+                sweep(base)
+                self._folder, self._lock_fd = _make_folder(base)
             self._number += 1
             return self._folder / str(self._number)
 

@@ -55,7 +55,7 @@ async def test_a_small_file_is_put_on_the_disk_for_who_needs_it_there(uploads, t
         await upload.finish()
         file = await upload.on_disk()
         assert await upload.on_disk() == file
-        assert Path(file.path).read_bytes() == b"abc"
+        assert Path(file.path).read_bytes() == b"abc"  # noqa: ASYNC240
     await wait_gone(tmp_path)
 
 

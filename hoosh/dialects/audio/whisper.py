@@ -42,6 +42,7 @@ class WhisperAudio:
     """An `AudioDialect` that only listens."""
 
     name = "whisper"
+    takes_files = False
 
     def encode_transcription(self, request: TranscriptionRequest, *, model: str) -> tuple[Outgoing, ...]:
         if request.response_format not in FORMATS:

@@ -45,6 +45,7 @@ class XaiAudio:
     """An `AudioDialect`."""
 
     name = "xai"
+    takes_files = False
 
     def encode_transcription(self, request: TranscriptionRequest, *, model: str) -> tuple[Outgoing, ...]:
         if request.kind is CallKind.TRANSLATION:
