@@ -68,7 +68,7 @@ def sound(*pieces, kind=b"audio/mpeg"):
 
 @pytest.mark.parametrize("http2", [False, True])
 @pytest.mark.parametrize("task", ["transcriptions", "translations"])
-async def test_a_form_goes_to_the_upstream_with_its_own_model(autojump_clock, task, http2):
+async def test_a_form_goes_to_the_upstream_with_its_own_model(task, http2):  # a file on the disk: no clock that jumps
     upstream = FakeUpstream(json_reply({"text": "salam", "usage": {"input_tokens": 7, "output_tokens": 3}}))
     settings = config(models=(Alias(name="whisper-1", targets=("mock/big",)),))
     file = bytes(range(256)) * 20_000  # 5 MB, more than any window
