@@ -110,6 +110,10 @@ class Account:
     """Of the request."""
     prompt_tokens: int | None = None
     """Our guess, once somebody has needed it."""
+    sound_ms = 0
+    """Of a recording that is to be written down: as its header says, else a guess by its size."""
+    characters = 0
+    """Of a text that is to be spoken."""
     bill: Bill | NoBill = NO_BILL
     entry: Pass | None = None
     """Its place among the requests of its key and model, where these are limited."""

@@ -41,6 +41,7 @@ from hoosh.gateway.fleet import Upstream
 from hoosh.gateway.hearing import expected_bytes, hear
 from hoosh.gateway.relay import REPLY_BYTES, StreamRelay
 from hoosh.gateway.rescue import Rescue
+from hoosh.gateway.sound_bill import SoundBill
 from hoosh.gateway.way import relayed_headers
 from hoosh.http.exchange import Exchange
 from hoosh.storage.uploads import Upload
@@ -51,8 +52,10 @@ if TYPE_CHECKING:
 
 __all__ = ["speak", "transcribe"]
 
-SOUND_BYTES_PER_TOKEN = 1_600
-"""Of 16 kHz speech, ten tokens a second, compressed twice: what is held, not what is charged."""
+SOUND_BYTES_PER_SECOND = 6_000
+"""Of speech in a form whose length is not known here: 48 kbit/s."""
+MS_PER_TOKEN = 100
+"""Of sound, as gpt-4o-transcribe counts it."""
 SIGNS_PER_TOKEN = 4
 NO_SUCH_PATH = frozenset({404, 405})
 OPENAI_BETA = frozenset({b"openai-beta"})
@@ -76,7 +79,9 @@ async def transcribe(gateway: Gateway, exchange: Exchange, account: Account) -> 
 async def _transcribe(gateway: Gateway, exchange: Exchange, account: Account, recording: _Recording) -> None:
     request = recording.request
     call = account.call = Call(account.kind, request.model, {}, stream=request.stream)
-    account.prompt_tokens = account.body_bytes // SOUND_BYTES_PER_TOKEN
+    size = len(request.file.data)
+    length_ms = account.sound_ms = request.length_ms or size * 1000 // SOUND_BYTES_PER_SECOND
+    account.prompt_tokens = length_ms // MS_PER_TOKEN + 1
     candidates = await find_candidates(gateway, exchange, account, call)
     ways = _Ways(account, recording.encode, request)
 
@@ -100,7 +105,8 @@ async def speak(gateway: Gateway, exchange: Exchange, account: Account) -> None:
     call = account.call = Call(
         account.kind, request.model, {}, stream=request.events, provider=request.provider, pool=request.pool
     )
-    account.prompt_tokens = len(request.input) // SIGNS_PER_TOKEN + 1
+    account.characters = len(request.input)
+    account.prompt_tokens = account.characters // SIGNS_PER_TOKEN + 1
     may_use(caller, call.model)
     candidates = await find_candidates(gateway, exchange, account, call)
 
@@ -125,7 +131,7 @@ async def _ask(
     gateway: Gateway, account: Account, call: Call, candidates: Sequence[Target], relay: Relay, ways: _Ways
 ) -> None:
     journey = gateway.dispatcher.journey(account, call, gateway.ordered(call, candidates, account))
-    with gateway.bill(account, call, journey) as bill:
+    with gateway.sound_bill(account, call, journey) as bill:
         await journey.run(relay, ways, bill)
 
 
@@ -224,13 +230,15 @@ class _TranscriptPassage:
 
 
 async def _answer(exchange: Exchange, account: Account, told: AudioReply) -> None:
-    account.usage = told.usage
+    bill = account.bill
+    if told.usage is None:
+        account.usage, account.is_estimated = bill.guess(len(told.body)), True
+    else:
+        account.usage = bill.counted(told.usage, len(told.body)) if isinstance(bill, SoundBill) else told.usage
     account.first_token_at, account.has_told = trio.current_time(), True
     account.sending(told.body)
     headers = answer_headers(account)
     headers.append((b"content-type", told.media_type.encode("latin-1", "replace")))
-    if told.usage is None:
-        account.usage, account.is_estimated = account.bill.guess(len(told.body)), True
     await account.bill.keep()
     await exchange.respond(200, headers, told.body)
     account.answered(200)

@@ -56,6 +56,7 @@ from hoosh.gateway.recorder import Recorder
 from hoosh.gateway.relay import SilenceWatch
 from hoosh.gateway.reload import Reloader, lets_all_in, strategies_in, turns_of
 from hoosh.gateway.snapshot import Snapshot
+from hoosh.gateway.sound_bill import SoundBill
 from hoosh.gateway.tokens import TokenDesk
 from hoosh.gateway.trail import AuditTrail
 from hoosh.gateway.trail_pages import AuditPages
@@ -281,6 +282,10 @@ class Gateway:
     def bill(self, account: Account, call: Call, journey: Journey) -> Bill:
         """What `account` asks for, to be paid.  A context manager; see `bill.py`."""
         return Bill(self.books, account, call, journey)
+
+    def sound_bill(self, account: Account, call: Call, journey: Journey) -> SoundBill:
+        """The same, of a request for sound."""
+        return SoundBill(self.books, account, call, journey)
 
     def ordered(self, call: Call, candidates: Sequence[Target], account: Account) -> Sequence[Target]:
         """The candidates as they are to be asked, best first.  Raises InvalidRequest where all are too dear."""

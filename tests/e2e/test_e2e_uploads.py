@@ -241,7 +241,7 @@ def test_the_sdk_streams_and_translates(house, upstream):
     with OpenAI(base_url=house.base_url, api_key=CLIENT_KEY, max_retries=0) as client:
         with client.audio.transcriptions.create(model="m2", file=("a.wav", b"RIFF"), stream=True) as stream:
             events = list(stream)
-        with pytest.warns(DeprecationWarning):  # so the SDK calls it; OpenAI's reference does not
+        with pytest.warns(DeprecationWarning, match="deprecated"):  # so the SDK calls it; OpenAI's reference does not
             answer = client.audio.translations.create(model="m2", file=("a.wav", b"RIFF"))
     assert [event.type for event in events] == ["transcript.text.delta", "transcript.text.done"]
     assert events[-1].usage.input_tokens == 7

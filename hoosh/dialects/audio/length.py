@@ -1,8 +1,9 @@
-"""How long a recording is, by its header: WAV, FLAC and MP3.  Cheap, and never a guess.
+"""How long a recording is, by its header: WAV, FLAC and MP3.
 
     WAV     bytes of samples / (rate · channels · bytes of a sample)       the file's own end counts, not its word
     FLAC    samples / rate, as STREAMINFO says, where so few samples could fill the file
-    MP3     frames · samples of a frame / rate, where a Xing or Info header counts the frames
+    MP3     frames · samples of a frame / rate, where a Xing or Info header counts the frames; else all of them are as
+            long as the first, which is what players take them for
 
 Anything else has no length here: whoever transcribes it may tell.
 
@@ -30,7 +31,7 @@ def sound_ms(head: bytes, size: int) -> int | None:
     elif head[:4] == b"fLaC":
         found = _flac_ms(head, size)
     else:
-        found = _mp3_ms(head)
+        found = _mp3_ms(head, size)
     return found if found is not None and 0 < found <= MAX_MS else None
 
 
@@ -69,11 +70,13 @@ def _flac_ms(head: bytes, size: int) -> int | None:
 
 
 MPEG1 = 3
-RATES = {3: (44_100, 48_000, 32_000), 2: (22_050, 24_000, 16_000), 0: (11_025, 12_000, 8_000)}
 LAYER_3 = 1
+RATES = {3: (44_100, 48_000, 32_000), 2: (22_050, 24_000, 16_000), 0: (11_025, 12_000, 8_000)}
+KBITS_1 = (0, 32, 40, 48, 56, 64, 80, 96, 112, 128, 160, 192, 224, 256, 320, 0)
+KBITS_2 = (0, 8, 16, 24, 32, 40, 48, 56, 64, 80, 96, 112, 128, 144, 160, 0)
 
 
-def _mp3_ms(head: bytes) -> int | None:
+def _mp3_ms(head: bytes, size: int) -> int | None:
     at = 0
     if head[:3] == b"ID3" and len(head) > 10:
         at = 10 + (head[6] << 21 | head[7] << 14 | head[8] << 7 | head[9])
@@ -81,13 +84,13 @@ def _mp3_ms(head: bytes) -> int | None:
     if len(frame) < 4 or frame[0] != 0xFF or frame[1] & 0xE0 != 0xE0:
         return None
     version, layer, rate_at = frame[1] >> 3 & 3, frame[1] >> 1 & 3, frame[2] >> 2 & 3
-    if version not in RATES or layer != LAYER_3 or rate_at == 3:
+    kbits = (KBITS_1 if version == MPEG1 else KBITS_2)[frame[2] >> 4]
+    if version not in RATES or layer != LAYER_3 or rate_at == 3 or not kbits:
         return None
     is_mono = frame[3] >> 6 == 3
     side_bytes = (17 if is_mono else 32) if version == MPEG1 else (9 if is_mono else 17)
     tag = head[at + 4 + side_bytes :][:12]
-    has_frames = len(tag) == 12 and tag[:4] in (b"Xing", b"Info") and tag[7] & 1
-    if not has_frames:
-        return None
-    samples = int.from_bytes(tag[8:12], "big") * (1152 if version == MPEG1 else 576)
-    return samples * 1000 // RATES[version][rate_at]
+    if len(tag) == 12 and tag[:4] in (b"Xing", b"Info") and tag[7] & 1:
+        samples = int.from_bytes(tag[8:12], "big") * (1152 if version == MPEG1 else 576)
+        return samples * 1000 // RATES[version][rate_at]
+    return (size - at) * 8 // kbits
