@@ -275,9 +275,7 @@ async def test_a_pool_that_cannot_pay_for_so_long_a_recording_refuses_it(autojum
     upstream = FakeUpstream(json_reply({"text": "x"}))
     settings = of_type("openai", budgets=(Budget(name="default", unit="usd", capacity=0.003),))
     async with house_with(upstream, settings) as house:
-        status, _, body = await send(
-            house, TRANSCRIBE, *form(file=wav(bytes(30_000)).replace(b"\x44\xac", b"\x44\xac"))
-        )
+        status, _, body = await send(house, TRANSCRIBE, *form(file=wav(bytes(30_000))))
         assert status == 200
         long = b"OggS" + bytes(60_000 * 5)
         status, _, body = await send(house, TRANSCRIBE, *form(file=long))

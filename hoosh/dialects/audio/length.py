@@ -20,6 +20,8 @@ MAX_MS = 1_000 * 3600 * 1_000
 """A thousand hours: what says more has not counted."""
 PLAIN = frozenset({1, 3, 6, 7, 0xFFFE})
 """WAV formats whose samples have a fixed size: PCM, IEEE float, A-law, µ-law, and extensible."""
+CHUNKS_MAX = 256
+"""Before the samples of a WAV."""
 FLAC_METADATA_BYTES = 8 * 1024 * 1024
 """Pictures and tables, beside the samples."""
 
@@ -37,7 +39,9 @@ def sound_ms(head: bytes, size: int) -> int | None:
 
 def _wav_ms(head: bytes, size: int) -> int | None:
     at, second_bytes = 12, 0
-    while at + 8 <= len(head):
+    for _ in range(CHUNKS_MAX):
+        if at + 8 > len(head):
+            break
         kind, length = head[at : at + 4], int.from_bytes(head[at + 4 : at + 8], "little")
         if kind == b"fmt ":
             second_bytes = _second_bytes(head[at + 8 : at + 24])
