@@ -47,7 +47,7 @@ FULL = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
 class UploadStatistics(Struct, frozen=True):
     open: int
     bytes: int
-    """Of all that are open, those included that are still expected."""
+    """Of all that are open, as far as they have come."""
 
 
 class Uploads:
@@ -70,12 +70,13 @@ class Uploads:
         self._threads = trio.CapacityLimiter(4)
 
     def begin(self, expected_bytes: int) -> Upload:
-        """Room for an upload; 0 where nobody has said how long it will be.  Raises Unavailable."""
-        upload = Upload(self)
-        self._take_room(expected_bytes)
-        upload.reserved_bytes = expected_bytes
+        """Begin one; `expected_bytes` is 0 where nobody has said how long it will be.  Raises Unavailable.
+
+        Room is taken by what comes, not by what was said: to say much costs a client nothing.
+        """
+        self._look_for_room(expected_bytes)
         self._open += 1
-        return upload
+        return Upload(self)
 
     def configure(self, *, max_bytes: int) -> None:
         """From now on; what is open stays."""
@@ -119,14 +120,18 @@ class Uploads:
 
     # -- what uploads ask ------------------------------------------------------------------------------------------
 
-    def _take_room(self, size: int) -> None:
+    def _look_for_room(self, size: int) -> None:
         if self._bytes + size > self.max_bytes:
             message = "The gateway has no room for this file now: too many are being received."
             raise Unavailable(message, retry_after_s=BUSY_S, code="uploads_full")
+
+    def _take_room(self, upload: Upload, size: int) -> None:
+        self._look_for_room(size)
         self._bytes += size
+        upload.size += size
 
     def _give_up(self, upload: Upload) -> None:
-        self._bytes -= upload.reserved_bytes
+        self._bytes -= upload.size
         self._open -= 1
         if upload.file is not None:
             self._doomed.append(upload.file)
@@ -158,7 +163,6 @@ class Upload:
 
     def __init__(self, uploads: Uploads) -> None:
         self.size = 0
-        self.reserved_bytes = 0
         self.head = b""
         """Its first bytes, a few dozen KiB; there once it is finished."""
         self.file: _File | None = None
@@ -176,10 +180,7 @@ class Upload:
 
     async def write(self, piece: bytes) -> None:
         """Append.  Waits for the disk now and then; raises Unavailable, StorageError."""
-        self.size += len(piece)
-        if self.size > self.reserved_bytes:
-            self._uploads._take_room(self.size - self.reserved_bytes)
-            self.reserved_bytes = self.size
+        self._uploads._take_room(self, len(piece))
         self._held += piece
         if len(self._held) >= (HELD_BYTES if self.file is None else WRITE_BYTES):
             await self._flush()

@@ -241,6 +241,7 @@ async def test_a_recording_is_paid_by_its_length(answer, form_of_answer, file, a
         total = settled(house)
     assert status == 200
     assert (total.cost_micro_usd, total.requests_unpriced) == (micro_usd, 0)
+    assert total.audio_ms == audio_ms
     [record] = records
     assert (record.usage.audio_ms, record.charge, record.cost_micro_usd) == (audio_ms, micro_usd, micro_usd)
 
@@ -267,7 +268,9 @@ async def test_a_text_is_paid_by_its_characters(autojump_clock):
     async with house_with(FakeUpstream(sound(MP3)), paid()) as house:
         await house.post(SPEAK, {**ASK, "input": "سلام دنیا" * 100})
         house.gateway.flush()
-        assert settled(house).cost_micro_usd == 900 * 15
+        assert (settled(house).cost_micro_usd, settled(house).characters) == (900 * 15, 900)
+        _, _, body = await house.get("/v1/costs")
+        assert msgspec.json.decode(body)["records"][0]["characters"] == 900
 
 
 async def test_a_pool_that_cannot_pay_for_so_long_a_recording_refuses_it(autojump_clock):

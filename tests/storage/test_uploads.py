@@ -110,7 +110,9 @@ async def test_an_upload_that_is_cancelled_leaves_nothing(uploads, tmp_path, mon
 
 
 async def test_all_uploads_together_are_bounded(uploads):
-    with uploads.begin(3 * MIB):
+    with uploads.begin(3 * MIB) as large:
+        for _ in range(3 * MIB // len(PIECE)):
+            await large.write(PIECE)
         with pytest.raises(Unavailable) as told:
             uploads.begin(2 * MIB)
         assert (told.value.code, told.value.retry_after_s) == ("uploads_full", 5.0)
