@@ -14,10 +14,8 @@ All uploads together are bounded.  Files are written in threads, a few hundred K
 from __future__ import annotations
 
 import errno
-import fcntl
 import os
 import shutil
-import stat
 import threading
 from collections.abc import Callable
 from contextlib import suppress
@@ -29,9 +27,10 @@ import trio
 from msgspec import Struct
 
 from hoosh.errors import StorageError, Unavailable
+from hoosh.storage.upload_folder import make_folder, sweep
 from hoosh.values import FileRange
 
-__all__ = ["Upload", "UploadStatistics", "Uploads", "sweep"]
+__all__ = ["Upload", "UploadStatistics", "Uploads"]
 
 HELD_BYTES = 64 * 1024
 """A smaller file never sees the disk."""
@@ -39,8 +38,6 @@ WRITE_BYTES = 256 * 1024
 """At once."""
 BUSY_S = 5.0
 """When to come back to a house that has no room for more."""
-PREFIX = "hoosh-uploads"
-LOCK = "lock"
 FULL = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
 
 
@@ -145,7 +142,7 @@ class Uploads:
             if self._folder is None:
                 base = self._base()
                 sweep(base)
-                self._folder, self._lock_fd = _make_folder(base)
+                self._folder, self._lock_fd = make_folder(base)
             self._number += 1
             return self._folder / str(self._number)
 
@@ -245,58 +242,3 @@ class _File:
             if self._is_there:
                 with suppress(OSError):
                     self.path.unlink()
-
-
-# -- folders -----------------------------------------------------------------------------------------------------
-
-
-def _make_folder(base: Path) -> tuple[Path, int]:
-    """A folder of this process alone, and its lock.  Blocks; raises OSError.
-
-    It gets its name when it has its lock: one of that name without a lock would be taken for an abandoned one.
-    """
-    base.mkdir(mode=0o700, parents=True, exist_ok=True)
-    name = f"{PREFIX}-{os.getuid()}-{os.urandom(8).hex()}"
-    unlocked, folder = base / f".{name}", base / name
-    unlocked.mkdir(mode=0o700)
-    lock = os.open(unlocked / LOCK, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
-    try:
-        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        unlocked.rename(folder)
-    except BaseException:
-        os.close(lock)
-        raise
-    return folder, lock
-
-
-def sweep(base: Path) -> int:
-    """Remove the folders in `base` whose process is gone.  Returns how many.  Blocks; what cannot be read stays.
-
-    A base that others may write to (/tmp) can hold anything: only real folders of our own user are looked into.
-    """
-    swept = 0
-    try:
-        found = [entry for entry in os.scandir(base) if entry.name.startswith(f"{PREFIX}-{os.getuid()}-")]
-    except OSError:
-        return 0
-    for entry in found:
-        try:
-            about = entry.stat(follow_symlinks=False)
-            if stat.S_ISDIR(about.st_mode) and about.st_uid == os.getuid() and _is_abandoned(Path(entry.path)):
-                shutil.rmtree(entry.path)
-                swept += 1
-        except OSError:
-            continue
-    return swept
-
-
-def _is_abandoned(folder: Path) -> bool:
-    """Nobody holds its lock.  Raises OSError where it has none."""
-    lock = os.open(folder / LOCK, os.O_RDWR | os.O_CLOEXEC | os.O_NOFOLLOW)
-    try:
-        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return False
-    finally:
-        os.close(lock)
-    return True

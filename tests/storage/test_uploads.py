@@ -15,7 +15,8 @@ import trio
 
 from hoosh.errors import StorageError, Unavailable
 from hoosh.storage import uploads as module
-from hoosh.storage.uploads import HELD_BYTES, WRITE_BYTES, Uploads, UploadStatistics, sweep
+from hoosh.storage.upload_folder import PREFIX, sweep
+from hoosh.storage.uploads import HELD_BYTES, WRITE_BYTES, Uploads, UploadStatistics
 from hoosh.values import FileRange
 
 PIECE = bytes(range(256)) * 64
@@ -200,7 +201,7 @@ def test_a_sweep_touches_nothing_else(tmp_path):
     (elsewhere / "lock").write_bytes(b"")
     base = tmp_path / "base"
     base.mkdir()
-    prefix = f"{module.PREFIX}-{os.getuid()}-"
+    prefix = f"{PREFIX}-{os.getuid()}-"
     (base / f"{prefix}link").symlink_to(elsewhere)
     (base / f"{prefix}file").write_bytes(b"")
     (base / f"{prefix}without-lock").mkdir()
