@@ -224,6 +224,8 @@ def _counts_json(row: CostRow) -> dict[str, Any]:
         "requests_estimated": row.requests_estimated,
         "cached_tokens": row.cached_tokens,
         "saved_tokens": row.saved_tokens,
+        **({"audio_ms": row.audio_ms} if row.audio_ms else {}),
+        **({"characters": row.characters} if row.characters else {}),
     }
 
 

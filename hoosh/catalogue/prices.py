@@ -7,7 +7,8 @@ A name in the file stands for itself and for its dated versions (`gpt-4o` for `g
 stands for whatever begins so.  OpenRouter names models `maker/model`: its own list is asked, then the maker's.
 Nothing is ever guessed: whoever is not in the list has no price.
 
-Prices are whole pico-USD (1e-12 USD) for a token, so that 2.50 USD for a million tokens are 2 500 000.
+Prices are whole pico-USD (1e-12 USD) for a token, so that 2.50 USD for a million tokens are 2 500 000; what is paid by
+the hour of a recording is whole micro-USD, so that 0.006 USD a minute are 360 000.
 
 The file is generated from the library `genai-prices` by `just prices` and says which version and which day.
 """
@@ -57,6 +58,10 @@ class Price(Struct, frozen=True):
     audio_output: int | None = None
     request_micro_usd: int = 0
     """For each request, beside its tokens."""
+    audio_hour_micro_usd: int = 0
+    """For an hour of a recording that is written down."""
+    character: int = 0
+    """Pico-USD for a character of a text that is spoken."""
     tiers: tuple[Tier, ...] = ()
     """Lowest first.  All tokens of a request are charged at the last tier that its prompt has passed."""
     free: bool = False
@@ -96,6 +101,8 @@ class PricedModel(Struct, forbid_unknown_fields=True, omit_defaults=True):
     audio_in: int | None = None
     audio_out: int | None = None
     request_micro_usd: int = 0
+    audio_hour_micro_usd: int = 0
+    character: int = 0
     tiers: list[TierRates] = []
 
 
@@ -194,11 +201,14 @@ def _shelf(models: list[PricedModel]) -> _Shelf:
 
 
 def _price(model: PricedModel) -> Price:
-    rates = _rates(model)
-    tiers = tuple(Tier(tier.above, _rates(tier)) for tier in model.tiers)
-    if rates == Price() and not model.request_micro_usd and not tiers:
-        return FREE
-    return msgspec.structs.replace(rates, request_micro_usd=model.request_micro_usd, tiers=tiers)
+    price: Price = msgspec.structs.replace(
+        _rates(model),
+        request_micro_usd=model.request_micro_usd,
+        audio_hour_micro_usd=model.audio_hour_micro_usd,
+        character=model.character,
+        tiers=tuple(Tier(tier.above, _rates(tier)) for tier in model.tiers),
+    )
+    return FREE if price == Price() else price
 
 
 def _rates(entry: PricedModel | TierRates) -> Price:

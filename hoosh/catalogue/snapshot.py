@@ -6,9 +6,9 @@ The library matches names with rules; here each rule becomes names.  `equals` is
 stands for its dated versions (or a beginning, where it ends in a separator), and what only expressions say is left
 out: they spell dates, which the look-up knows.  A name is kept where the library finds the same model by it.
 
-Left out, because their bill cannot be told from the tokens we are told: models charged by the hour, the page or the
-character, those whose pictures, videos or reasoning cost other than their text, and those that are made for sound but
-whose sound has no price here.
+Models for sound alone are charged by the hour of a recording or by the character.  Left out, because their bill cannot
+be told from what we are told: models charged by the page, those whose pictures, videos or reasoning cost other than
+their text, and those that are made for sound but whose sound has no price here.
 Where a price depends on the hour of the day, the dearest counts.  Discounts for batches and the like are not prices.
 
     python -m hoosh.catalogue.snapshot [YYYY-MM-DD]      writes the file; the day is today's where none is given
@@ -79,6 +79,9 @@ BESIDE_TOKENS = frozenset(
     }
 )
 """Said beside prices of tokens, and not counted here: docs/costs.md tells what that means."""
+HOURS, MILLION_CHARACTERS = "input_audio_hours", "input_mchars"
+OF_SOUND = frozenset({HOURS, MILLION_CHARACTERS, "audio_hours"})
+"""Said without prices of tokens.  The last is the first once more, or, where it stands alone, a live session's."""
 
 
 def library_version() -> str:
@@ -169,6 +172,8 @@ def _entry(provider_id: str, model: ModelInfo, names: list[str], day: date) -> P
     if not said:  # to the library that is free; OpenRouter lists what has no price yet in the same way
         is_free = provider_id != "openrouter" or model.id.endswith(":free")
         return PricedModel(names) if is_free else None
+    if said.keys() <= OF_SOUND:
+        return _sound_entry(names, said)
     if "input_mtok" not in said or not said.keys() <= {*RATES.values(), *BESIDE_TOKENS}:
         return None
     if "-audio" in model.id and "input_audio_mtok" not in said:
@@ -176,6 +181,19 @@ def _entry(provider_id: str, model: ModelInfo, names: list[str], day: date) -> P
     rates = {ours: _pico(_base(said[theirs])) for ours, theirs in RATES.items() if theirs in said}
     request = _pico(_base(said["requests_kcount"])) // 1000 if "requests_kcount" in said else 0
     return PricedModel(names, **rates, request_micro_usd=request, tiers=_tiers(said))
+
+
+def _sound_entry(names: list[str], said: dict[str, Any]) -> PricedModel | None:
+    """`-latest` may also be a model for chats, whose tokens have a price that is not told here."""
+    names = [name for name in names if not name.endswith("-latest")]
+    hour, characters = said.get(HOURS), said.get(MILLION_CHARACTERS)
+    if not names or (hour is None and characters is None):
+        return None
+    return PricedModel(
+        names,
+        audio_hour_micro_usd=0 if hour is None else _pico(_base(hour)),
+        character=0 if characters is None else _pico(_base(characters)),
+    )
 
 
 def _dearest(model: ModelInfo, day: date) -> ModelPrice:

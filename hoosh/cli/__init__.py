@@ -29,7 +29,9 @@ from hoosh.cli import (
     openapi,
     requests,
     serve,
+    speak,
     top,
+    transcribe,
     version,
 )
 from hoosh.cli.failure import Failure
@@ -39,7 +41,7 @@ __all__ = ["GROUPS", "build_parser", "main"]
 
 GROUPS = (
     ("run a gateway", (serve, check, keys, migrate)),
-    ("ask it", (models, infer, embed)),
+    ("ask it", (models, infer, embed, transcribe, speak)),
     ("watch it", (top, health, requests, costs)),
     ("examine", (bench, audit, openapi, info, version, completion)),
 )

@@ -25,6 +25,9 @@ class Progress:
         return self
 
     def __exit__(self, *error: object) -> None:
+        self.wipe()
+
+    def wipe(self) -> None:
         if self.is_shown:
             print("\r\033[K", end="", file=sys.stderr, flush=True)
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 import argparse
 import os
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
@@ -60,13 +60,27 @@ class Talk:
             return _json(response.read(), self.server)
 
     @contextmanager
-    def open(self, method: str, path: str, body: object = None, *, read_s: float = READ_S) -> Iterator[httpx.Response]:
-        """An answer whose status is good; its body may be read as it comes.  Leaving it hangs up."""
+    def open(
+        self,
+        method: str,
+        path: str,
+        body: object = None,
+        *,
+        content: Iterable[bytes] | None = None,
+        headers: Mapping[str, str] | None = None,
+        read_s: float = READ_S,
+    ) -> Iterator[httpx.Response]:
+        """An answer whose status is good; its body may be read as it comes.  Leaving it hangs up.
+
+        `body` is sent as JSON, `content` as it comes.
+        """
         import httpx
 
         timeout = httpx.Timeout(read_s, connect=CONNECT_S)
         try:
-            with self.client.stream(method, path, json=body, timeout=timeout) as response:
+            with self.client.stream(
+                method, path, json=body, content=content, headers=headers, timeout=timeout
+            ) as response:
                 if response.status_code >= 300:
                     raise _refused(response)
                 yield response

@@ -81,6 +81,10 @@ class CostTotals(Struct, frozen=True, kw_only=True):
     requests_estimated: int = 0
     cached_tokens: int = 0
     saved_tokens: int = 0
+    audio_ms: int = 0
+    """Of recordings that were written down."""
+    characters: int = 0
+    """Of texts that were spoken."""
 
 
 class CostRecord(Struct, frozen=True, kw_only=True):
@@ -103,6 +107,10 @@ class CostRecord(Struct, frozen=True, kw_only=True):
     requests_estimated: int = 0
     cached_tokens: int = 0
     saved_tokens: int = 0
+    audio_ms: int = 0
+    """Of recordings that were written down."""
+    characters: int = 0
+    """Of texts that were spoken."""
 
 
 class Costs(CostTotals, frozen=True, kw_only=True):

@@ -21,6 +21,7 @@ from hoosh.client.address import CONNECT_S, Address
 from hoosh.client.errors import error_from
 from hoosh.client.question import Answer, Question, T
 from hoosh.client.retry import Attempts, Retries
+from hoosh.codec.form_upload import FormUpload
 from hoosh.errors import (
     ConnectFailed,
     ConnectionBroke,
@@ -59,6 +60,8 @@ class Carrier:
         headers = {"user-agent": f"hoosh-client/{__version__}", "accept-encoding": "identity"}
         if question.body is not None:
             headers["content-type"] = "application/json"
+        if isinstance(question.body, FormUpload) and question.body.length is not None:
+            headers["content-length"] = str(question.body.length)
         key = self.manner.address.key
         if key is not None:
             headers["authorization"] = f"Bearer {key.reveal()}"

@@ -13,18 +13,20 @@ from typing import Generic, Literal, TypeVar
 
 import msgspec
 
+from hoosh.codec.form_upload import FormUpload
 from hoosh.errors import ProtocolViolation
 
 __all__ = ["Answer", "Question", "Repeat", "as_json", "read_as", "with_query"]
 
 T = TypeVar("T")
 
-Repeat = Literal["reading", "asking", "changing"]
+Repeat = Literal["reading", "asking", "changing", "once"]
 """When a question may be put again after a failure (see `retry.py`):
 
     reading     it changes nothing: after every failure that may pass
     asking      inference, which costs: where nothing of an answer has come
     changing    it changes something: where it has certainly not been heard
+    once        what it sends is gone when it has been read, as what comes through a pipe
 """
 
 
@@ -45,7 +47,7 @@ class Question(msgspec.Struct, Generic[T], frozen=True, kw_only=True):
     read: Callable[[Answer], T]
     """Raises ProtocolViolation for what no gateway of ours answers."""
     repeat: Repeat
-    body: bytes | None = None
+    body: bytes | FormUpload | None = None
     headers: Mapping[str, str] = {}
     timeout_s: float | None = None
     """Of everything together: attempts, the waits between them, the answer's last byte."""

@@ -7,9 +7,10 @@
     the connection broke, or fell silent                 ✓         –         –
     everything else, `x-should-retry: false`             –         –         –
 
-A stream of which one event has come is never asked for again.  The wait is the gateway's `retry-after`, else it doubles
-from `base_s`, the upper half of it by chance, so that clients who fail together do not come back together.  A wait that
-is longer than `longest_s`, or than the time that is left, is not waited for.
+A stream of which one event has come is never asked for again, nor is what can be sent only once (`once`).  The wait is
+the gateway's `retry-after`, else it doubles from `base_s`, the upper half of it by chance, so that clients who fail
+together do not come back together.  A wait that is longer than `longest_s`, or than the time that is left, is not
+waited for.
 """
 
 from __future__ import annotations
@@ -88,6 +89,8 @@ class Attempts:
 
     def _may_repeat(self, error: HooshError) -> bool:
         match error:
+            case _ if self._repeat == "once":
+                return False
             case GatewayError():
                 passing = REFUSED_UNHEARD if self._repeat == "changing" else PASSING
                 return error.status in passing and error.may_retry is not False

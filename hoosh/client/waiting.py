@@ -4,13 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Self
 
 import anyio
+import anyio.to_thread
 import httpx
 
 from hoosh.client.carrier import BODY_BYTES, ERROR_BYTES, Body, Carrier, Manner, bad_answer
 from hoosh.client.question import Question, T
 from hoosh.client.retry import Attempts
+from hoosh.codec.form_upload import FormUpload
 from hoosh.errors import HooshError, ResponseTooLarge, TransportError, TransportTimeout
 
 __all__ = ["AsyncBody", "AsyncCarrier"]
@@ -71,7 +74,7 @@ class AsyncCarrier(Carrier):
         request = self.http.build_request(
             question.method,
             self._url(question),
-            content=question.body,
+            content=_InThread(question.body) if isinstance(question.body, FormUpload) else question.body,
             headers=self._headers(question, attempts, self.now_s()),
         )
         try:
@@ -87,6 +90,22 @@ class AsyncCarrier(Carrier):
         if body.status < 300:
             return body
         raise bad_answer(body, await body.read_some(ERROR_BYTES))
+
+
+class _InThread:
+    """A form whose file is read in a thread, block by block."""
+
+    def __init__(self, form: FormUpload) -> None:
+        self._blocks = iter(form)
+
+    def __aiter__(self) -> Self:
+        return self
+
+    async def __anext__(self) -> bytes:
+        block = await anyio.to_thread.run_sync(next, self._blocks, b"")
+        if not block:
+            raise StopAsyncIteration
+        return block
 
 
 class AsyncBody(Body):

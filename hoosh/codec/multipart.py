@@ -2,9 +2,9 @@
 
     --boundary CRLF headers CRLF CRLF data CRLF --boundary … CRLF --boundary-- epilogue
 
-The body is held whole anyway (its file goes on to an upstream, perhaps to a second one), so fields are views of it
-and nothing is copied.  That is also why this is not werkzeug's decoder, which reads streams, copies each piece, and
-would make the hot door wait 150 ms for its import.
+Of a body that is held whole fields are views, and nothing is copied.  One that comes piece by piece is read by
+`form_reader.py`, to the same fields and with the same limits.  Neither is werkzeug's decoder: the hot door would wait
+150 ms for its import.
 
 A boundary counts only at the beginning of a line and when nothing but blanks or `--` follows it; a file may hold
 anything else.  Number and size of headers and fields are limited; whatever else is wrong is InvalidRequest.
@@ -17,13 +17,31 @@ from __future__ import annotations
 
 import re
 import secrets
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from urllib.parse import unquote
 
-from hoosh.errors import InvalidRequest
-from hoosh.values import FormPart
+from msgspec import Struct
 
-__all__ = ["boundary_of", "encode_form", "form_type", "new_boundary", "parse_form"]
+from hoosh.errors import InvalidRequest
+from hoosh.values import FileRange, FormPart, Pieces
+
+__all__ = [
+    "CUT",
+    "FIELDS",
+    "HEADLESS",
+    "HEAD_BYTES",
+    "PADDING",
+    "TOO_MANY",
+    "FieldHead",
+    "boundary_of",
+    "encode_form",
+    "form_frame",
+    "form_pieces",
+    "form_type",
+    "new_boundary",
+    "parse_form",
+    "read_head",
+]
 
 HEAD_BYTES = 8 * 1024
 """Of the headers of one field."""
@@ -31,6 +49,10 @@ FIELDS = 256
 PADDING = 64
 """Blanks that may follow a boundary on its line (RFC 2046: transport padding)."""
 NAME_CHARS = 1024
+
+TOO_MANY = f"The form has more than {FIELDS} fields."
+CUT = "The form is cut: its last boundary is missing."
+HEADLESS = "A field of the form has no headers, or too many."
 
 _boundary = re.compile(rb"multipart/form-data\s*;(?:.*;)?\s*boundary\s*=\s*(?:\"([^\"]*)\"|([^\s;\"]+))", re.I | re.S)
 _boundary_sign = re.compile(rb"[0-9A-Za-z'()+_,./:=? -]{0,69}[0-9A-Za-z'()+_,./:=?-]")  # RFC 2046, bchars
@@ -58,7 +80,7 @@ def parse_form(body: bytes, boundary: bytes) -> tuple[FormPart, ...]:
     while not is_last:
         end, after, is_last = _next_boundary(body, b"\r\n" + delimiter, start)
         if len(parts) == FIELDS:
-            raise InvalidRequest(f"The form has more than {FIELDS} fields.")
+            raise InvalidRequest(TOO_MANY)
         parts.append(_part(body, view, start, end))
         start = after
     return tuple(parts)
@@ -76,15 +98,29 @@ def _next_boundary(body: bytes, delimiter: bytes, position: int) -> tuple[int, i
             if line_end >= 0 and not body[end:line_end].strip(b" \t"):
                 return at, line_end + 2, False
         at = body.find(delimiter, end)
-    raise InvalidRequest("The form is cut: its last boundary is missing.")
+    raise InvalidRequest(CUT)
 
 
 def _part(body: bytes, view: memoryview, start: int, end: int) -> FormPart:
     head_end = body.find(b"\r\n\r\n", start, min(end, start + HEAD_BYTES))
     if head_end < 0:
-        raise InvalidRequest("A field of the form has no headers, or too many.")
+        raise InvalidRequest(HEADLESS)
+    head = read_head(body[start:head_end])
+    return FormPart(head.name, view[head_end + 4 : end], head.filename, head.media_type)
+
+
+class FieldHead(Struct, frozen=True):
+    """What the headers of a field say."""
+
+    name: str
+    filename: str | None = None
+    media_type: str | None = None
+
+
+def read_head(block: bytes) -> FieldHead:
+    """From the lines of a field's headers, without the blank one behind them.  Raises InvalidRequest."""
     headers: dict[str, str] = {}
-    for line in body[start:head_end].split(b"\r\n"):
+    for line in block.split(b"\r\n"):
         name, colon, value = line.decode("utf-8", "replace").partition(":")
         if colon:
             headers[name.strip().lower()] = value.strip()
@@ -95,7 +131,7 @@ def _part(body: bytes, view: memoryview, start: int, end: int) -> FormPart:
         raise InvalidRequest("A field of the form has no name, or too long a one.")
     if headers.get("content-transfer-encoding", "binary").lower() not in ("binary", "8bit", "7bit"):
         raise InvalidRequest("A field of the form has a transfer encoding, which RFC 7578 does not allow.")
-    return FormPart(name, view[head_end + 4 : end], _filename(parameters), headers.get("content-type"))
+    return FieldHead(name, _filename(parameters), headers.get("content-type"))
 
 
 def _parameters(disposition: str) -> dict[str, str]:
@@ -135,17 +171,45 @@ def form_type(boundary: bytes) -> bytes:
 
 
 def encode_form(parts: Iterable[FormPart], boundary: bytes) -> bytes:
-    """The body.  Its one copy of each file is the one in the result."""
-    pieces: list[bytes | memoryview] = []
+    """The body.  Its one copy of each file is the one in the result.  Raises TypeError for what lies in a file."""
+    return b"".join(_written(parts, boundary))  # type: ignore[arg-type]
+
+
+def form_pieces(parts: Iterable[FormPart], boundary: bytes) -> bytes | Pieces:
+    """The body, with what lies in files left there."""
+    pieces: list[bytes | FileRange] = []
+    held: list[bytes | memoryview] = []
+    for piece in _written(parts, boundary):
+        if isinstance(piece, FileRange):
+            pieces += [b"".join(held), piece]
+            held = []
+        else:
+            held.append(piece)
+    end = b"".join(held)
+    return Pieces.of([*pieces, end]) if pieces else end
+
+
+def form_frame(fields: Iterable[FormPart], file: FormPart, boundary: bytes) -> tuple[bytes, bytes]:
+    """What stands before the data of `file`, which comes last in its form, and what behind it."""
+    end = b"--%b--\r\n" % boundary
+    return encode_form(fields, boundary).removesuffix(end) + _opening(file, boundary), b"\r\n" + end
+
+
+def _written(parts: Iterable[FormPart], boundary: bytes) -> Iterator[bytes | memoryview | FileRange]:
     for part in parts:
-        head = f'Content-Disposition: form-data; name="{_quoted(part.name)}"'
-        if part.filename is not None:
-            head += f'; filename="{_quoted(part.filename)}"'
-        if part.media_type is not None:
-            head += f"\r\nContent-Type: {_line(part.media_type)}"
-        pieces += [b"--%b\r\n%b\r\n\r\n" % (boundary, head.encode("utf-8", "replace")), part.data, b"\r\n"]
-    pieces.append(b"--%b--\r\n" % boundary)
-    return b"".join(pieces)
+        yield _opening(part, boundary)
+        yield part.data
+        yield b"\r\n"
+    yield b"--%b--\r\n" % boundary
+
+
+def _opening(part: FormPart, boundary: bytes) -> bytes:
+    head = f'Content-Disposition: form-data; name="{_quoted(part.name)}"'
+    if part.filename is not None:
+        head += f'; filename="{_quoted(part.filename)}"'
+    if part.media_type is not None:
+        head += f"\r\nContent-Type: {_line(part.media_type)}"
+    return b"--%b\r\n%b\r\n\r\n" % (boundary, head.encode("utf-8", "replace"))
 
 
 def _quoted(text: str) -> str:

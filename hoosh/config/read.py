@@ -58,7 +58,7 @@ _HIDDEN = frozenset({(Provider, "origin")})
 """Fields that no file may set."""
 
 _LATER: Mapping[type[Struct], frozenset[str]] = {
-    Config: frozenset({"dlp", "compression", "tools", "mcp", "speech", "context", "tts"}),
+    Config: frozenset({"dlp", "compression", "tools", "mcp", "speech", "context"}),
     Server: frozenset({"workers", "public_url", "cors_origins"}),
     Provider: frozenset({"region", "tags"}),
     Cache: frozenset({"semantic", "warming", "warming_prompts"}),

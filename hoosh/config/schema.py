@@ -103,6 +103,10 @@ class Server(_Section, frozen=True):
     tls_key: Text | None = None
     tls_client_ca: Text | None = None
     max_body_bytes: Count = 10 * 1024 * 1024
+    max_audio_bytes: Count = 50 * 1024 * 1024
+    """Of a recording that is to be written down, with its form; OpenAI takes files of 25 MB."""
+    max_uploads_bytes: Count = 1024 * 1024 * 1024
+    """Of all recordings together that are being received or sent on."""
     keepalive_s: Seconds = 75.0
     head_timeout_s: Seconds = 10.0
     drain_s: Annotated[float, Meta(ge=0)] = 30.0

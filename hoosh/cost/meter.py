@@ -6,6 +6,8 @@
             └─ the rest ──────────── input
     reply ──┬─ sound ─────────────── audio_output
             └─ the rest ──────────── output                reasoning is among it
+    a recording's length ─────────── audio_hour            where a model is paid so: `sound_cost_micro_usd`
+    characters that are spoken ───── character
 
 Counts that contradict each other (more cached tokens than prompt) are cut to what fits, in that order: a bill is never
 negative, and never above what the journal's 64 bits hold.
@@ -16,11 +18,20 @@ from __future__ import annotations
 from hoosh.catalogue.prices import Price
 from hoosh.values.usage import Usage
 
-__all__ = ["MAX_MICRO_USD", "cost_micro_usd", "usd", "worst_case_micro_usd"]
+__all__ = [
+    "MAX_MICRO_USD",
+    "cost_micro_usd",
+    "is_paid_by_length",
+    "length_micro_usd",
+    "sound_cost_micro_usd",
+    "usd",
+    "worst_case_micro_usd",
+]
 
 MICRO = 1_000_000
 """Pico-USD in a micro-USD."""
 HALF = MICRO // 2
+HOUR_MS = 3_600_000
 MAX_MICRO_USD = 2**63 - 1
 
 
@@ -52,6 +63,23 @@ def worst_case_micro_usd(price: Price, prompt_tokens: int, reply_tokens: int, *,
         if prompt_tokens > tier.above_tokens:
             pico = max(pico, _dearest(tier.rates, prompt_tokens, reply_tokens, audio))
     return min(max(-(-pico // MICRO), 0) + price.request_micro_usd, MAX_MICRO_USD)
+
+
+def is_paid_by_length(price: Price) -> bool:
+    """Tokens are not all that its bill is made of."""
+    return bool(price.audio_hour_micro_usd or price.character)
+
+
+def length_micro_usd(price: Price, audio_ms: int, characters: int) -> int:
+    """What a recording of such a length, or a text of so many characters, costs beside its tokens."""
+    parts = max(audio_ms, 0) * price.audio_hour_micro_usd * MICRO + max(characters, 0) * price.character * HOUR_MS
+    return min((parts + HALF * HOUR_MS) // (MICRO * HOUR_MS), MAX_MICRO_USD)
+
+
+def sound_cost_micro_usd(price: Price, usage: Usage) -> int:
+    """`cost_micro_usd` of a model that is paid by length, alone or beside its tokens."""
+    cost = cost_micro_usd(price, usage) + length_micro_usd(price, usage.audio_ms, usage.characters)
+    return min(cost, MAX_MICRO_USD)
 
 
 def usd(micro_usd: int) -> str:

@@ -85,6 +85,8 @@ def price_of(entry: PriceOverride) -> Price:
         audio_input=_pico_or_none(entry.audio_input),
         audio_output=_pico_or_none(entry.audio_output),
         request_micro_usd=_pico(entry.request),
+        audio_hour_micro_usd=_pico(entry.audio_minute, times=60),
+        character=_pico(entry.characters),
     )
     return price if any(astuple(price)) else FREE
 
@@ -93,9 +95,9 @@ def _pico_or_none(usd: float | None) -> int | None:
     return None if usd is None else _pico(usd)
 
 
-def _pico(usd: float) -> int:
+def _pico(usd: float, *, times: int = 1) -> int:
     """Millionths of `usd`, which are pico-USD a token of what is USD a million tokens, and micro-USD of plain USD.
 
     From the digits as they were written: 0.1 is a tenth, not the binary fraction next to it.
     """
-    return int((Decimal(repr(usd)) * 1_000_000).to_integral_value(ROUND_HALF_UP))
+    return int((Decimal(repr(usd)) * times * 1_000_000).to_integral_value(ROUND_HALF_UP))

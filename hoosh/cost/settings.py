@@ -28,3 +28,7 @@ class PriceOverride(Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tru
     audio_output: Usd | None = None
     request: Usd = 0.0
     """USD for each request."""
+    audio_minute: Usd = 0.0
+    """USD for a minute of a recording that is written down."""
+    characters: Usd = 0.0
+    """USD for a million characters that are spoken."""

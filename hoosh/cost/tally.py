@@ -30,6 +30,8 @@ class Cell(Struct, array_like=True, gc=False):
     cached_tokens: int = 0
     saved_tokens: int = 0
     cost_micro_usd: int = 0
+    audio_ms: int = 0
+    characters: int = 0
 
 
 def add_up(into: Cell, cell: Cell) -> None:
@@ -44,6 +46,8 @@ def add_up(into: Cell, cell: Cell) -> None:
     into.cached_tokens += cell.cached_tokens
     into.saved_tokens += cell.saved_tokens
     into.cost_micro_usd += cell.cost_micro_usd
+    into.audio_ms += cell.audio_ms
+    into.characters += cell.characters
 
 
 class _Group:

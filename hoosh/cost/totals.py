@@ -84,6 +84,9 @@ class Totals:
         cell.prompt_tokens += usage.prompt_tokens
         cell.completion_tokens += usage.completion_tokens
         cell.cached_tokens += usage.cached_tokens
+        if usage.audio_ms or usage.characters:
+            cell.audio_ms += usage.audio_ms
+            cell.characters += usage.characters
         is_ok = settlement.outcome == "ok"
         if not is_ok:
             cell.requests_failed += 1

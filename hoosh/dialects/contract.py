@@ -35,6 +35,7 @@ from hoosh.values import (
     ModelCard,
     ModelFacts,
     ModelSize,
+    Pieces,
     ReplyEvent,
     Usage,
 )
@@ -65,7 +66,7 @@ class Outgoing(Struct, frozen=True, gc=False):
     """A request to an upstream: `path` below its base URL, beginning with the version (`/v1/…`) where there is one."""
 
     path: str
-    body: bytes = b""
+    body: bytes | Pieces = b""
     method: str = "POST"
     headers: HeaderList = ()
     """Of this request alone; authentication is not among them."""

@@ -110,6 +110,10 @@ class Account:
     """Of the request."""
     prompt_tokens: int | None = None
     """Our guess, once somebody has needed it."""
+    sound_ms = 0
+    """Of a recording that is to be written down: as its header says, else a guess by its size."""
+    characters = 0
+    """Of a text that is to be spoken."""
     bill: Bill | NoBill = NO_BILL
     entry: Pass | None = None
     """Its place among the requests of its key and model, where these are limited."""
@@ -186,6 +190,12 @@ class Account:
         self.body_bytes = len(body)
         if self.witness is not None:
             self.witness.asked = body
+
+    def received_in_pieces(self, size: int, sha256: str | None) -> None:
+        """The whole request is there, and is not held."""
+        self.body_bytes = size
+        if self.witness is not None:
+            self.witness.asked_sha256 = sha256
 
     def sending(self, block: bytes) -> None:
         """Part of the answer is about to go."""

@@ -21,6 +21,7 @@ import hoosh
 from hoosh.catalogue import load_models, load_sizes
 from hoosh.config import Config, Provider, environment_providers
 from hoosh.config.address import place_of
+from hoosh.config.state import SQLITE
 from hoosh.dialects.contract import UpstreamDialect
 from hoosh.dialects.registry import upstream_dialect
 from hoosh.errors import StorageError
@@ -48,6 +49,7 @@ from hoosh.observe.logs import AccessLog
 from hoosh.observe.metrics import Metrics
 from hoosh.routing import Route
 from hoosh.storage.opening import open_store
+from hoosh.storage.uploads import Uploads
 from hoosh.values import Secret
 
 __all__ = ["OpenGateway", "build_gateway", "build_upstream", "open_gateway"]
@@ -170,6 +172,7 @@ class OpenGateway:
         await services.start(gateway.webhooks.run)
         await services.start(gateway.books.run)
         await services.start(gateway.lag.run)
+        await services.start(gateway.uploads.run)
         await services.start(gateway.silence.run)
         await services.start(gateway.supervisor.run)
         await services.start(gateway.hardware.run)
@@ -217,6 +220,7 @@ def build_gateway(
         ),
         hardware=_hardware(config, looks, environ, log, wall_s),
         store=open_store(config.storage, now=wall_s),
+        uploads=_uploads(config),
         wall_s=wall_s,
         chance=chance or Random(),
     )
@@ -260,6 +264,22 @@ def build_wanted(wanted: Wanted, dialer: Dialer) -> Upstream:
     if wanted.provider is None:
         return EchoUpstream(upstream_dialect("openai-compatible"))
     return build_upstream(wanted.provider, dialer, total_s=wanted.total_s, account=wanted.name, key=wanted.key)
+
+
+def _uploads(config: Config) -> Uploads:
+    """Beside the books, where these are in a file; else where this machine keeps what is temporary."""
+    url = config.storage.url
+    if url.startswith(SQLITE):
+        beside = Path(url.removeprefix(SQLITE)).parent
+        return Uploads(lambda: beside, max_bytes=config.server.max_uploads_bytes)
+    return Uploads(_temporary_folder, max_bytes=config.server.max_uploads_bytes, sweeps_at_start=False)
+
+
+def _temporary_folder() -> Path:
+    """Raises OSError."""
+    from tempfile import gettempdir  # not at the start: few programs send recordings
+
+    return Path(gettempdir())
 
 
 def _webhook_dialer(dialer: Dialer) -> Dialer:

@@ -2,6 +2,9 @@
 
     who is asking → what is asked → who may answer → one open reply → the relay          as in `chat.py`
 
+A recording is received as it comes and lies in an upload until the request is over (`hearing.py`); each attempt sends
+all of it.  An upstream in the house, whose dialect `takes_files`, is given an `InHouse` instead of a form.
+
 A transcript is one body, or events that the relay of chats passes on.  Speech goes through piece by piece as it is
 made; one that is cut ends as a broken response, with no word of the error in it: nobody's player would read that.
 
@@ -10,7 +13,7 @@ An upstream may have to be asked in more than one way (`AudioDialect`): the next
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -22,9 +25,7 @@ from hoosh.dialects.audio import (
     AudioDialect,
     AudioReply,
     TranscriptTap,
-    audio_dialect,
     read_speech,
-    read_transcription,
     speech_type,
     told_as_stream,
 )
@@ -36,22 +37,25 @@ from hoosh.gateway.answer import answer_headers
 from hoosh.gateway.attempt import Reply
 from hoosh.gateway.chat import authenticate, check_media_type, find_candidates, in_turn
 from hoosh.gateway.dispatch import Relay
-from hoosh.gateway.fleet import HttpUpstream, Upstream
+from hoosh.gateway.fleet import Upstream
+from hoosh.gateway.hearing import expected_bytes, hear
 from hoosh.gateway.relay import REPLY_BYTES, StreamRelay
 from hoosh.gateway.rescue import Rescue
+from hoosh.gateway.sound_bill import SoundBill
 from hoosh.gateway.way import relayed_headers
 from hoosh.http.exchange import Exchange
-from hoosh.values import Call, SpeechRequest, Target, TranscriptionRequest
+from hoosh.storage.uploads import Upload
+from hoosh.values import Call, FileRange, SpeechRequest, Target, TranscriptionRequest
 
 if TYPE_CHECKING:
     from hoosh.gateway.gateway import Gateway
 
-__all__ = ["AUDIO_BODY_BYTES", "speak", "transcribe"]
+__all__ = ["speak", "transcribe"]
 
-AUDIO_BODY_BYTES = 50 * 1024 * 1024
-"""OpenAI takes files of 25 MB."""
-SOUND_BYTES_PER_TOKEN = 1_600
-"""Of 16 kHz speech, ten tokens a second, compressed twice: what is held, not what is charged."""
+SOUND_BYTES_PER_SECOND = 6_000
+"""Of speech in a form whose length is not known here: 48 kbit/s."""
+MS_PER_TOKEN = 100
+"""Of sound, as gpt-4o-transcribe counts it."""
 SIGNS_PER_TOKEN = 4
 NO_SUCH_PATH = frozenset({404, 405})
 OPENAI_BETA = frozenset({b"openai-beta"})
@@ -65,14 +69,21 @@ async def transcribe(gateway: Gateway, exchange: Exchange, account: Account) -> 
     content_type = exchange.headers.get(b"content-type") or b""
     if content_type.lower().startswith(b"multipart/"):
         _check_sender(exchange)
-    body = await exchange.body(AUDIO_BODY_BYTES)
-    account.received(body)
-    request = read_transcription(account.kind, content_type, exchange.query, body)
+    max_bytes = gateway.snapshot.config.server.max_audio_bytes
+    with gateway.uploads.begin(expected_bytes(exchange, max_bytes)) as upload:
+        request = await hear(exchange, account, upload, max_bytes)
+        may_use(caller, request.model)
+        await _transcribe(gateway, exchange, account, _Recording(request, upload))
+
+
+async def _transcribe(gateway: Gateway, exchange: Exchange, account: Account, recording: _Recording) -> None:
+    request = recording.request
     call = account.call = Call(account.kind, request.model, {}, stream=request.stream)
-    account.prompt_tokens = len(body) // SOUND_BYTES_PER_TOKEN
-    may_use(caller, call.model)
+    size = len(request.file.data)
+    length_ms = account.sound_ms = request.length_ms or size * 1000 // SOUND_BYTES_PER_SECOND
+    account.prompt_tokens = length_ms // MS_PER_TOKEN + 1
     candidates = await find_candidates(gateway, exchange, account, call)
-    ways = _Ways(account, lambda dialect, model: dialect.encode_transcription(request, model=model), request)
+    ways = _Ways(account, recording.encode, request)
 
     async def relay(reply: Reply) -> None:
         whole = await reply.response.read(REPLY_BYTES)
@@ -94,10 +105,15 @@ async def speak(gateway: Gateway, exchange: Exchange, account: Account) -> None:
     call = account.call = Call(
         account.kind, request.model, {}, stream=request.events, provider=request.provider, pool=request.pool
     )
-    account.prompt_tokens = len(request.input) // SIGNS_PER_TOKEN + 1
+    account.characters = len(request.input)
+    account.prompt_tokens = account.characters // SIGNS_PER_TOKEN + 1
     may_use(caller, call.model)
     candidates = await find_candidates(gateway, exchange, account, call)
-    ways = _Ways(account, lambda dialect, model: dialect.encode_speech(request, model=model))
+
+    async def encode(dialect: AudioDialect, model: str) -> tuple[Outgoing, ...]:
+        return dialect.encode_speech(request, model=model)
+
+    ways = _Ways(account, encode)
 
     async def relay(reply: Reply) -> None:
         media_type = _media_type(reply)
@@ -115,7 +131,7 @@ async def _ask(
     gateway: Gateway, account: Account, call: Call, candidates: Sequence[Target], relay: Relay, ways: _Ways
 ) -> None:
     journey = gateway.dispatcher.journey(account, call, gateway.ordered(call, candidates, account))
-    with gateway.bill(account, call, journey) as bill:
+    with gateway.sound_bill(account, call, journey) as bill:
         await journey.run(relay, ways, bill)
 
 
@@ -134,13 +150,29 @@ def _check_sender(exchange: Exchange) -> None:
         raise Forbidden("A browser must send an API key with a form, or the sound itself as `audio/…`.")
 
 
+class _Recording:
+    """What is to be written down, and where it lies."""
+
+    def __init__(self, request: TranscriptionRequest, upload: Upload) -> None:
+        self.request = request
+        self._upload = upload
+
+    async def encode(self, dialect: AudioDialect, model: str) -> tuple[Outgoing, ...]:
+        """Raises InvalidRequest, StorageError."""
+        if dialect.takes_files and not isinstance(self.request.file.data, FileRange):
+            file = replace(self.request.file, data=await self._upload.on_disk())
+            parts = tuple(file if part.name == "file" else part for part in self.request.parts)
+            self.request = replace(self.request, file=file, parts=parts)
+        return dialect.encode_transcription(self.request, model=model)
+
+
 class _Ways:
     """The ways of one request to an upstream: `turn` says which."""
 
     def __init__(
         self,
         account: Account,
-        encode: Callable[[AudioDialect, str], tuple[Outgoing, ...]],
+        encode: Callable[[AudioDialect, str], Awaitable[tuple[Outgoing, ...]]],
         request: TranscriptionRequest | None = None,
     ) -> None:
         self.dialect: AudioDialect
@@ -158,7 +190,7 @@ class _Ways:
         if upstream is not self._asked:
             self._asked, self._turn = upstream, 0
             self.dialect = _dialect_of(upstream)
-            self._ways = self._encode(self.dialect, model)
+            self._ways = await self._encode(self.dialect, model)
         way = self._ways[self._turn]
         relayed = relayed_headers(self._account, OPENAI_BETA)
         passage = None if self._request is None else _TranscriptPassage(self.dialect, self._request)
@@ -173,11 +205,10 @@ class _Ways:
 
 
 def _dialect_of(upstream: Upstream) -> AudioDialect:
-    dialect = audio_dialect(upstream.kind.wire) if isinstance(upstream, HttpUpstream) else None
-    if dialect is None:
+    if upstream.audio is None:
         message = f"Provider `{upstream.name}` can neither listen nor speak."
         raise InvalidRequest(message, param="model", code="unsupported_operation")
-    return dialect
+    return upstream.audio
 
 
 # -- after -------------------------------------------------------------------------------------------------------
@@ -199,13 +230,15 @@ class _TranscriptPassage:
 
 
 async def _answer(exchange: Exchange, account: Account, told: AudioReply) -> None:
-    account.usage = told.usage
+    bill = account.bill
+    if told.usage is None:
+        account.usage, account.is_estimated = bill.guess(len(told.body)), True
+    else:
+        account.usage = bill.counted(told.usage, len(told.body)) if isinstance(bill, SoundBill) else told.usage
     account.first_token_at, account.has_told = trio.current_time(), True
     account.sending(told.body)
     headers = answer_headers(account)
     headers.append((b"content-type", told.media_type.encode("latin-1", "replace")))
-    if told.usage is None:
-        account.usage, account.is_estimated = account.bill.guess(len(told.body)), True
     await account.bill.keep()
     await exchange.respond(200, headers, told.body)
     account.answered(200)

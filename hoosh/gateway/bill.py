@@ -124,6 +124,9 @@ def paying_pool(caller: Caller, asked: str | None) -> str:
 class Bill:
     """A context manager; entering and leaving never waits."""
 
+    teaches = True
+    """What it comes to tells how many tokens other requests will have."""
+
     __slots__ = (
         "_books",
         "_counted",

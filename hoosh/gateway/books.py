@@ -30,7 +30,15 @@ from hoosh.budget import (
     weigh,
 )
 from hoosh.config import Config
-from hoosh.cost import CostsReset, PriceBook, Totals, cost_micro_usd
+from hoosh.cost import (
+    CostsReset,
+    Price,
+    PriceBook,
+    Totals,
+    cost_micro_usd,
+    is_paid_by_length,
+    sound_cost_micro_usd,
+)
 from hoosh.errors import StorageError, Unavailable
 from hoosh.gateway.admission import Admission
 from hoosh.gateway.bill import HIT, NO_BILL, Bill, Terms
@@ -111,7 +119,7 @@ class Books:
             kind, local = self._type_of(target.provider)
             price = self.prices.of(target.provider, kind, target.model, local=local)
             # Asked twice of every reply: for the client, and for the books.
-            cost_of = None if price is None else lru_cache(USAGES_KEPT)(partial(cost_micro_usd, price))
+            cost_of = None if price is None else lru_cache(USAGES_KEPT)(partial(_meter(price), price))
             terms = Terms(ModelKey(kind, target.model), local, price, cost_of)
             if len(self._terms) >= TERMS_KEPT:
                 del self._terms[next(iter(self._terms))]
@@ -225,7 +233,7 @@ class Books:
     def _learn(self, bills: list[Bill]) -> None:
         """From every report, until they come so fast that it would cost more than it teaches."""
         for bill in bills[:LEARNT_AT_ONCE]:
-            if bill.settlement is not None:
+            if bill.settlement is not None and bill.teaches:
                 self.estimator.learn(bill.terms.key, weigh(bill.call), bill.settlement.usage, bill.chunks)
 
     def require_room(self) -> None:
@@ -287,6 +295,10 @@ class Books:
         ledger, totals = Ledger(), Totals()
         await self._journal.replay(0, partial(_fold, ledger, totals))
         return ledger, totals
+
+
+def _meter(price: Price) -> Callable[[Price, Usage], int]:
+    return sound_cost_micro_usd if is_paid_by_length(price) else cost_micro_usd
 
 
 def _fold(ledger: Ledger, totals: Totals, entry: JournalEntry) -> None:

@@ -13,7 +13,7 @@ import trio
 from msgspec import Raw
 
 from hoosh.access import may_use
-from hoosh.cost import CostsReset, Offer, PriceBook, Totals, cheapest, cost_micro_usd
+from hoosh.cost import CostsReset, Offer, PriceBook, Totals, cheapest, cost_micro_usd, is_paid_by_length
 from hoosh.cost.tally import Tally
 from hoosh.errors import InvalidRequest, NoRoute, NoSuchEntry
 from hoosh.values import Caller, ModelCard, Usage
@@ -87,7 +87,7 @@ class CostDesk:
         may_use(caller, model)
         provider, kind, upstream_model, local = self._first(caller, model)
         price = self._prices.of(provider, kind, upstream_model, local=local)
-        if price is None:
+        if price is None or is_paid_by_length(price):  # how long the sound is nobody has said
             raise _unknown(upstream_model, provider)
         if input_tokens is None:
             input_tokens = 0 if messages is None else self._count_tokens(model, messages)

@@ -18,6 +18,7 @@ from msgspec.structs import replace
 from hoosh.catalogue import ProviderType, merge_facts
 from hoosh.config.address import is_loopback_host
 from hoosh.dialects import echo
+from hoosh.dialects.audio import AudioDialect, audio_dialect
 from hoosh.dialects.contract import Outgoing, UpstreamDialect
 from hoosh.dialects.openai import (
     CHAT_PATH,
@@ -62,6 +63,8 @@ class Upstream(Protocol):
     local: bool
     """On the owner's own machines."""
     dialect: UpstreamDialect
+    audio: AudioDialect | None
+    """In which sound is sent to it, and asked of it; None where it neither listens nor speaks."""
     max_tokens_limit: int | None
     first_token_s: float
     """From an attempt's beginning to the first content of a stream, while somebody else could be asked."""
@@ -114,6 +117,7 @@ class HttpUpstream:
         self.base_url = base_url
         self.pool = pool
         self.dialect = dialect
+        self.audio = audio_dialect(kind.wire)
         self.timeouts = timeouts
         self.local = local
         self.patterns = patterns
@@ -271,6 +275,7 @@ class EchoUpstream:
     name = "echo"
     type_name = "echo"
     local = True
+    audio: AudioDialect | None = None
     max_tokens_limit: int | None = None
     first_token_s = math.inf
 
@@ -279,6 +284,7 @@ class EchoUpstream:
         self.lacks: set[str] = set()
 
     def attempt(self, outgoing: Outgoing, left_s: float | None = None) -> EchoAttempt:
+        assert isinstance(outgoing.body, bytes), "only sound comes in pieces"
         return EchoAttempt(LISTENERS[outgoing.path](outgoing.body))
 
     async def list_models(self) -> list[ModelCard]:

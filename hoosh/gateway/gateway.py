@@ -59,6 +59,7 @@ from hoosh.gateway.relay import SilenceWatch
 from hoosh.gateway.reload import Reloader
 from hoosh.gateway.rooms import lets_all_in, strategies_in, turns_of
 from hoosh.gateway.snapshot import Snapshot
+from hoosh.gateway.sound_bill import SoundBill
 from hoosh.gateway.steps import Step
 from hoosh.gateway.tokens import TokenDesk
 from hoosh.gateway.trail import AuditTrail, trail_in
@@ -75,6 +76,7 @@ from hoosh.observe.logs import AccessLog
 from hoosh.observe.metrics import Metrics
 from hoosh.routing import Chooser, Loads, Route, RouteTable, prefix_digest, within
 from hoosh.storage import Store, StoreStatistics
+from hoosh.storage.uploads import Uploads
 from hoosh.values import (
     Call,
     Caller,
@@ -120,6 +122,7 @@ class Gateway:
         webhooks: Webhooks,
         hardware: Hardware,
         store: Store,
+        uploads: Uploads,
         wall_s: Callable[[], float],
         chance: Random,
     ) -> None:
@@ -140,6 +143,8 @@ class Gateway:
         self.fitting = Fitting(fleet, self.lists, self.hardware, log, config.routing, reroute=self.reroute)
         self.facts = FactBook(fleet, self.lists, config.alias_facts())
         self.store = store
+        self.uploads = uploads
+        """Recordings that clients send, while their requests run."""
         books = self.books = Books(
             config, store, type_of=self._type_of, facts_of=self.facts.of, wall_s=wall_s, on_low=self._warn
         )
@@ -287,6 +292,10 @@ class Gateway:
     def bill(self, account: Account, call: Call, journey: Journey) -> Bill:
         """What `account` asks for, to be paid.  A context manager; see `bill.py`."""
         return Bill(self.books, account, call, journey)
+
+    def sound_bill(self, account: Account, call: Call, journey: Journey) -> SoundBill:
+        """The same, of a request for sound."""
+        return SoundBill(self.books, account, call, journey)
 
     def ordered(self, call: Call, candidates: Sequence[Target], account: Account) -> Sequence[Target]:
         """The candidates as they are to be asked, best first.  Raises InvalidRequest where all are too dear."""

@@ -46,6 +46,9 @@ class RecordingExchange:
     async def body(self, max_bytes: int) -> bytes:
         raise RuntimeError("the request has been read")
 
+    async def receive(self) -> bytes:
+        raise RuntimeError("the request has been read")
+
     async def respond(self, status: int, headers: HeaderList, body: bytes) -> None:
         self._begin(status, headers, is_stream=False)
         self.flight.finish(body)

@@ -49,6 +49,7 @@ def steps_of_rooms(gateway: Gateway, config: Config) -> Iterator[Step]:
     turnstile, shedder = gateway.turnstile, gateway.shedder
     yield from told("queue", lambda config: turnstile.configure(*turns_of(config.server)), of=_turns_in)
     yield from told("shedding", lambda config: shedder.configure(config.server.max_lag_ms), of=_lag_in)
+    yield from told("uploads", lambda config: gateway.uploads.configure(max_bytes=config.server.max_uploads_bytes))
     yield from told("admission", partial(_let_in, gateway))
     yield from told("cache", lambda config: gateway.caching.configure(config.cache), of=lambda config: config.cache)
 

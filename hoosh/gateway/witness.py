@@ -26,6 +26,8 @@ class Witness(Struct, eq=False, gc=False):
     keeps_words: bool
     asked: bytes = b""
     """The request's body."""
+    asked_sha256: str | None = None
+    """Of a body that is not held: sound, which has no words to keep."""
     first: bytes = b""
     """Block of the reply, until a second has come."""
     hash: Any = None
@@ -48,7 +50,7 @@ class Witness(Struct, eq=False, gc=False):
     def details(self) -> Details:
         asked, told = self.asked, self.first
         reply_sha256 = self.hash.hexdigest() if self.hash is not None else hash_of(told) if told else None
-        digests = hash_of(asked) if asked else None, reply_sha256
+        digests = hash_of(asked) if asked else self.asked_sha256, reply_sha256
         if not self.keeps_words:
             return Details(*digests)
         words = asked[:CONTENT_BYTES].decode("utf-8", "replace"), self.words.decode("utf-8", "replace")

@@ -165,6 +165,21 @@ class AsgiExchange:
         length = self.headers.get(b"content-length")
         if length is not None and length.isdigit() and int(length) > max_bytes:
             raise BodyTooLarge(max_bytes)
+        await self._collect(max_bytes)
+        if self._body_bytes > max_bytes:
+            raise BodyTooLarge(max_bytes)
+        return self._pieces[0] if len(self._pieces) == 1 else b"".join(self._pieces)
+
+    async def receive(self) -> bytes:
+        if not self._body_bytes:
+            await self._collect(0)
+        piece = b"".join(self._pieces)
+        self._pieces, self._body_bytes = [], 0
+        self._room.set()
+        return piece
+
+    async def _collect(self, max_bytes: int) -> None:
+        """Until the body is whole, or longer than `max_bytes`."""
         self._wanted_bytes = max_bytes
         self._room.set()
         while not self._complete and self._body_bytes <= max_bytes:
@@ -173,9 +188,6 @@ class AsgiExchange:
                 await self._progress.wait()
             if patience.cancelled_caught:
                 raise RequestTimeout("The request body stopped arriving.")
-        if self._body_bytes > max_bytes:
-            raise BodyTooLarge(max_bytes)
-        return self._pieces[0] if len(self._pieces) == 1 else b"".join(self._pieces)
 
     async def respond(self, status: int, headers: HeaderList, body: bytes) -> None:
         length: Header = (b"content-length", b"%d" % len(body))

@@ -21,8 +21,10 @@ import trio
 from hoosh.errors import ConnectionBroke, HooshError, ProtocolViolation
 from hoosh.http.client_response import MAX_HEAD_BYTES, MAX_HEADERS, read_body
 from hoosh.http.message import Headers, HttpRequest
+from hoosh.http.pieces import PieceReader
 from hoosh.http.watch import Alarm
 from hoosh.http.wire import Wire
+from hoosh.values import Pieces
 
 __all__ = ["H1Connection", "H1Response", "encode_request"]
 
@@ -153,12 +155,21 @@ class H1Response:
         wire = self._connection.wire
         head = encode_request(request)
         body = request.body
-        if len(body) <= JOIN_BYTES:
+        if len(body) <= JOIN_BYTES and isinstance(body, bytes):
             await wire.send(head + body if body else head)
             return
         await wire.send(head)
-        await wire.send(body)
+        if isinstance(body, bytes):
+            await wire.send(body)
+        else:
+            await self._send_pieces(body)
         self._alarm.arm("first_byte")  # a large body takes its time, and the phase begins when it is gone
+
+    async def _send_pieces(self, body: Pieces) -> None:
+        reader = PieceReader(body)
+        while (piece := await reader.next()) and self._error is None:
+            await self._connection.wire.send(piece)
+            self._alarm.arm("first_byte")  # whoever takes it is there
 
     async def _receive_more(self) -> None:
         """Wait for body bytes or the end.  Flat: every layer of `await` costs at every chunk."""

@@ -38,6 +38,7 @@ from hoosh.http.client_response import MAX_HEAD_BYTES, MAX_HEADERS
 from hoosh.http.message import Headers, HttpRequest
 from hoosh.http.watch import Alarm
 from hoosh.http.wire import Wire
+from hoosh.values import Pieces
 
 __all__ = ["H2Connection"]
 
@@ -161,11 +162,21 @@ class H2Connection:
             return response
         response.stream_id = stream_id
         self.streams[stream_id] = response
-        if request.body:
+        if isinstance(request.body, Pieces):
+            response.withheld = True
+        elif request.body:
             response.unsent = memoryview(request.body)
             self._unsent[stream_id] = response
         self._pump()
         return response
+
+    def push(self, response: H2Response, piece: bytes, *, is_last: bool) -> None:
+        """Send the next piece of a body; `response.wants_more` when it is gone."""
+        if response.stream_id in self.streams and not self._finishing:
+            response.unsent = memoryview(piece)
+            response.withheld = not is_last
+            self._unsent[response.stream_id] = response
+            self._pump()
 
     def credit(self, response: H2Response) -> None:
         """The consumer took what had arrived: let the peer send as much again."""
@@ -184,7 +195,7 @@ class H2Connection:
         """Leave a stream.  Resets it unless both sides are done with it; a second time does nothing."""
         if self.streams.pop(response.stream_id, None) is None:
             return
-        if response.error is None and (not response.ended or response.unsent):
+        if response.error is None and (not response.ended or response.unsent or response.withheld):
             self._reset(response, h2.errors.ErrorCodes.CANCEL)
             if self.reads == response.reads_before and silent_s >= SUSPECT_AFTER_S:
                 self._suspect()
@@ -313,9 +324,11 @@ class H2Connection:
         if room <= 0:
             return False
         piece, response.unsent = response.unsent[:room], response.unsent[room:]
-        self._h2.send_data(stream_id, bytes(piece), end_stream=not response.unsent)
+        self._h2.send_data(stream_id, bytes(piece), end_stream=not (response.unsent or response.withheld))
         if not response.unsent:
             del self._unsent[stream_id]
+            if response.withheld:
+                response.wants_more()
         return True
 
     def _flush(self) -> None:
@@ -366,7 +379,7 @@ class H2Connection:
         if response is None:
             return
         self._unsent.pop(event.stream_id, None)
-        response.unsent = memoryview(b"")
+        response.unsent, response.withheld = memoryview(b""), False
         code = event.error_code
         lost = code == h2.errors.ErrorCodes.REFUSED_STREAM
         response.fail(ConnectionBroke(f"stream reset by the upstream: {_name(code)}", request_lost=lost))

@@ -12,7 +12,9 @@ import trio
 from hoosh.errors import HooshError, TransportError
 from hoosh.http.client_response import read_body
 from hoosh.http.message import Headers, HttpRequest
+from hoosh.http.pieces import PieceReader
 from hoosh.http.watch import Alarm
+from hoosh.values import Pieces
 
 __all__ = ["H2Response"]
 
@@ -31,6 +33,8 @@ class H2Carrier(Protocol):
     def credit(self, response: H2Response) -> None: ...
 
     def widen(self, response: H2Response, window_bytes: int) -> None: ...
+
+    def push(self, response: H2Response, piece: bytes, *, is_last: bool) -> None: ...
 
     def abandon(self, response: H2Response, *, silent_s: float) -> None: ...
 
@@ -54,6 +58,7 @@ class H2Response:
         "stream_id",
         "unsent",
         "untaken_bytes",
+        "withheld",
     )
 
     def __init__(self, connection: H2Carrier, alarm: Alarm) -> None:
@@ -63,6 +68,8 @@ class H2Response:
         self.error: HooshError | None = None
         self.stream_id = 0
         self.unsent = memoryview(b"")
+        self.withheld = False
+        """Behind `unsent` more of the body will come."""
         self.untaken_bytes = 0
         """Received, and not yet credited to the peer; padding included."""
         self.reused = connection.begun > 0
@@ -79,10 +86,21 @@ class H2Response:
         return self.reused and self._connection.reads == self.reads_before
 
     async def open(self, request: HttpRequest) -> None:
+        if self.withheld and isinstance(request.body, Pieces):
+            await self._upload(request.body)
         while not self.status:
             if self.error is not None:
                 raise self.error
             await self._arrived.park()
+
+    async def _upload(self, body: Pieces) -> None:
+        """Send the body as the peer's window allows, until it is gone or the peer wants no more of it."""
+        reader = PieceReader(body)
+        while self.status < 300 and not self.ended and self.error is None and (piece := await reader.next()):
+            self._connection.push(self, piece, is_last=not reader.left)
+            while self.unsent and self.status < 300 and not self.ended and self.error is None:
+                await self._arrived.park()
+            self._alarm.arm("first_byte")  # whoever takes it is there; and the phase begins when it is gone
 
     async def receive(self) -> bytes:
         parts = self._parts
@@ -119,7 +137,11 @@ class H2Response:
     def leave(self) -> None:
         self._connection.abandon(self, silent_s=trio.current_time() - self._opened_at)
 
-    # What the connection's reader tells.
+    # What the connection tells.
+
+    def wants_more(self) -> None:
+        """The piece of the body that it had is gone."""
+        self._arrived.unpark_all()
 
     def head_arrived(self, status: int, headers: Headers) -> None:
         self.status, self.headers = status, headers

@@ -42,6 +42,14 @@ class Exchange(Protocol):
         """The whole request body.  Raises BodyTooLarge; waits for the client."""
         ...
 
+    async def receive(self) -> bytes:
+        """What has come of the request body since the last call, b"" at its end.  Waits for the client.
+
+        The client may not send far ahead of who receives: an HTTP/2 window opens by what is taken.  Whoever receives
+        counts, and asks for nothing after `body`.
+        """
+        ...
+
     async def respond(self, status: int, headers: HeaderList, body: bytes) -> None:
         """Send a whole response; adds `content-length` and `date`.  Waits for the client."""
         ...

@@ -11,6 +11,8 @@ from typing import Protocol
 
 from msgspec import Struct
 
+from hoosh.values import Pieces
+
 __all__ = [
     "REASONS",
     "HeaderList",
@@ -137,10 +139,10 @@ class RequestHead:
 
 
 class HttpRequest(Struct, frozen=True):
-    """One request to send: a prepared head, a few headers of its own, and the whole body."""
+    """One request to send: a prepared head, a few headers of its own, and the body, held or in pieces."""
 
     head: RequestHead
-    body: bytes = b""
+    body: bytes | Pieces = b""
     extra: HeaderList = ()
 
 

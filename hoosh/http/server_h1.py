@@ -323,7 +323,16 @@ class H1Exchange:
             raise BodyTooLarge(max_bytes)
         return bytes(request.body)
 
+    async def receive(self) -> bytes:
+        request = self._request
+        if not (request.body or request.complete):
+            await self._receive_body(0)
+        piece, request.body = bytes(request.body), b""
+        self._connection.make_room()
+        return piece
+
     async def _receive_body(self, max_bytes: int) -> None:
+        """Until the body is whole, or longer than `max_bytes`."""
         connection, request = self._connection, self._request
         if request.expects_continue and not (request.body or self.started):
             request.expects_continue = False

@@ -137,14 +137,24 @@ class H2Stream:
 
     async def body(self, max_bytes: int) -> bytes:
         if not self.complete:
+            if self._length is not None and int(self._length) > max_bytes:
+                raise BodyTooLarge(max_bytes)
             await self._receive_body(max_bytes)
         if len(self._body) > max_bytes:
             raise BodyTooLarge(max_bytes)
         return bytes(self._body)
 
+    async def receive(self) -> bytes:
+        if not (self._body or self.complete):
+            await self._receive_body(0)
+        piece, self._body = bytes(self._body), b""
+        if self._length is not None:
+            self._length = b"%d" % (int(self._length) - len(piece))  # what it has promised and has not sent
+        self._give_window_back()
+        return piece
+
     async def _receive_body(self, max_bytes: int) -> None:
-        if self._length is not None and int(self._length) > max_bytes:
-            raise BodyTooLarge(max_bytes)
+        """Until the body is whole, or longer than `max_bytes`."""
         connection = self._connection
         expects = self._wanted_bytes < 0 and not (self._body or self.started) and self.headers.get(b"expect")
         if expects and expects.lower() == b"100-continue":

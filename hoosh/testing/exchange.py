@@ -13,6 +13,9 @@ from hoosh.http.message import HeaderList, Headers
 
 __all__ = ["MemoryExchange"]
 
+PIECE_BYTES = 16 * 1024
+"""Of a body that is received: as much as a socket gives at once."""
+
 
 class MemoryExchange:
     """One request, and the response to it as it grows.
@@ -80,6 +83,11 @@ class MemoryExchange:
         if len(self._body) > max_bytes:
             raise BodyTooLarge(max_bytes)
         return self._body
+
+    async def receive(self) -> bytes:
+        await trio.lowlevel.checkpoint()
+        piece, self._body = self._body[:PIECE_BYTES], self._body[PIECE_BYTES:]
+        return piece
 
     async def respond(self, status: int, headers: HeaderList, body: bytes) -> None:
         assert not any(name == b"content-length" for name, _ in headers), "the carrier adds content-length"

@@ -3,6 +3,7 @@
 from hoosh.values.attempt import AttemptRecord
 from hoosh.values.audio import FormPart, SpeechRequest, TranscriptionRequest
 from hoosh.values.backoff import doubled_s
+from hoosh.values.body import FileRange, Pieces
 from hoosh.values.call import Call, CallKind
 from hoosh.values.caller import ANONYMOUS, PRIORITIES, Caller, Priority
 from hoosh.values.chat import (
@@ -97,6 +98,7 @@ __all__ = [
     "Embeddings",
     "Extension",
     "FilePart",
+    "FileRange",
     "FileSource",
     "FinishReason",
     "Finished",
@@ -115,6 +117,7 @@ __all__ = [
     "OpaquePart",
     "Outcome",
     "Part",
+    "Pieces",
     "Priority",
     "ProviderState",
     "QueueState",

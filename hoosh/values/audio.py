@@ -6,22 +6,24 @@ from collections.abc import Mapping
 
 from msgspec import Raw, Struct
 
+from hoosh.values.body import FileRange
 from hoosh.values.call import CallKind
 
 __all__ = ["FormPart", "SpeechRequest", "TranscriptionRequest"]
 
 
 class FormPart(Struct, frozen=True):
-    """One field of a form.  `data` may be a view of the body it came in: a file is not copied."""
+    """One field of a form.  `data` may be a view of the body it came in, or lie in a file: a file is not copied."""
 
     name: str
-    data: bytes | memoryview
+    data: bytes | memoryview | FileRange
     filename: str | None = None
     media_type: str | None = None
 
     @property
     def text(self) -> str:
-        return bytes(self.data).decode("utf-8", "replace")
+        """What lies in a file is not text."""
+        return "" if isinstance(self.data, FileRange) else bytes(self.data).decode("utf-8", "replace")
 
 
 class TranscriptionRequest(Struct, frozen=True):
@@ -44,6 +46,8 @@ class TranscriptionRequest(Struct, frozen=True):
     granularities: tuple[str, ...] = ()
     """`word`, `segment`."""
     stream: bool = False
+    length_ms: int | None = None
+    """Of the recording, as its header says; None where it says nothing that can be trusted."""
 
 
 class SpeechRequest(Struct, frozen=True):

@@ -44,6 +44,10 @@ class CostRow(Struct, frozen=True, omit_defaults=True, kw_only=True):
     """Of the prompt, read from a provider's cache."""
     saved_tokens: int = 0
     cost_micro_usd: int = 0
+    audio_ms: int = 0
+    """Of the recordings that were written down."""
+    characters: int = 0
+    """Of the texts that were spoken."""
 
 
 class CostQuery(Struct, frozen=True):

@@ -1,4 +1,4 @@
-"""Token counts of one reply."""
+"""What one reply is counted by: tokens, and for sound also its length and its letters."""
 
 from __future__ import annotations
 
@@ -26,6 +26,10 @@ class Usage(Struct, frozen=True, omit_defaults=True, gc=False):
     """Written to the provider's prompt cache (Anthropic bills them dearer)."""
     audio_prompt_tokens: int = 0
     audio_completion_tokens: int = 0
+    audio_ms: int = 0
+    """Of a recording that was written down: milliseconds."""
+    characters: int = 0
+    """Of a text that was spoken."""
 
     def __add__(self, other: Usage) -> Usage:
         return Usage(*map(add, astuple(self), astuple(other)))

@@ -33,6 +33,7 @@ CALLERS = {
 }
 CANDIDATES: dict[str, list[Candidate]] = {
     "gpt-4o": [("openai", "openai", "gpt-4o", False)],
+    "whisper-1": [("openai", "openai", "whisper-1", False)],
     "smart": [("openai", "openai", "gpt-4.1-mini", False), ("box", "ollama", "qwen3", True)],
     "llama3.1": [("box", "ollama", "llama3.1", True)],
     "house": [("lan", "openai-compatible", "house", False)],
@@ -331,6 +332,7 @@ async def test_an_estimate_counts_messages_where_no_tokens_are_said(door, asked,
     ("asked", "status", "param", "code"),
     [
         ({"model": "house"}, 400, "model", "price_unknown"),
+        ({"model": "whisper-1"}, 400, "model", "price_unknown"),  # by the hour, of which nobody has asked
         ({"model": "nobody"}, 404, "model", "model_not_found"),
         ({}, 400, "model", "missing_required_parameter"),
         ({"model": ""}, 400, "model", "invalid_value"),

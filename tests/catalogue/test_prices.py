@@ -51,6 +51,22 @@ def test_a_model_costs_what_its_vendor_says_under_every_name_it_has(kind, model,
 
 
 @pytest.mark.parametrize(
+    ("kind", "model", "hour", "million_characters"),
+    [
+        ("openai", "whisper-1", 360_000, 0),  # 0.006 USD a minute
+        ("openai", "tts-1", 0, 15),
+        ("openai", "tts-1-hd-1106", 0, 30),
+        ("groq", "whisper-large-v3-turbo", 40_000, 0),
+        ("mistral", "voxtral-mini-2602", 180_000, 0),
+        ("groq", "canopylabs/orpheus-v1-english", 0, 22),
+    ],
+)
+def test_what_is_made_for_sound_is_paid_by_its_length(kind, model, hour, million_characters):
+    price = load_prices().find(kind, model)
+    assert price == Price(audio_hour_micro_usd=hour, character=million_characters * MILLION)
+
+
+@pytest.mark.parametrize(
     ("kind", "model"),
     [
         ("openai", "o1-foo"),
@@ -59,8 +75,11 @@ def test_a_model_costs_what_its_vendor_says_under_every_name_it_has(kind, model,
         ("openai", "gpt-4o-audio-preview"),  # sound costs more, and the library does not say how much
         ("openai", "gpt-4o-20241120-mine"),
         ("openai", "ft:gpt-4.1-2025-04-14:org::id"),  # tuned models are dearer than what they come from
-        ("openai", "whisper-1"),  # by the hour
-        ("openai", "tts-1"),  # by the character
+        ("openai", "gpt-realtime-whisper"),  # by the hour of a live session
+        (
+            "mistral",
+            "voxtral-mini-latest",
+        ),  # what a chat with it costs is not told
         ("openai", "llama-3.1-8b-instant"),
         ("anthropic", "claude-opus-4-10"),
         ("google", "gemini-2.5-flash-image"),  # pictures cost more than words

@@ -35,9 +35,10 @@ class FakeGateway:
             protocol_version = "HTTP/1.1"
 
             def answer(self) -> None:
-                length = int(self.headers.get("content-length", 0))
-                body = json.loads(self.rfile.read(length)) if length else None
                 headers = {name.lower(): value for name, value in self.headers.items()}
+                body: object = self.sent()
+                if headers.get("content-type", "json").endswith("json"):
+                    body = json.loads(body) if body else None  # type: ignore[arg-type]
                 fake.asked.append((self.command, self.path, headers, body))
                 answer = fake.answers.get(self.path, Answer(404, b'{"error":{"message":"Unknown request URL"}}'))
                 self.send_response(answer.status)
@@ -51,6 +52,16 @@ class FakeGateway:
                     self.close_connection = True
                 else:
                     self.wfile.write(b"0\r\n\r\n")
+
+            def sent(self) -> bytes:
+                if self.headers.get("transfer-encoding") != "chunked":
+                    return self.rfile.read(int(self.headers.get("content-length", 0)))
+                body = b""
+                while size := int(self.rfile.readline(), 16):
+                    body += self.rfile.read(size)
+                    self.rfile.readline()
+                self.rfile.readline()
+                return body
 
             do_GET = do_POST = do_DELETE = answer
 

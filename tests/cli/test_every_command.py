@@ -23,6 +23,8 @@ CLIENTS = {
     "infer echo hi": ("/v1/chat/completions",),
     "infer --stream echo hi": ("/v1/chat/completions",),
     "embed m text": ("/v1/embeddings",),
+    "transcribe /dev/null": ("/v1/audio/transcriptions",),
+    "speak salam": ("/v1/audio/speech",),
     "health": ("/v1/health",),
     "requests": ("/v1/admin/requests?limit=1000",),
     "requests cancel --all": ("/v1/admin/requests?all=true",),
@@ -37,6 +39,8 @@ CLIENTS = {
 
 WRONG = (
     *("nonsense", "--zzz", "serve --port x", "serve --log-level loud", "check extra", "models extra", "infer"),
+    *("transcribe", "transcribe - -", "transcribe --format x a", "transcribe --output /nowhere a", "speak"),
+    *("speak ''", "speak --speed 5 a", "speak --speed x a", "speak --json a", "speak --format x a"),
     *("infer -m", "embed", "embed --dimensions x m t", "health extra", "requests extra", "costs --by colour"),
     *("keys nonsense", "keys new --name ''", "audit nonsense", "audit verify", "audit export", "info extra"),
     *("version extra", "completion", "completion tcsh", "top --every 0", "top --every x", "top extra"),

@@ -267,6 +267,15 @@ def test_a_public_address_is_fine_with_a_key_or_a_word(more):
     assert loads(text, "hoosh.toml", {}).server.bind == "0.0.0.0"
 
 
+def test_the_references_speech_is_a_provider_behind_the_others():
+    text = '[[providers]]\ntype = "vllm"\n[tts]\nurl = "http://gpu:8000/v1"\napi_key = "$K"\n'
+    first, speech = loads(text, "hoosh.toml", {"K": "key"}).providers
+    assert (first.name, speech.type, speech.name, speech.models) == ("vllm", "openedai", "tts", ("tts-1",))
+    assert (speech.base_url, speech.api_key.reveal()) == ("http://gpu:8000/v1", "key")
+    [speech] = loads('[tts]\nurl = "http://localhost:8000"\nmodel = "kokoro"', "hoosh.toml", {}).providers
+    assert speech.models == ("kokoro",)
+
+
 def test_a_unix_socket_starts_at_the_files_directory(tmp_path):
     config = loads('[server]\nunix_socket = "h.sock"\nbind = "0.0.0.0"', str(tmp_path / "hoosh.toml"), {})
     assert config.server.unix_socket == str(tmp_path / "h.sock")
@@ -295,6 +304,14 @@ WRONG = [
     ('[whisper]\nmodel = "tiny"', "2: whisper.model: is a name", "add models_dir"),
     ("[whisper]\nslots = 0", "2: whisper.slots: is 0", "1 or more"),
     ("[whisper]\nmodel = 3", "2: whisper.model: is", "the path of a file"),
+    ("[tts]\nurl = 3", "2: tts.url: is 3", "must be text"),
+    ('[tts]\nurl = "localhost"', "2: tts.url: ", "http://"),
+    ('[tts]\nmodel = "m"', "1: tts.url: is missing", "add url"),
+    ('[tts]\nurl = "http://h"\nmodel = 3', "3: tts.model: is 3", "must be text"),
+    ('[tts]\nurl = "http://h"\napi_key = "$GONE"', "3: tts.api_key: ", "GONE"),
+    ('[tts]\nurl = "http://h"\nvoice = "v"', "3: tts.voice: unknown key", "known here: url, api_key, model"),
+    ("tts = 3", "1: tts: must be a table", "[tts]"),
+    ('[tts]\nurl = "http://h"\n[[providers]]\ntype = "vllm"\nname = "tts"', "1: tts", "tts"),
     ("[server]\nworkers = 2", "2: server.workers: unknown key", "cannot do that yet"),
     ('[server]\nport = "80"', "2: server.port: is text", "a whole number from 0 to 65535"),
     ("[server]\nport = 80.5", "2: server.port: is 80.5", "a whole number from 0 to 65535"),

@@ -4,12 +4,20 @@ from __future__ import annotations
 
 from fractions import Fraction
 
+import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from hoosh.catalogue.prices import FREE, Price, Tier, load_prices
-from hoosh.cost import cost_micro_usd, usd, worst_case_micro_usd
+from hoosh.cost import (
+    cost_micro_usd,
+    is_paid_by_length,
+    length_micro_usd,
+    sound_cost_micro_usd,
+    usd,
+    worst_case_micro_usd,
+)
 from hoosh.cost.meter import MAX_MICRO_USD
 from hoosh.values import Usage
 
@@ -88,7 +96,7 @@ def test_parts_that_pass_the_whole_are_cut_to_it(price, usage, more):
     greedy = Usage(usage.prompt_tokens, usage.completion_tokens, usage.prompt_tokens + more, 0, more, more, more)
     at_most = Usage(usage.prompt_tokens, usage.completion_tokens, usage.prompt_tokens, 0, 0, 0)
     sound = min(more, usage.completion_tokens)
-    honest = Usage(*(getattr(at_most, name) for name in Usage.__struct_fields__[:-1]), sound)
+    honest = msgspec.structs.replace(at_most, audio_completion_tokens=sound)
     assert cost_micro_usd(price, greedy) == naive(price, honest)
 
 
@@ -120,6 +128,23 @@ def test_the_price_of_a_request_is_paid_beside_its_tokens():
     price = Price(1_000_000, 1_000_000, request_micro_usd=5_000)
     assert cost_micro_usd(price, Usage(10, 10)) == 5_020
     assert worst_case_micro_usd(price, 10, 10) == 5_020
+
+
+@given(st.integers(0, 10**10), st.integers(0, 10**6), st.integers(0, 10**10), st.integers(0, 10**10))
+def test_a_length_is_paid_exactly_and_rounded_once(audio_ms, characters, hour, character):
+    price = Price(audio_hour_micro_usd=hour, character=character)
+    exact = Fraction(audio_ms * hour, 3_600_000) + Fraction(characters * character, 10**6)
+    assert length_micro_usd(price, audio_ms, characters) == min(int(exact + Fraction(1, 2)), MAX_MICRO_USD)
+
+
+def test_sound_is_paid_by_its_length_beside_its_tokens():
+    price = Price(input=1_000_000, audio_hour_micro_usd=360_000, character=15_000_000)
+    usage = Usage(10, 5, audio_ms=60_000, characters=100)
+    assert sound_cost_micro_usd(price, usage) == 10 + 6_000 + 1_500
+    assert cost_micro_usd(price, usage) == 10
+    assert [is_paid_by_length(each) for each in (price, Price(input=1), FREE, Price(character=1))] == [1, 0, 0, 1]
+    assert usage + usage == Usage(20, 10, audio_ms=120_000, characters=200)
+    assert sound_cost_micro_usd(price, Usage(audio_ms=-5, characters=-5)) == 0
 
 
 def test_what_is_free_costs_nothing_whatever_was_used():

@@ -5,8 +5,9 @@ from __future__ import annotations
 import pytest
 
 from hoosh.codec.multipart import encode_form
-from hoosh.dialects.audio import read_speech, read_transcription
+from hoosh.dialects.audio import read_speech
 from hoosh.errors import InvalidRequest, UnsupportedMedia
+from hoosh.testing.forms import read_transcription
 from hoosh.values import CallKind, FormPart
 
 FORM = b"multipart/form-data; boundary=B"
@@ -93,7 +94,7 @@ def test_speech_is_read_and_its_fields_kept():
     assert (request.response_format, request.events, request.provider) == ("wav", True, "p")
     assert bytes(request.fields["speed"]) == b"1.50"
     assert "provider" not in request.fields
-    assert read_speech(b'{"model":"m","input":"","voice":{"id":"v"},"speed":null}').voice is None
+    assert read_speech(b'{"model":"m","input":"x","voice":{"id":"v"},"speed":null}').voice is None
 
 
 @pytest.mark.parametrize(
@@ -104,9 +105,11 @@ def test_speech_is_read_and_its_fields_kept():
         (b'{"input":"x"}', "model"),
         (b'{"model":"m"}', "input"),
         (b'{"model":"m","input":["x"]}', "input"),
-        (b'{"model":"m","input":"' + b"x" * 100_001 + b'"}', "input"),
+        (b'{"model":"m","input":"' + b"x" * 4097 + b'"}', "input"),
+        (b'{"model":"m","input":""}', "input"),
         (b'{"model":"m","input":"x","speed":"fast"}', "speed"),
-        (b'{"model":"m","input":"x","speed":0}', "speed"),
+        (b'{"model":"m","input":"x","speed":0.24}', "speed"),
+        (b'{"model":"m","input":"x","speed":4.01}', "speed"),
         (b'{"model":"m","input":"x","voice":7}', "voice"),
         (b'{"model":"m","input":"x","response_format":7}', "response_format"),
     ],

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import struct
+from pathlib import Path
 
 import httpx
 import msgspec
@@ -11,10 +12,14 @@ import trio
 from gateway_house import Key, config, house_with, records_of
 
 from hoosh.codec.multipart import boundary_of, parse_form
-from hoosh.config import Alias
+from hoosh.config import Alias, Budget, PriceOverride, Storage
+from hoosh.dialects.audio import AudioReply, InHouse
+from hoosh.dialects.registry import upstream_dialect
 from hoosh.errors import ConnectionBroke
+from hoosh.http.message import Headers
+from hoosh.routing import Route
 from hoosh.testing.upstream import Body, Cut, End, FakeUpstream, Hang, Head, Pause, error_reply, json_reply
-from hoosh.values import Outcome
+from hoosh.values import CallKind, ModelCard, Outcome, ProviderState
 from hoosh.values.secret import Secret
 
 TRANSCRIBE = "/v1/audio/transcriptions"
@@ -68,7 +73,7 @@ def sound(*pieces, kind=b"audio/mpeg"):
 
 @pytest.mark.parametrize("http2", [False, True])
 @pytest.mark.parametrize("task", ["transcriptions", "translations"])
-async def test_a_form_goes_to_the_upstream_with_its_own_model(autojump_clock, task, http2):
+async def test_a_form_goes_to_the_upstream_with_its_own_model(task, http2):  # a file on the disk: no clock that jumps
     upstream = FakeUpstream(json_reply({"text": "salam", "usage": {"input_tokens": 7, "output_tokens": 3}}))
     settings = config(models=(Alias(name="whisper-1", targets=("mock/big",)),))
     file = bytes(range(256)) * 20_000  # 5 MB, more than any window
@@ -201,6 +206,172 @@ async def test_keys_scopes_and_models_count_for_sound_too(autojump_clock):
                 assert (await house.post(SPEAK, ASK, headers=who))[0] == expected
     assert upstream.requests[0].headers.get(b"authorization") is None
     assert upstream.requests[0].headers.get(b"origin") is None
+
+
+# -- what it costs -------------------------------------------------------------------------------------------------
+
+
+def paid(type_="openai", **more):
+    """A house whose budget is in USD, with the vendors' prices: its upstream is not on this machine."""
+    return of_type(
+        type_, budgets=(Budget(name="default", unit="usd", capacity=1.0),), storage=Storage(url="memory:"), **more
+    )
+
+
+def settled(house):
+    return house.gateway.books.totals.total()
+
+
+@pytest.mark.parametrize(
+    ("answer", "form_of_answer", "file", "audio_ms", "micro_usd"),
+    [
+        ({"text": "x", "usage": {"type": "duration", "seconds": 90}}, "json", wav(bytes(44_100)), 90_000, 9_000),
+        ({"text": "x", "duration": 30.5}, "verbose_json", wav(bytes(44_100)), 30_500, 3_050),
+        ({"text": "x"}, "json", wav(bytes(44_100 * 20)), 20_000, 2_000),  # nobody says it but the header
+        (None, "srt", wav(bytes(44_100 * 20)), 20_000, 2_000),
+        ({"text": "x"}, "json", b"OggS" + bytes(59_996), 10_000, 1_000),  # nor that: by its size
+    ],
+)
+async def test_a_recording_is_paid_by_its_length(answer, form_of_answer, file, audio_ms, micro_usd):
+    reply = json_reply(answer) if answer else sound(b"1\n00:00:00,000 --> 00:00:01,000\nx\n", kind=b"text/plain")
+    async with house_with(FakeUpstream(reply), paid()) as house:
+        records = records_of(house)
+        status, _, _ = await send(house, TRANSCRIBE, *form(response_format=form_of_answer, file=file))
+        house.gateway.flush()
+        total = settled(house)
+    assert status == 200
+    assert (total.cost_micro_usd, total.requests_unpriced) == (micro_usd, 0)
+    assert total.audio_ms == audio_ms
+    [record] = records
+    assert (record.usage.audio_ms, record.charge, record.cost_micro_usd) == (audio_ms, micro_usd, micro_usd)
+
+
+async def test_a_recording_is_paid_by_its_tokens_where_its_model_is(autojump_clock):
+    usage = {"input_tokens": 1000, "output_tokens": 100, "input_token_details": {"audio_tokens": 1000}}
+    async with house_with(FakeUpstream(json_reply({"text": "x", "usage": usage})), paid()) as house:
+        await send(house, TRANSCRIBE, *form(model="gpt-4o-transcribe"))
+        house.gateway.flush()
+        assert settled(house).cost_micro_usd == 6_000 + 1_000
+
+
+async def test_a_stream_whose_end_tells_seconds_is_paid_by_them(autojump_clock):
+    done = b'data: {"type":"transcript.text.done","text":"x","usage":{"type":"duration","seconds":60}}\r\n\r\n'
+    async with house_with(FakeUpstream(sound(DELTA + done + END, kind=SSE)), paid()) as house:
+        await send(house, TRANSCRIBE, *form(stream="true"))
+        house.gateway.flush()
+        total = settled(house)
+    assert total.cost_micro_usd == 6_000
+    assert total.prompt_tokens > 0  # a pool of tokens would have paid
+
+
+async def test_a_text_is_paid_by_its_characters(autojump_clock):
+    async with house_with(FakeUpstream(sound(MP3)), paid()) as house:
+        await house.post(SPEAK, {**ASK, "input": "سلام دنیا" * 100})
+        house.gateway.flush()
+        assert (settled(house).cost_micro_usd, settled(house).characters) == (900 * 15, 900)
+        _, _, body = await house.get("/v1/costs")
+        assert msgspec.json.decode(body)["records"][0]["characters"] == 900
+
+
+async def test_a_pool_that_cannot_pay_for_so_long_a_recording_refuses_it(autojump_clock):
+    """An hour at whisper-1's price is 0.36 USD; and what was held for a shorter one is given back."""
+    upstream = FakeUpstream(json_reply({"text": "x"}))
+    settings = of_type("openai", budgets=(Budget(name="default", unit="usd", capacity=0.003),))
+    async with house_with(upstream, settings) as house:
+        status, _, body = await send(house, TRANSCRIBE, *form(file=wav(bytes(30_000))))
+        assert status == 200
+        long = b"OggS" + bytes(60_000 * 5)
+        status, _, body = await send(house, TRANSCRIBE, *form(file=long))
+        assert (status, msgspec.json.decode(body)["error"]["code"]) == (402, "budget_exceeded")
+        assert house.gateway.books.ledger.find("default", 0).held == 0
+    assert len(upstream.requests) == 1
+
+
+async def test_owners_price_what_no_list_knows(autojump_clock):
+    prices = (PriceOverride(model="house-*", input=0.0, audio_minute=0.06),)
+    answer = {"text": "x", "usage": {"type": "duration", "seconds": 1}}
+    async with house_with(FakeUpstream(json_reply(answer)), of_type("openai-compatible", prices=prices)) as house:
+        await send(house, TRANSCRIBE, *form(model="house-1"))
+        house.gateway.flush()
+        assert settled(house).cost_micro_usd == 1_000
+
+
+# -- in the house ----------------------------------------------------------------------------------------------------
+
+
+class HouseListener:
+    """An upstream without a socket: what is asked of it is the request itself, whose sound is a file."""
+
+    name = type_name = "ears"
+    local = True
+    max_tokens_limit = None
+    first_token_s = float("inf")
+
+    def __init__(self):
+        self.audio = self
+        self.dialect = upstream_dialect("openai-compatible")
+        self.lacks = set()
+        self.heard = []
+
+    takes_files = True
+
+    def encode_transcription(self, request, *, model):
+        return (InHouse("", request=request),)
+
+    def decode_transcription(self, request, media_type, body, *, provider):
+        return AudioReply(body, media_type)
+
+    def attempt(self, outgoing, left_s=None):
+        request = outgoing.request
+        assert dict(outgoing.headers)[b"x-request-id"]
+        data = Path(request.file.data.path).read_bytes()
+        self.heard.append((request.language, request.file.filename, data, request.file in request.parts))
+        return Spoken(b'{"text":"salam"}')
+
+    async def list_models(self):
+        return [ModelCard("ears", "hoosh")]
+
+    async def probe(self): ...
+
+    def state(self, condition):
+        return ProviderState("ears", "ears", "", local=True, status="healthy")
+
+    def statistics(self):
+        return None
+
+
+class Spoken:
+    connected_at = float("-inf")
+    status, ended = 200, True
+
+    def __init__(self, body):
+        self.headers, self._body = Headers([(b"content-type", b"application/json")]), body
+
+    async def __aenter__(self):
+        return self
+
+    async def __aexit__(self, *error): ...
+
+    def interrupt(self, error): ...
+
+    async def receive(self):
+        return self._body
+
+    async def read(self, max_bytes):
+        return self._body
+
+
+@pytest.mark.parametrize("size", [10, 200_000])
+async def test_an_upstream_in_the_house_is_given_a_file(size):
+    listener, file = HouseListener(), bytes(range(10)) * (size // 10)
+    async with house_with(FakeUpstream()) as house:
+        house.gateway.fleet.join(listener)
+        kinds = frozenset({CallKind.TRANSCRIPTION})
+        house.gateway.add_route(Route("ears", models=("ears",), local=True, embedded=True, kinds=kinds))
+        house.gateway.reroute()
+        status, headers, body = await send(house, TRANSCRIBE, *form(model="ears", language="fa", file=file))
+        assert (status, body, headers.text(b"x-hoosh-provider")) == (200, b'{"text":"salam"}', "ears")
+        assert listener.heard == [("fa", "a.wav", file, True)]
 
 
 # -- text to speech ------------------------------------------------------------------------------------------------

@@ -207,13 +207,13 @@ async def test_who_cannot_pay_for_the_prompt_is_refused_though_the_reply_were_fr
 
 async def test_long_sound_is_held_for_what_it_may_come_to(autojump_clock):
     path, ask, _, reply, _, _ = FORMS["transcription"]
-    ask = ask.replace(b"WAVE", b"WAVE" + bytes(4_000_000))
+    ask = ask.replace(b"WAVE", b"WAVE" + bytes(60_000))
     settings = config(budgets=(pool("default", 70_000),))
     async with house_with(FakeUpstream([Pause(5), *reply]), settings) as house, trio.open_nursery() as nursery:
         nursery.start_soon(send, house, path, ask)
         await trio.sleep(1)
         (state,) = house.gateway.books.ledger.pools(house.gateway.books.now_ms())
-        assert state.held == 2502 + 1024
+        assert state.held == 107 + 1024  # ten seconds, by its size, and a reply
 
 
 async def test_a_kept_answer_is_given_also_where_the_pool_is_dry(autojump_clock):

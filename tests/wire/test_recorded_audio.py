@@ -11,9 +11,10 @@ from recordings import WIRE
 
 from hoosh.codec.multipart import boundary_of, parse_form
 from hoosh.config import Config, Discovery, Logging, Provider
-from hoosh.dialects.audio import TranscriptTap, audio_dialect, read_transcription
+from hoosh.dialects.audio import TranscriptTap, audio_dialect
 from hoosh.dialects.contract import Ending
 from hoosh.http.message import HttpRequest, RequestHead
+from hoosh.testing.forms import read_transcription
 from hoosh.testing.house import BODY_BYTES, GATEWAY, ONE_TRY, PATIENCE, memory_house
 from hoosh.testing.upstream import Body, End, FakeUpstream, Head
 from hoosh.values import CallKind

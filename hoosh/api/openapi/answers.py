@@ -421,6 +421,8 @@ class _CostCounts(Struct, kw_only=True):
     requests_estimated: int
     cached_tokens: int
     saved_tokens: int
+    audio_ms: int | UnsetType = UNSET
+    characters: int | UnsetType = UNSET
 
 
 class CostRecord(_CostCounts, kw_only=True):

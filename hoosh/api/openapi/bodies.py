@@ -9,9 +9,9 @@ Sources: as in `dialects/*/request.py`; OpenAI's OpenAPI document; Anthropic's a
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Annotated, Any
 
-from msgspec import Raw, Struct
+from msgspec import Meta, Raw, Struct
 
 from hoosh.dialects.anthropic.wire import (
     CacheControl,
@@ -105,11 +105,11 @@ class SpeechRequest(Struct, kw_only=True):
     """`stream_format` is `audio` or `sse`."""
 
     model: str
-    input: str
+    input: Annotated[str, Meta(min_length=1, max_length=4096)]
     voice: str | VoiceId | None = None
     instructions: str | None = None
     response_format: str | None = None
-    speed: float | None = None
+    speed: Annotated[float, Meta(ge=0.25, le=4)] | None = None
     stream_format: str | None = None
     provider: str | dict[str, Any] | None = None
     pool: str | None = None

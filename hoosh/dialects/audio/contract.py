@@ -24,8 +24,16 @@ class AudioReply(Struct, frozen=True):
     usage: Usage | None = None
 
 
+class InHouse(Outgoing, frozen=True, kw_only=True):
+    """What an upstream in the house is asked: the request itself, whose sound lies in a file (a `FileRange`)."""
+
+    request: TranscriptionRequest
+
+
 class AudioDialect(Protocol):
     name: str
+    takes_files: bool
+    """The sound must lie in a file: it is read where it is.  Others take it as it comes."""
 
     def encode_transcription(self, request: TranscriptionRequest, *, model: str) -> tuple[Outgoing, ...]:
         """Raises InvalidRequest for what this provider cannot do."""

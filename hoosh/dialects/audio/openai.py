@@ -11,7 +11,7 @@ import binascii
 import msgspec
 from msgspec import Raw
 
-from hoosh.codec.multipart import encode_form, form_type, new_boundary
+from hoosh.codec.multipart import form_pieces, form_type, new_boundary
 from hoosh.dialects.audio.contract import AudioReply
 from hoosh.dialects.audio.sound import MEDIA_TYPES, is_page, sound_type
 from hoosh.dialects.audio.transcript import json_object, read_usage
@@ -30,6 +30,7 @@ class OpenAIAudio:
     """An `AudioDialect`."""
 
     name = "openai"
+    takes_files = False
 
     def encode_transcription(self, request: TranscriptionRequest, *, model: str) -> tuple[Outgoing, ...]:
         named = FormPart("model", model.encode())
@@ -75,4 +76,4 @@ class OpenAIAudio:
 
 def form_outgoing(path: str, parts: list[FormPart]) -> Outgoing:
     boundary = new_boundary()
-    return Outgoing(path, encode_form(parts, boundary), headers=[(b"content-type", form_type(boundary))])
+    return Outgoing(path, form_pieces(parts, boundary), headers=[(b"content-type", form_type(boundary))])

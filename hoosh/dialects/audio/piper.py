@@ -37,6 +37,7 @@ class PiperAudio:
     """An `AudioDialect` that only speaks."""
 
     name = "piper"
+    takes_files = False
 
     def encode_speech(self, request: SpeechRequest, *, model: str) -> tuple[Outgoing, ...]:
         if request.response_format not in (None, "wav", "pcm"):

@@ -12,7 +12,7 @@ from urllib.parse import parse_qsl
 
 import msgspec
 
-from hoosh.codec.multipart import FIELDS, boundary_of, parse_form
+from hoosh.codec.multipart import FIELDS, FieldHead, boundary_of
 from hoosh.dialects.bodies import (
     MODEL_CHARS_MAX,
     Fields,
@@ -27,24 +27,52 @@ from hoosh.dialects.mistakes import missing, wrong_type
 from hoosh.errors import InvalidRequest, UnsupportedMedia
 from hoosh.values import CallKind, FormPart, SpeechRequest, TranscriptionRequest
 
-__all__ = ["USUAL_MODEL", "is_form", "read_speech", "read_transcription"]
+__all__ = ["USUAL_MODEL", "form_boundary", "read_bare", "read_speech", "transcription_request"]
 
 USUAL_MODEL = "whisper-1"
 """What a request that names no model means: servers with one model are asked without."""
-INPUT_CHARS_MAX = 100_000
+INPUT_CHARS_MAX = 4096
+SLOWEST, FASTEST = 0.25, 4.0
+"""OpenAI's limits (API reference, "Create speech"), and the reference's (section 2.17)."""
 EXTENSIONS = {"mpeg": "mp3", "x-wav": "wav", "wave": "wav", "vnd.wave": "wav", "mp4": "m4a", "x-m4a": "m4a"}
 YES = frozenset({"true", "1", "yes", "on"})
 
 
-def is_form(content_type: bytes) -> bool:
-    return content_type.strip().lower().startswith(b"multipart/form-data")
+def form_boundary(content_type: bytes) -> bytes | None:
+    """None where the body is no form.  Raises InvalidRequest for a form without a boundary."""
+    if not content_type.strip().lower().startswith(b"multipart/form-data"):
+        return None
+    boundary = boundary_of(content_type)
+    if boundary is None:
+        raise InvalidRequest("The content type `multipart/form-data` names no boundary.")
+    return boundary
 
 
-def read_transcription(kind: CallKind, content_type: bytes, query: str, body: bytes) -> TranscriptionRequest:
-    """Raises InvalidRequest."""
-    parts = _form(content_type, body) if is_form(content_type) else _bare(content_type, query, body)
+def read_bare(content_type: bytes, query: str) -> tuple[list[FormPart], FieldHead]:
+    """Of a request whose body is the file itself: the fields in its query, and what is known of the file.
+
+    Raises InvalidRequest, UnsupportedMedia.
+    """
+    media_type = content_type.partition(b";")[0].strip().lower().decode("latin-1")
+    top, _, sub = media_type.partition("/")
+    if top not in ("audio", "video") and media_type != "application/octet-stream":
+        raise UnsupportedMedia("Send a form (`multipart/form-data`), or the sound itself as `audio/…`.")
+    try:
+        pairs = parse_qsl(query, keep_blank_values=True, max_num_fields=FIELDS)
+    except ValueError:
+        raise InvalidRequest(f"The query has more than {FIELDS} fields.") from None
+    fields = [FormPart(name, value.encode("utf-8", "replace")) for name, value in pairs if name != "file"]
+    extension = "wav" if top not in ("audio", "video") else EXTENSIONS.get(sub, sub)
+    filename = f"audio.{extension}" if extension.isalnum() else "audio"
+    return fields, FieldHead("file", filename, media_type)
+
+
+def transcription_request(
+    kind: CallKind, parts: tuple[FormPart, ...], *, length_ms: int | None = None
+) -> TranscriptionRequest:
+    """What the fields of a form ask for.  Raises InvalidRequest."""
     file = next((part for part in parts if part.name == "file"), None)
-    if file is None or not file.data:
+    if file is None or not len(file.data):
         raise InvalidRequest("The form must hold the sound in a field called `file`.", param="file")
     said = {part.name: part.text for part in parts if part is not file}
     temperature = said.get("temperature", "").strip() or None
@@ -62,29 +90,8 @@ def read_transcription(kind: CallKind, content_type: bytes, query: str, body: by
         temperature=temperature,
         granularities=tuple(part.text.strip() for part in parts if part.name in lists),
         stream=said.get("stream", "").strip().lower() in YES,
+        length_ms=length_ms,
     )
-
-
-def _form(content_type: bytes, body: bytes) -> tuple[FormPart, ...]:
-    boundary = boundary_of(content_type)
-    if boundary is None:
-        raise InvalidRequest("The content type `multipart/form-data` names no boundary.")
-    return parse_form(body, boundary)
-
-
-def _bare(content_type: bytes, query: str, body: bytes) -> tuple[FormPart, ...]:
-    media_type = content_type.partition(b";")[0].strip().lower().decode("latin-1")
-    top, _, sub = media_type.partition("/")
-    if top not in ("audio", "video") and media_type != "application/octet-stream":
-        raise UnsupportedMedia("Send a form (`multipart/form-data`), or the sound itself as `audio/…`.")
-    try:
-        pairs = parse_qsl(query, keep_blank_values=True, max_num_fields=FIELDS)
-    except ValueError:
-        raise InvalidRequest(f"The query has more than {FIELDS} fields.") from None
-    fields = [FormPart(name, value.encode("utf-8", "replace")) for name, value in pairs if name != "file"]
-    extension = "wav" if top not in ("audio", "video") else EXTENSIONS.get(sub, sub)
-    filename = f"audio.{extension}" if extension.isalnum() else "audio"
-    return (*fields, FormPart("file", body, filename, media_type))
 
 
 def _model(said: Mapping[str, str]) -> str:
@@ -111,6 +118,9 @@ def read_speech(body: bytes) -> SpeechRequest:
     text = _string(fields, "input")
     if text is None:
         raise missing("input")
+    if not text:
+        message = "Invalid 'input': empty string. Expected at least 1 character."
+        raise InvalidRequest(message, param="input", code="empty_string")
     if len(text) > INPUT_CHARS_MAX:
         message = f"Invalid 'input': string too long. Expected at most {INPUT_CHARS_MAX} characters."
         raise InvalidRequest(message, param="input", code="string_above_max_length")
@@ -146,6 +156,7 @@ def _speed(fields: Fields) -> float | None:
         speed = msgspec.json.decode(raw, type=float)
     except msgspec.DecodeError:
         raise wrong_type("speed", "a number", kind_of(raw)) from None
-    if not 0.01 <= speed <= 100:
-        raise InvalidRequest("Invalid 'speed': expected a number from 0.01 to 100.", param="speed")
+    if not SLOWEST <= speed <= FASTEST:
+        message = f"Invalid 'speed': expected a number from {SLOWEST} to {FASTEST}."
+        raise InvalidRequest(message, param="speed", code="decimal_out_of_range")
     return speed

@@ -35,13 +35,16 @@ IN_OPENAI_WORDS = {
 }
 MAX_EVENT_BYTES = 4 * 1024 * 1024
 """The last event holds the whole text once more."""
+MAX_SECONDS = 1e7
 
 
 def read_usage(answer: Mapping[str, Any]) -> Usage | None:
-    """Tokens, where an answer counts them; whisper's kind of usage counts seconds."""
+    """Tokens, and the length of the recording, as far as an answer tells them; None where it tells neither."""
     usage = answer.get("usage")
     if not isinstance(usage, Mapping):
-        return None
+        audio_ms = _milliseconds(answer.get("duration"))
+        return Usage(audio_ms=audio_ms) if audio_ms else None
+    audio_ms = _milliseconds(usage.get("seconds", usage.get("prompt_audio_seconds", answer.get("duration"))))
     details = usage.get("input_token_details", usage.get("prompt_tokens_details"))
     prompt = _count(usage, "input_tokens", "prompt_tokens")
     completion = _count(usage, "output_tokens", "completion_tokens")
@@ -50,7 +53,18 @@ def read_usage(answer: Mapping[str, Any]) -> Usage | None:
     if unexplained > 0 and (prompt or completion):  # Mistral leaves the sound out of its prompt
         prompt, audio = prompt + unexplained, audio or unexplained
     audio = min(audio, prompt)
-    return Usage(prompt, completion, audio_prompt_tokens=audio) if prompt or completion else None
+    if not (prompt or completion or audio_ms):
+        return None
+    return Usage(prompt, completion, audio_prompt_tokens=audio, audio_ms=audio_ms)
+
+
+def _milliseconds(seconds: object) -> int:
+    """0 for what is no length.  OpenAI's first answers told it as text."""
+    try:
+        told = float(seconds) if isinstance(seconds, str | int | float) else 0.0
+    except ValueError:
+        return 0
+    return round(told * 1000) if 0 < told < MAX_SECONDS else 0
 
 
 def _count(usage: Mapping[str, Any], *names: str) -> int:

@@ -21,7 +21,7 @@ import msgspec
 
 from hoosh.dialects.audio.contract import AudioReply
 from hoosh.dialects.audio.openai import form_outgoing
-from hoosh.dialects.audio.transcript import json_object
+from hoosh.dialects.audio.transcript import json_object, read_usage
 from hoosh.dialects.contract import Outgoing
 from hoosh.errors import InvalidRequest, UpstreamBroke
 from hoosh.values import CallKind, FormPart, SpeechRequest, TranscriptionRequest
@@ -42,6 +42,7 @@ class WhisperAudio:
     """An `AudioDialect` that only listens."""
 
     name = "whisper"
+    takes_files = False
 
     def encode_transcription(self, request: TranscriptionRequest, *, model: str) -> tuple[Outgoing, ...]:
         if request.response_format not in FORMATS:
@@ -67,8 +68,8 @@ class WhisperAudio:
         answer = json_object(body, provider=provider)
         if not isinstance(answer.get("text"), str):
             raise UpstreamBroke(f"Provider `{provider}` gave an answer that is no transcript.", provider=provider)
-        told = _verbose(request, answer) if form == "verbose_json" else {"text": _clean(answer["text"])}
-        return AudioReply(msgspec.json.encode(told), "application/json")
+        told = _verbose(request, answer) if form == "verbose_json" else _plain(request, answer)
+        return AudioReply(msgspec.json.encode(told), "application/json", read_usage(told))
 
     def encode_speech(self, request: SpeechRequest, *, model: str) -> tuple[Outgoing, ...]:
         raise InvalidRequest("A whisper server cannot speak.", param="model", code="unsupported_operation")
@@ -107,6 +108,14 @@ def _fields(request: TranscriptionRequest) -> Iterator[FormPart]:
 def _clean(text: str) -> str:
     """Segments carry the blanks between them; the line ends are the server's."""
     return text.replace("\r", "").replace("\n", "").strip()
+
+
+def _plain(request: TranscriptionRequest, answer: Mapping[str, Any]) -> dict[str, Any]:
+    """With its usage, as OpenAI tells it, where the recording's length is known."""
+    told: dict[str, Any] = {"text": _clean(answer["text"])}
+    if request.length_ms is not None:
+        told["usage"] = {"type": "duration", "seconds": math.ceil(request.length_ms / 1000)}
+    return told
 
 
 def _verbose(request: TranscriptionRequest, answer: Mapping[str, Any]) -> dict[str, Any]:

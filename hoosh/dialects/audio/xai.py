@@ -21,7 +21,7 @@ from msgspec import Struct
 from hoosh.dialects.audio.contract import AudioReply
 from hoosh.dialects.audio.openai import form_outgoing
 from hoosh.dialects.audio.piper import OPENAI_VOICES
-from hoosh.dialects.audio.transcript import json_object
+from hoosh.dialects.audio.transcript import json_object, read_usage
 from hoosh.dialects.contract import Outgoing
 from hoosh.errors import InvalidRequest, UpstreamBroke
 from hoosh.values import CallKind, FormPart, SpeechRequest, TranscriptionRequest
@@ -46,6 +46,7 @@ class XaiAudio:
     """An `AudioDialect`."""
 
     name = "xai"
+    takes_files = False
 
     def encode_transcription(self, request: TranscriptionRequest, *, model: str) -> tuple[Outgoing, ...]:
         if request.kind is CallKind.TRANSLATION:
@@ -65,7 +66,7 @@ class XaiAudio:
         text = answer.get("text")
         if not isinstance(text, str):
             raise UpstreamBroke(f"Provider `{provider}` gave an answer that is no transcript.", provider=provider)
-        form = request.response_format
+        form, usage = request.response_format, read_usage(answer)
         if request.stream and form != "diarized_json":
             form = "json"
         words = _words(answer.get("words"))
@@ -73,13 +74,13 @@ class XaiAudio:
             words = [_Word(_clean(text), 0.0, _seconds(answer.get("duration")), None)]
         match form:
             case "text":
-                return AudioReply(_encoded(text + "\n"), "text/plain; charset=utf-8")
+                return AudioReply(_encoded(text + "\n"), "text/plain; charset=utf-8", usage)
             case "srt":
-                return AudioReply(_encoded(srt(_cues(words))), "application/x-subrip; charset=utf-8")
+                return AudioReply(_encoded(srt(_cues(words))), "application/x-subrip; charset=utf-8", usage)
             case "vtt":
-                return AudioReply(_encoded(vtt(_cues(words))), "text/vtt; charset=utf-8")
+                return AudioReply(_encoded(vtt(_cues(words))), "text/vtt; charset=utf-8", usage)
         told = _told(form, request, answer, words)
-        return AudioReply(msgspec.json.encode(told), "application/json")
+        return AudioReply(msgspec.json.encode(told), "application/json", usage)
 
     def encode_speech(self, request: SpeechRequest, *, model: str) -> tuple[Outgoing, ...]:
         if request.response_format not in CODECS:
