@@ -284,8 +284,7 @@ class EchoUpstream:
         self.lacks: set[str] = set()
 
     def attempt(self, outgoing: Outgoing, left_s: float | None = None) -> EchoAttempt:
-        assert isinstance(outgoing.body, bytes), "only sound comes in pieces"
-        return EchoAttempt(LISTENERS[outgoing.path](outgoing.body))
+        return EchoAttempt(LISTENERS[outgoing.path](outgoing.body))  # type: ignore[arg-type]  # only sound is in pieces
 
     async def list_models(self) -> list[ModelCard]:
         return [ModelCard("echo", "hoosh")]

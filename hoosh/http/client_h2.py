@@ -38,7 +38,6 @@ from hoosh.http.client_response import MAX_HEAD_BYTES, MAX_HEADERS
 from hoosh.http.message import Headers, HttpRequest
 from hoosh.http.watch import Alarm
 from hoosh.http.wire import Wire
-from hoosh.values import Pieces
 
 __all__ = ["H2Connection"]
 
@@ -162,7 +161,7 @@ class H2Connection:
             return response
         response.stream_id = stream_id
         self.streams[stream_id] = response
-        if isinstance(request.body, Pieces):
+        if not isinstance(request.body, bytes):
             response.withheld = True
         elif request.body:
             response.unsent = memoryview(request.body)

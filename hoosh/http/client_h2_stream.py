@@ -86,8 +86,8 @@ class H2Response:
         return self.reused and self._connection.reads == self.reads_before
 
     async def open(self, request: HttpRequest) -> None:
-        if self.withheld and isinstance(request.body, Pieces):
-            await self._upload(request.body)
+        if self.withheld:
+            await self._upload(request.body)  # type: ignore[arg-type]
         while not self.status:
             if self.error is not None:
                 raise self.error

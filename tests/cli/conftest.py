@@ -74,6 +74,9 @@ class FakeGateway:
     def json(self, path: str, value: object, status: int = 200) -> None:
         self.answers[path] = Answer(status, json.dumps(value).encode())
 
+    def plain(self, path: str, body: bytes, content_type: str = "text/plain", *, cut: bool = False) -> None:
+        self.answers[path] = Answer(200, body, content_type, cut)
+
     def events(self, path: str, *events: object, cut: bool = False) -> None:
         texts = [event if isinstance(event, str) else json.dumps(event, ensure_ascii=False) for event in events]
         body = "".join(f"data: {text}\n\n" for text in texts).encode()

@@ -11,7 +11,6 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
-from conftest import Answer
 
 from hoosh.cli import main
 from hoosh.codec.multipart import boundary_of, parse_form
@@ -43,7 +42,7 @@ class Terminal(io.StringIO):
 
 
 def test_a_recording_is_sent_and_its_text_is_printed(gateway, talk, capsys):
-    gateway.answers[TRANSCRIBE] = Answer(body="سلام دنیا\n".encode(), content_type="text/plain")
+    gateway.plain(TRANSCRIBE, "سلام دنیا\n".encode())
     assert main(["transcribe", str(talk), "-m", "w", "--language", "fa", "--prompt", "hoosh"]) == 0
     assert capsys.readouterr().out == "سلام دنیا\n"
     assert fields(gateway.asked[0]) == [
@@ -54,13 +53,13 @@ def test_a_recording_is_sent_and_its_text_is_printed(gateway, talk, capsys):
 
 
 def test_it_is_translated_at_the_path_of_translations(gateway, talk, capsys):
-    gateway.answers[TRANSLATE] = Answer(body=b"hello\n", content_type="text/plain")
+    gateway.plain(TRANSLATE, b"hello\n")
     assert main(["transcribe", "--translate", "--language", "fa", str(talk)]) == 0
     assert [name for name, _ in fields(gateway.asked[0])] == ["response_format", "file"]
 
 
 def test_stdin_is_sent_as_it_comes_and_named_by_its_kind(gateway, monkeypatch, capsys):
-    gateway.answers[TRANSCRIBE] = Answer(body=b"hi\n", content_type="text/plain")
+    gateway.plain(TRANSCRIBE, b"hi\n")
     monkeypatch.setattr(sys, "stdin", SimpleNamespace(buffer=io.BufferedReader(io.BytesIO(b"fLaC" + bytes(200_000)))))
     assert main(["transcribe", "-"]) == 0
     assert gateway.asked[0][2]["transfer-encoding"] == "chunked"
@@ -76,7 +75,7 @@ def test_json_is_an_answer_with_its_file_on_each_line(gateway, talk, capsys):
 
 
 def test_each_file_gets_a_file_of_its_own(gateway, talk, tmp_path, capsys):
-    gateway.answers[TRANSCRIBE] = Answer(body=b"1\n00:00 --> 00:01\nhi\n\n", content_type="application/x-subrip")
+    gateway.plain(TRANSCRIBE, b"1\n00:00 --> 00:01\nhi\n\n", "application/x-subrip")
     out = tmp_path / "out"
     out.mkdir()
     assert main(["transcribe", "--format", "srt", "--output", str(out), str(talk)]) == 0
@@ -86,7 +85,7 @@ def test_each_file_gets_a_file_of_its_own(gateway, talk, tmp_path, capsys):
 
 
 def test_one_that_fails_does_not_keep_the_others(gateway, talk, tmp_path, capsys):
-    gateway.answers[TRANSCRIBE] = Answer(body=b"hi\n", content_type="text/plain")
+    gateway.plain(TRANSCRIBE, b"hi\n")
     assert main(["transcribe", str(talk), str(tmp_path / "gone.wav"), str(talk)]) == 1
     said = capsys.readouterr()
     assert said.out == f"==> {talk} <==\nhi\n" * 2
@@ -130,7 +129,7 @@ def test_a_stream_without_its_end_is_a_failure(events, cut, says, gateway, talk,
 
 @pytest.mark.parametrize("body", [b"<html>", b"[]", b"{}"])
 def test_what_is_no_answer_is_a_failure(body, gateway, talk, capsys):
-    gateway.answers[TRANSCRIBE] = Answer(body=body)
+    gateway.plain(TRANSCRIBE, body)
     assert main(["transcribe", "--json", str(talk)]) == 1
     assert "does not answer like a hoosh gateway" in capsys.readouterr().err
 
@@ -141,7 +140,7 @@ SOUND = b"\xff\xf3" + bytes(range(256)) * 40
 
 
 def test_sound_goes_into_a_file(gateway, tmp_path, capsys):
-    gateway.answers[SPEAK] = Answer(body=SOUND, content_type="audio/wav")
+    gateway.plain(SPEAK, SOUND, "audio/wav")
     target = tmp_path / "salam.wav"
     assert main(["speak", "salam", "donya", "--voice", "nova", "--speed", "1.5", "-o", str(target)]) == 0
     assert target.read_bytes() == SOUND
@@ -157,7 +156,7 @@ def test_sound_goes_into_a_file(gateway, tmp_path, capsys):
 
 
 def test_sound_goes_to_a_pipe_and_to_no_terminal(gateway, monkeypatch, capsysbinary):
-    gateway.answers[SPEAK] = Answer(body=SOUND, content_type="audio/mpeg")
+    gateway.plain(SPEAK, SOUND, "audio/mpeg")
     monkeypatch.setattr("sys.stdin", io.StringIO("from a letter"))
     assert main(["speak", "-"]) == 0
     assert capsysbinary.readouterr().out == SOUND
@@ -169,7 +168,7 @@ def test_sound_goes_to_a_pipe_and_to_no_terminal(gateway, monkeypatch, capsysbin
 
 
 def test_half_a_sound_is_no_file(gateway, tmp_path, capsys):
-    gateway.answers[SPEAK] = Answer(body=SOUND, content_type="audio/mpeg", cut=True)
+    gateway.plain(SPEAK, SOUND, "audio/mpeg", cut=True)
     assert main(["speak", "salam", "-o", str(tmp_path / "a.mp3")]) == 1
     assert os.listdir(tmp_path) == []
     assert main(["speak", "salam", "-o", str(tmp_path / "not" / "there.mp3")]) == 1
@@ -177,7 +176,7 @@ def test_half_a_sound_is_no_file(gateway, tmp_path, capsys):
 
 
 def test_ctrl_c_leaves_no_file_and_130(gateway, tmp_path, monkeypatch):
-    gateway.answers[SPEAK] = Answer(body=SOUND, content_type="audio/mpeg")
+    gateway.plain(SPEAK, SOUND, "audio/mpeg")
 
     def interrupted(*args: object) -> int:
         raise KeyboardInterrupt

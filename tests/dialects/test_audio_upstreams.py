@@ -159,6 +159,25 @@ def test_sound_is_known_by_label_then_beginning_then_wish(label, first, asked, e
     assert speech_type(asked, label, first) == expected
 
 
+@pytest.mark.parametrize(
+    ("label", "first", "expected"),
+    [
+        ("audio/wav", b"\xff\xf3\xc4\0" + bytes(8), "audio/mpeg"),
+        ("audio/mpeg", wav(), "audio/wav"),
+        ("audio/x-wav; codecs=1", wav(), "audio/x-wav; codecs=1"),  # another name of the same
+        ("audio/opus", b"OggS" + bytes(8), "audio/opus"),
+        ("audio/L16; rate=24000", b"\xff\xfb\0\1" + bytes(8), "audio/L16; rate=24000"),  # samples may be anything
+        ("audio/pcm", wav(), "audio/wav"),
+        ("audio/mpeg", b"\0\1\2\3" + bytes(8), "audio/mpeg"),
+        ("audio/mpeg", b"", "audio/mpeg"),
+        ("audio/mpeg", b'{"error": "out of memory"}', None),
+        ("audio/wav", b"<!doctype html>", None),
+    ],
+)
+def test_the_bytes_decide_what_a_sound_is_called(label, first, expected):
+    assert speech_type("mp3", label, first) == expected
+
+
 # -- streams -----------------------------------------------------------------------------------------------------
 
 DELTA = b'data: {"type":"transcript.text.delta","delta":"sa"}\r\n\r\n'

@@ -182,7 +182,7 @@ async def test_a_bad_request_goes_nowhere(autojump_clock, headers, body, status)
     assert not upstream.requests
 
 
-async def test_a_file_may_be_large_but_not_endless(autojump_clock):
+async def test_a_file_may_be_large_but_not_endless():
     upstream = FakeUpstream(json_reply({"text": "x"}))
     async with house_with(upstream) as house:
         assert (await send(house, TRANSCRIBE, *form(file=bytes(20_000_000))))[0] == 200
@@ -273,7 +273,7 @@ async def test_a_text_is_paid_by_its_characters(autojump_clock):
         assert msgspec.json.decode(body)["records"][0]["characters"] == 900
 
 
-async def test_a_pool_that_cannot_pay_for_so_long_a_recording_refuses_it(autojump_clock):
+async def test_a_pool_that_cannot_pay_for_so_long_a_recording_refuses_it():
     """An hour at whisper-1's price is 0.36 USD; and what was held for a shorter one is given back."""
     upstream = FakeUpstream(json_reply({"text": "x"}))
     settings = of_type("openai", budgets=(Budget(name="default", unit="usd", capacity=0.003),))

@@ -58,7 +58,7 @@ pytestmark = pytest.mark.skipif(not RECORDED, reason="no recordings here")
 
 
 @pytest.mark.parametrize("one", RECORDED, ids=lambda one: one.name)
-async def test_a_recorded_exchange_goes_through(autojump_clock, one):
+async def test_a_recorded_exchange_goes_through(one):  # some lie on the disk for a while: no clock that jumps
     upstream = FakeUpstream([Head(one.status, [(b"content-type", one.media_type.encode())]), Body(one.response), End()])
     # llama.cpp has no such path for us to ask; its recorded refusal is what a server of that surface says.
     type_ = "openai-compatible" if one.type == "llamacpp" else one.type

@@ -1,7 +1,7 @@
 """What kind of sound some bytes are, by their beginning; and WAV's header.
 
-Servers label sound carelessly (Piper says text/html).  Raw PCM and Opus-less fragments have no mark: there the label
-counts, then what was asked for.
+Servers label sound carelessly: Piper says text/html, others say audio/wav of an MP3.  The bytes decide.  Raw PCM and
+Opus-less fragments have no mark: there the label counts, then what was asked for.
 """
 
 from __future__ import annotations
@@ -20,6 +20,16 @@ MEDIA_TYPES = {
     "wav": "audio/wav",
     "pcm": "audio/pcm",
 }
+OTHER_NAMES = {
+    **dict.fromkeys(("audio/x-wav", "audio/wave", "audio/vnd.wave"), "audio/wav"),
+    **dict.fromkeys(("audio/mp3", "audio/x-mpeg", "audio/mpeg3", "audio/x-mp3"), "audio/mpeg"),
+    **dict.fromkeys(("audio/opus", "audio/x-opus", "audio/vorbis"), "audio/ogg"),
+    **dict.fromkeys(("audio/aacp", "audio/x-aac"), "audio/aac"),
+    **dict.fromkeys(("audio/m4a", "audio/x-m4a"), "audio/mp4"),
+    "audio/x-flac": "audio/flac",
+}
+RAW = frozenset({"audio/pcm", "audio/l16", "audio/raw", "audio/basic", "audio/mulaw", "audio/pcmu", "audio/pcma"})
+"""Samples and nothing else."""
 
 
 def sound_type(data: bytes) -> str | None:
@@ -36,9 +46,13 @@ def is_page(data: bytes) -> bool:
 def speech_type(response_format: str | None, media_type: str, first: bytes) -> str | None:
     """What to call the sound that begins with `first`; None where it is none."""
     label = media_type.partition(";")[0].strip().lower()
-    if label.startswith("audio/"):
-        return media_type
     by_magic = sound_type(first)
+    if label.startswith("audio/"):
+        if is_page(first):
+            return None
+        is_told = by_magic is None or OTHER_NAMES.get(label, label) == by_magic
+        # What has no header may begin like anything of two bytes.
+        return media_type if is_told or (label in RAW and first[:1] == b"\xff") else by_magic
     if by_magic is not None:
         return by_magic
     if label == "text/event-stream":
