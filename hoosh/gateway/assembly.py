@@ -33,6 +33,7 @@ from hoosh.gateway.fleet import EchoUpstream, Fleet, HttpUpstream, Upstream
 from hoosh.gateway.gateway import Gateway
 from hoosh.gateway.hardware import Hardware, Looks, eyes_for, ready
 from hoosh.gateway.media import MediaFetcher, fetch_media
+from hoosh.gateway.own_whisper import OWN_WHISPER, OwnWhisper, own_whisper_route
 from hoosh.gateway.readings import readings_of
 from hoosh.gateway.relay import COMMENT_S, SilenceWatch
 from hoosh.gateway.reload import Reloader
@@ -48,6 +49,7 @@ from hoosh.observe.lag import LagWatch
 from hoosh.observe.logs import AccessLog
 from hoosh.observe.metrics import Metrics
 from hoosh.routing import Route
+from hoosh.speech.engine import SpeechEngine
 from hoosh.storage.opening import open_store
 from hoosh.storage.uploads import Uploads
 from hoosh.values import Secret
@@ -176,6 +178,7 @@ class OpenGateway:
         await services.start(gateway.silence.run)
         await services.start(gateway.supervisor.run)
         await services.start(gateway.hardware.run)
+        await services.start(gateway.speech.run)
         for upstream in gateway.fleet:
             if isinstance(upstream, HttpUpstream):
                 await services.start(upstream.run)
@@ -197,7 +200,8 @@ def build_gateway(
     """Everything, wired, with nothing running yet.  Raises ConfigError for what only shows when it is built."""
     load_models()
     load_sizes()
-    build = partial(build_wanted, dialer=dialer)
+    speech = SpeechEngine(config.whisper)
+    build = partial(build_wanted, dialer=dialer, speech=speech)
     wanted = wanted_in(config, environ)
     fleet = Fleet()
     fleet.become([build(each) for each in wanted])
@@ -219,6 +223,7 @@ def build_gateway(
             config.webhooks, events, dialer=_webhook_dialer(dialer), log=log, wall_s=wall_s, chance=chance
         ),
         hardware=_hardware(config, looks, environ, log, wall_s),
+        speech=speech,
         store=open_store(config.storage, now=wall_s),
         uploads=_uploads(config),
         wall_s=wall_s,
@@ -239,7 +244,7 @@ def _hardware(
 
 
 def wanted_in(config: Config, environ: Mapping[str, str]) -> list[Wanted]:
-    """The accounts that `config` asks for, those that the environment has keys for, and the embedded one."""
+    """The accounts that `config` asks for, those that the environment has keys for, and those in the house."""
     total_s = config.server.request_timeout_s
     providers = [*filter(lambda each: each.enabled, config.providers), *environment_providers(config, environ)]
     wanted = [
@@ -247,6 +252,8 @@ def wanted_in(config: Config, environ: Mapping[str, str]) -> list[Wanted]:
         for provider in providers
         for account, key in provider.accounts()
     ]
+    if (route := own_whisper_route(config.whisper)) is not None:
+        wanted.append(Wanted(OWN_WHISPER, route, total_s=total_s))
     if config.discovery.echo:
         wanted.append(Wanted("echo", Route("echo", priority=LAST, models=("echo",), local=True, embedded=True)))
     return wanted
@@ -259,10 +266,13 @@ def looks_of(provider: Provider) -> tuple[Look, ...]:
     return tuple(look_at(Path(path)) for path in paths if path is not None)
 
 
-def build_wanted(wanted: Wanted, dialer: Dialer) -> Upstream:
+def build_wanted(wanted: Wanted, dialer: Dialer, speech: SpeechEngine) -> Upstream:
     """Its living counterpart.  Raises ConfigError."""
     if wanted.provider is None:
-        return EchoUpstream(upstream_dialect("openai-compatible"))
+        dialect = upstream_dialect("openai-compatible")
+        if wanted.name == OWN_WHISPER:
+            return OwnWhisper(speech, dialect, wanted.total_s)
+        return EchoUpstream(dialect)
     return build_upstream(wanted.provider, dialer, total_s=wanted.total_s, account=wanted.name, key=wanted.key)
 
 

@@ -75,6 +75,7 @@ from hoosh.observe.lag import LagWatch
 from hoosh.observe.logs import AccessLog
 from hoosh.observe.metrics import Metrics
 from hoosh.routing import Chooser, Loads, Route, RouteTable, prefix_digest, within
+from hoosh.speech.engine import SpeechEngine
 from hoosh.storage import Store, StoreStatistics
 from hoosh.storage.uploads import Uploads
 from hoosh.values import (
@@ -121,6 +122,7 @@ class Gateway:
         events: Bus,
         webhooks: Webhooks,
         hardware: Hardware,
+        speech: SpeechEngine,
         store: Store,
         uploads: Uploads,
         wall_s: Callable[[], float],
@@ -138,6 +140,8 @@ class Gateway:
         """Who wants to know; see docs/events.md."""
         self.webhooks = webhooks
         self.hardware = hardware
+        self.speech = speech
+        """Speech to text in the house."""
         self._downstreams: dict[str, DownstreamDialect] = {}
         self.lists = ModelLists(fleet)
         self.fitting = Fitting(fleet, self.lists, self.hardware, log, config.routing, reroute=self.reroute)

@@ -39,6 +39,7 @@ def steps_of_rooms(gateway: Gateway, config: Config) -> Iterator[Step]:
     yield from told("health", lambda config: gateway.board.configure(config.health))
     yield from told("probes", lambda config: gateway.supervisor.configure(config.health))
     yield from told("hardware", lambda config: gateway.hardware.configure(config.hardware))
+    yield from told("speech", lambda config: gateway.speech.configure(config.whisper))
     yield from told("routing", lambda config: gateway.chooser.configure(config.routing))
     yield from told("fitting", lambda config: gateway.fitting.configure(config.routing))
     yield from told("dispatch", partial(_tell_dispatcher, gateway))

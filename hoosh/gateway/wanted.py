@@ -14,7 +14,7 @@ __all__ = ["Wanted"]
 
 
 class Wanted(Struct, frozen=True):
-    """An account that a configuration asks for.  `provider` is None for the one that is embedded."""
+    """An account that a configuration asks for.  `provider` is None for those in the house."""
 
     name: str
     route: Route

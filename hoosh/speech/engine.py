@@ -21,7 +21,7 @@ from msgspec.structs import replace
 
 from hoosh.errors import InvalidRequest, QueueFull, Unavailable
 from hoosh.speech.child import Child
-from hoosh.speech.faults import check_libraries
+from hoosh.speech.faults import TranscriberDied, check_libraries
 from hoosh.speech.frames import Begin
 from hoosh.speech.languages import language_code
 from hoosh.speech.models import ModelFile, ModelShelf
@@ -96,6 +96,16 @@ class SpeechEngine:
         """
         return await trio.to_thread.run_sync(self._find, model, limiter=self._looking, abandon_on_cancel=True)
 
+    @property
+    def has_usual_model(self) -> bool:
+        """One is configured, for requests that name none."""
+        return self._settings.model is not None
+
+    async def check(self) -> None:
+        """Can anything be transcribed?  Looks at files, in a thread; raises as `find`."""
+        names = [] if self.has_usual_model else await self.names()
+        await self.find(names[0] if names else None)
+
     @asynccontextmanager
     async def transcribe(
         self, path: str | os.PathLike[str], options: TranscriptOptions = PLAIN, *, model: str | None = None
@@ -120,6 +130,9 @@ class SpeechEngine:
                 transcription.is_running = True
                 self._begun += 1
                 yield transcription
+            except TranscriberDied as error:
+                log.error("a transcription died: %s", error.said)
+                raise
             finally:
                 await self._settle(transcription, child, settings.abort_ms / 1000)
 
@@ -218,7 +231,6 @@ class SpeechEngine:
             self._audio_s += transcription.heard_s
         elif transcription.is_running and child.has_ended:
             self._died += 1
-            log.error("a transcription died: %s", child.last_words)
         elif transcription.is_running:
             self._aborted += 1
             self._killed += not await child.stop(within_s=within_s)

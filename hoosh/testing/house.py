@@ -80,9 +80,10 @@ class MemoryHouse:
     def exchange(
         self, path: str, body: Any = None, *, method: str = "POST", headers: HeaderList = ()
     ) -> UpstreamExchange:
-        """A request of the client, as an async context manager that gives the response."""
+        """A request of the client, as an async context manager that gives the response.  JSON, unless `headers` say."""
         encoded = body if isinstance(body, bytes) else b"" if body is None else msgspec.json.encode(body)
-        kind = ((b"content-type", b"application/json"),) if encoded else ()
+        is_json = encoded and not any(name == b"content-type" for name, _ in headers)
+        kind = ((b"content-type", b"application/json"),) if is_json else ()
         return self.client.exchange(
             HttpRequest(RequestHead(GATEWAY, method, path, (*kind, *headers)), encoded), PATIENCE
         )

@@ -140,6 +140,7 @@ def test_an_engine_that_serves_what_it_has_loaded_has_it_in_memory():
     assert listed(owned_by="llamacpp", meta={"n_params": 5}).is_loaded
     assert not listed(owned_by="llamacpp", meta=None).is_loaded  # it still loads
     assert not listed(owned_by="openai").is_loaded
+    assert not listed(owned_by=[[]]).is_loaded
     # llama.cpp as a router of several models
     assert listed(owned_by="llamacpp", status={"value": "loaded"}).is_loaded
     assert not listed(owned_by="llamacpp", meta={"n_params": 5}, status={"value": "unloaded"}).is_loaded

@@ -227,15 +227,15 @@ def test_an_error_with_line_ends_in_its_strings_is_read():
     [
         (
             {"prompt_tokens": 4, "completion_tokens": 6, "total_tokens": 35, "prompt_audio_seconds": 2},
-            Usage(29, 6, audio_prompt_tokens=25),
+            Usage(29, 6, audio_prompt_tokens=25, audio_ms=2000),
         ),
         (
             {"input_tokens": 9, "output_tokens": 6, "total_tokens": 15, "input_token_details": {"audio_tokens": 7}},
             Usage(9, 6, audio_prompt_tokens=7),
         ),
-        ({"type": "duration", "seconds": 3}, None),
+        ({"type": "duration", "seconds": 3}, Usage(audio_ms=3000)),
     ],
     ids=["mistral", "openai", "whisper"],
 )
-def test_the_sound_of_a_transcript_is_counted_with_its_prompt(usage: dict[str, Any], read_as: Usage | None):
+def test_the_sound_of_a_transcript_is_counted_with_its_prompt(usage: dict[str, Any], read_as: Usage):
     assert read_usage({"text": "Salam", "usage": usage}) == read_as

@@ -19,9 +19,9 @@ from hoosh.testing.house import MemoryHouse
 from hoosh.testing.upstream import json_reply
 
 ROOMS = (
-    "telemetry", "webhooks", "facts", "health", "probes", "hardware", "routing", "fitting", "dispatch", "events",
-    "placement", "log", "books", "queue", "shedding", "uploads", "admission", "cache", "fleet", "snapshot", "partings",
-    "routes", "doors", "doors", "audit",
+    "telemetry", "webhooks", "facts", "health", "probes", "hardware", "speech", "routing", "fitting", "dispatch",
+    "events", "placement", "log", "books", "queue", "shedding", "uploads", "admission", "cache", "fleet", "snapshot",
+    "partings", "routes", "doors", "doors", "audit",
 )  # fmt: skip
 FAILURES = [
     pytest.param(place, behind, id=f"{'behind' if behind else 'before'} {place} {room}")

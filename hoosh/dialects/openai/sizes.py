@@ -45,7 +45,8 @@ def _is_loaded(entry: Entry, meta: Entry) -> bool:
     if isinstance(status, dict):
         return status.get("value") == "loaded"
     # While llama.cpp still loads its one model, `meta` is null.
-    return entry.get("owned_by") in SERVES_WHAT_IT_HAS or (entry.get("owned_by") == "llamacpp" and bool(meta))
+    owner = entry.get("owned_by")
+    return isinstance(owner, str) and (owner in SERVES_WHAT_IT_HAS or (owner == "llamacpp" and bool(meta)))
 
 
 def read_lmstudio(body: bytes) -> dict[str, ModelSize]:
