@@ -4,6 +4,7 @@
     for each round:  start hoosh without its books, with them, with answers that wait for the disk;  ask each in turn
     then, for each:  start afresh, hold many streams open, stop
                      start afresh, let clients read slowly and ask for much, stop (hoosh alone)
+                     start with a whisper of its own, ask while it listens, stop (hoosh alone)
                      start in front of the upstream that notices, let clients leave, stop
 
 Exit status 0 means that everything ran and every answer was right; a missed target does not change it.
@@ -29,6 +30,7 @@ from bench.books import Ledger, check_books, measure_pairs, turns
 from bench.contenders import BASELINES, OURS, PEERS, Contender, Place, contender, installed
 from bench.disconnects import http2_is_spoken
 from bench.figures import TARGETS, WITH_BOOKS, WITHOUT_BOOKS, judge
+from bench.listening import can_listen, listening
 from bench.load import Mock, ask, build, get_status
 from bench.machine import Running, core_busy_s, describe, divide_cores, free_port, raise_file_limit
 from bench.pressure import FullUpstream, large_prompts, slow_readers, withdrawal
@@ -49,7 +51,7 @@ HERE = Path(__file__).parent
 DOCS = HERE.parent / "docs"
 PICTURE = "![One panel for each question, one bar for each gateway](benchmarks.svg)"
 QUICK = Scale(seconds=0.4, warm_s=0.1, paced_streams=100, memory_streams=50, tries=6, peer_tries=4, held_streams=20)
-ALL_SCENARIOS = [*SCENARIOS, "books", "memory", "pressure", "disconnects", "start"]
+ALL_SCENARIOS = [*SCENARIOS, "books", "memory", "pressure", "listening", "disconnects", "start"]
 
 
 def say(text: str) -> None:
@@ -207,6 +209,12 @@ def run_pressure(house: House, name: str) -> None:
         withdrawal(house.bench, one, running)
 
 
+def run_listening(house: House, *, quick: bool) -> None:
+    """On all cores: a child that is pinned beside its gateway would share one with it."""
+    cores = house.bench.tools.cores
+    listening(house.bench, house.work, cores.gateway | cores.load, quick=quick)
+
+
 def run_disconnects(house: House, name: str, seed: int) -> None:
     port = free_port()
     with WatchedUpstream(port) as upstream:
@@ -238,6 +246,9 @@ def run_all(house: House, names: list[str], chosen: argparse.Namespace) -> None:
         if "pressure" in wanted and name in OURS:
             say(f"slow readers, large prompts, an owner who ends everything: {name}")
             guarded(house, name, partial(run_pressure, house, name))
+        if "listening" in wanted and name in OURS and can_listen():
+            say(f"answers while whisper listens: {name}")
+            guarded(house, name, partial(run_listening, house, quick=chosen.quick))
         if "disconnects" in wanted:
             say(f"clients that leave: {name} (seed {chosen.seed})")
             guarded(house, name, partial(run_disconnects, house, name, chosen.seed))

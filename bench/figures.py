@@ -37,6 +37,7 @@ WITHOUT_BOOKS, WITH_BOOKS, SYNC = "hoosh without books", "hoosh with books", "ho
 GONE_WITHIN_MS = 20.0
 SLOW_READER_KIB = 64.0
 WITHDRAWN_MS = 100.0
+STALL_MS = 20.0
 BOOKS_TIMES = 1.25
 """What all books may make of the CPU time of a request."""
 
@@ -112,6 +113,10 @@ MEASURES = [
     Measure("prompts_lag", "large prompts: greatest lag of the event loop", "ms", compared=False),
     Measure("withdrawn_left", "500 streams ended by their owner: until the upstream has none", "ms"),
     Measure("withdrawn_answered", "500 streams ended by their owner: until the owner is answered", "ms"),
+    Measure("listening_alone_p99", "a look at the gateway, nobody speaks: p99", "ms"),
+    Measure("listening_alone_worst", "a look at the gateway, nobody speaks: worst", "ms", compared=False),
+    Measure("listening_beside_p99", "a look at the gateway while whisper listens: p99", "ms"),
+    Measure("listening_beside_worst", "a look at the gateway while whisper listens: worst", "ms", compared=False),
     Measure("memory_base", "process at rest", "MiB RSS"),
     Measure("start", "start to first answer", "s"),
     Measure("others", "the gateway's core, used by somebody else", "%", compared=False),
@@ -321,6 +326,9 @@ TARGETS = [
     Target("buffered for a slow reader of 10 MB, KiB", _buffered, "≤", _fixed(SLOW_READER_KIB), "pressure"),
     Target("large prompts: added to transit p99, ms", _h("prompts_added_p99"), "≤", _fixed(5), "pressure"),
     Target("500 streams ended by their owner, ms", _h("withdrawn_left"), "≤", _fixed(WITHDRAWN_MS), "pressure"),
+    Target(
+        "while whisper listens: the worst answer, ms", _h("listening_beside_worst"), "≤", _fixed(STALL_MS), "listening"
+    ),
     Target("process at rest, MiB RSS", _h("memory_base"), "≤", _fixed(90), "memory"),
     Target("start to first answer, s", _h("start"), "≤", _fixed(1.0), "start"),
 ]
