@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from hoosh.config import Config
-from hoosh.values import ModelCard, ProviderState
+from hoosh.values import Capability, ModelCard, ProviderState
 
 __all__ = ["start_screen"]
 
@@ -25,7 +25,8 @@ def start_screen(
 ) -> str:
     """The screen, without a key in it.  `ledger` is where the books are kept; "" is memory."""
     names = [model.id for model in models]
-    real = next((name for name in names if name != "echo"), "echo" if names else "MODEL")
+    chats = [model.id for model in models if Capability.CHAT not in model.facts.cannot]
+    real = next((name for name in chats if name != "echo"), "echo" if chats else "MODEL")
     key = ' -H "authorization: Bearer $HOOSH_API_KEY"' if config.all_keys() else ""
     body = f'{{"model":"{real}","stream":true,"messages":[{{"role":"user","content":"salam donya"}}]}}'
     lines = [

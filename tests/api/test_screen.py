@@ -6,12 +6,18 @@ from pathlib import Path
 
 from hoosh.api.screen import start_screen
 from hoosh.config import Budget, Config, Key
-from hoosh.values import Secret
+from hoosh.values import Capability, ModelCard, ModelFacts, Secret
 
 
-def screen(config: Config, **more: str) -> list[str]:
+def screen(config: Config, *models: ModelCard, **more: str) -> list[str]:
     text = start_screen(
-        config, version="1", address="http://h:1", config_path=Path("/etc/hoosh.toml"), providers=(), models=(), **more
+        config,
+        version="1",
+        address="http://h:1",
+        config_path=Path("/etc/hoosh.toml"),
+        providers=(),
+        models=models,
+        **more,
     )
     assert "hunter2" not in text
     return text.splitlines()
@@ -29,3 +35,9 @@ def test_it_says_that_memory_forgets():
     lines = screen(Config())
     assert "  ledger     in memory: gone when this stops" in lines
     assert any(line.startswith("  budgets    none") for line in lines)
+
+
+def test_what_it_suggests_to_try_is_a_model_that_chats():
+    ears = ModelCard("whisper-1", "hoosh", facts=ModelFacts(cannot=frozenset({Capability.CHAT})))
+    for others, tried in (([], "MODEL"), ([ModelCard("echo", "hoosh")], "echo"), ([ModelCard("m", "x")], "m")):
+        assert any(f'"model":"{tried}"' in line for line in screen(Config(), ears, *others))
