@@ -22,6 +22,7 @@ from hoosh.errors import ConnectionBroke
 from hoosh.events import RateLimited
 from hoosh.http.client_h2 import H2Connection
 from hoosh.observe import Telemetry
+from hoosh.observe.bridge import Bridge
 from hoosh.observe.export import Traces
 from hoosh.testing.house import MemoryHouse
 from hoosh.testing.upstream import json_reply
@@ -71,7 +72,9 @@ class Said:
 
 
 @pytest.fixture
-def said(capsys: pytest.CaptureFixture[str]) -> Said:
+def said(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> Said:
+    # Of several houses in a process the first hears Python's logging: one that other tests share may be open.
+    monkeypatch.setattr(Bridge, "current", None)
     return Said(capsys)
 
 
