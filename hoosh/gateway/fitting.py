@@ -97,7 +97,7 @@ class Fitting:
     def of(self, target: Target) -> Fit | None:
         """None of a target that is not judged: remote, on another machine, or nobody is to look."""
         upstream = self._judged(target.provider)
-        if upstream is None:
+        if upstream is None or self._is_remote(target):
             return None
         fit = self._fits.get(target)
         if fit is None:
@@ -113,7 +113,9 @@ class Fitting:
             room = self._room(upstream)
             asked = {target.model: None for target in before if target.provider == provider}
             for model in islice(asked | dict.fromkeys(self._listed(upstream)), REMEMBERED - len(self._fits)):
-                self._fits[Target(provider, model)] = self._judge(upstream, model, room)
+                target = Target(provider, model)
+                if not self._is_remote(target):
+                    self._fits[target] = self._judge(upstream, model, room)
         changed = [
             (target, fit)
             for target, fit in self._fits.items()
@@ -141,6 +143,11 @@ class Fitting:
         if upstream.accelerator_bytes is None and (not upstream.is_here or self._hardware.inventory is None):
             return None
         return upstream
+
+    def _is_remote(self, target: Target) -> bool:
+        """Its engine has it run elsewhere."""
+        card = self._listed(self._fleet.members[target.provider]).get(target.model)
+        return self._lists.is_remote(target) or (card is not None and card.is_remote)
 
     def _all_judged(self) -> list[tuple[str, HttpUpstream]]:
         return [(name, found) for name in self._fleet.members if (found := self._judged(name)) is not None]

@@ -81,6 +81,7 @@ def _card(model: dict[str, Any], default_owner: str) -> ModelCard:
         _namespace(name) or default_owner,
         _created_s(model.get("modified_at")),
         replace(_facts(model.get("capabilities"), None), size=listed_size(model)),
+        is_remote=bool(model.get("remote_host") or model.get("remote_model")),
     )
 
 
