@@ -98,6 +98,12 @@ def test_parts_of_a_partitioned_card_share_no_layer():
     )
 
 
+def test_the_shards_of_a_partitioned_card_are_told_apart_from_those_of_others():
+    cards = [accelerator(40, 1), *(accelerator(40, index, parent=card) for card in (0, 2) for index in range(2))]
+    plan = plan_sharding(model("Llama 3.1 70B"), FP16, machine(*cards))
+    assert [shard.device for shard in plan.shards] == ["cuda:1", "cuda:0.0", "cuda:0.1", "cuda:2.0", "cuda:2.1"]
+
+
 @pytest.mark.parametrize(
     ("name", "count", "shared_by"),
     [
