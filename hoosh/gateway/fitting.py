@@ -97,7 +97,7 @@ class Fitting:
     def of(self, target: Target) -> Fit | None:
         """None of a target that is not judged: remote, on another machine, or nobody is to look."""
         upstream = self._judged(target.provider)
-        if upstream is None or self._is_remote(target):
+        if upstream is None or self._is_remote(upstream, target):
             return None
         fit = self._fits.get(target)
         if fit is None:
@@ -114,7 +114,7 @@ class Fitting:
             asked = {target.model: None for target in before if target.provider == provider}
             for model in islice(asked | dict.fromkeys(self._listed(upstream)), REMEMBERED - len(self._fits)):
                 target = Target(provider, model)
-                if not self._is_remote(target):
+                if not self._is_remote(upstream, target):
                     self._fits[target] = self._judge(upstream, model, room)
         changed = [
             (target, fit)
@@ -144,9 +144,9 @@ class Fitting:
             return None
         return upstream
 
-    def _is_remote(self, target: Target) -> bool:
+    def _is_remote(self, upstream: HttpUpstream, target: Target) -> bool:
         """Its engine has it run elsewhere."""
-        card = self._listed(self._fleet.members[target.provider]).get(target.model)
+        card = self._listed(upstream).get(target.model)
         return self._lists.is_remote(target) or (card is not None and card.is_remote)
 
     def _all_judged(self) -> list[tuple[str, HttpUpstream]]:

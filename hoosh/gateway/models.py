@@ -78,7 +78,7 @@ class ModelLists:
         if is_cloud_name(target.model):
             return True
         remote = self._remote.get(target.provider)
-        return bool(remote) and whole_name(target.model) in remote
+        return bool(remote and whole_name(target.model) in remote)
 
     async def refresh(self, only: Collection[str] | None = None) -> None:
         """Ask whoever has not been asked lately, all at once, or those of the names in `only`.

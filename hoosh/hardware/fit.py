@@ -67,8 +67,6 @@ def needed_bytes(size: ModelSize) -> int | None:
         weights, bits = size.parameters, bits_of(size.quantisation) or LEAST_BITS
     else:
         return None
-    if weights == 0:
-        return 0
     return footprint(
         weights,
         bits,

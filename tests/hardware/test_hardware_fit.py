@@ -31,7 +31,6 @@ def test_the_engines_own_word_for_its_weights_counts_before_parameters():
     assert needed_bytes(ModelSize(parameters=10 * GB, quantisation="fp16")) == 24 * GB
     assert needed_bytes(ModelSize(parameters=10 * GB)) == 6 * GB  # 4 bits: the least it can be
     assert needed_bytes(ModelSize()) is needed_bytes(ModelSize(quantisation="fp16")) is None
-    assert needed_bytes(ModelSize(weights_bytes=0, parameters=120 * GB)) == 0
 
 
 def test_where_the_architecture_is_known_the_cache_is_counted():
