@@ -83,15 +83,18 @@ class ModelLists:
     async def refresh(self, only: Collection[str] | None = None) -> None:
         """Ask whoever has not been asked lately, all at once, or those of the names in `only`.
 
-        Waits at most ASK_S; never raises for an upstream.
+        Waits at most ASK_S, and for the round that others have begun; never raises for an upstream.
         """
-        async with self._round:
-            now = trio.current_time()
-            asked = [u for u in self._fleet if only is None or u.name in only]
-            stale = [u for u in asked if now >= self._next_at.get(u.name, now)]
-            async with trio.open_nursery() as nursery:
-                for upstream in stale:
-                    nursery.start_soon(self._ask, upstream)
+        if not self._stale(only):
+            return  # a round may be waiting for somebody else
+        async with self._round, trio.open_nursery() as nursery:
+            for upstream in self._stale(only):
+                nursery.start_soon(self._ask, upstream)
+
+    def _stale(self, only: Collection[str] | None) -> list[Upstream]:
+        now = trio.current_time()
+        asked = (upstream for upstream in self._fleet if only is None or upstream.name in only)
+        return [upstream for upstream in asked if now >= self._next_at.get(upstream.name, now)]
 
     async def _ask(self, upstream: Upstream) -> None:
         cards: list[ModelCard] = []

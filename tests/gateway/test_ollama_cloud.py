@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 import trio
+import trio.testing
 from gateway_house import ASK, CHAT
 
 from hoosh.config import Alias, Config, Discovery, Logging, Provider
@@ -16,7 +17,7 @@ from hoosh.gateway.fitting import EVERY_S
 from hoosh.gateway.models import FRESH_S
 from hoosh.hardware import Hardware
 from hoosh.testing.house import ONE_TRY, MemoryHouse, memory_house
-from hoosh.testing.upstream import FakeUpstream, Received, Step, error_reply, json_reply
+from hoosh.testing.upstream import FakeUpstream, Hang, Received, Step, error_reply, json_reply
 from hoosh.values import Target
 from hoosh.values.hardware import Device, DeviceFamily, Inventory
 
@@ -184,3 +185,16 @@ def test_one_model_has_one_whole_name():
         whole_name(name) for name in ("Qwen3", "qwen3:latest", "library/qwen3", "registry.ollama.ai/library/qwen3")
     } == {"registry.ollama.ai/library/qwen3:latest"}
     assert len({whole_name(name) for name in ("a", "a:b", "b/a", "c/b/a", "host:80/b/a")}) == 5
+
+
+async def test_a_private_request_waits_for_no_list_but_that_of_its_engine(autojump_clock: object):
+    async with house_of(Engine()) as house:
+        house.network.listen("far.example:80", FakeUpstream([Hang()]).serve_wire)  # its list comes later, or never
+        assert await status_of(house, "qwen3:4b", PRIVATE) == 200
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(house.gateway.models)
+            await trio.testing.wait_all_tasks_blocked()
+            began_at = trio.current_time()
+            assert await status_of(house, "qwen3:4b", PRIVATE) == 200
+            assert trio.current_time() == began_at
+            nursery.cancel_scope.cancel()
