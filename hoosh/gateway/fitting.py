@@ -115,7 +115,8 @@ class Fitting:
             for model in islice(asked | dict.fromkeys(self._listed(upstream)), REMEMBERED - len(self._fits)):
                 target = Target(provider, model)
                 if not self._is_remote(upstream, target):
-                    self._fits[target] = self._judge(upstream, model, room)
+                    was_too_large = target in before and before[target].fits is False
+                    self._fits[target] = self._judge(upstream, model, room, was_too_large)
         changed = [
             (target, fit)
             for target, fit in self._fits.items()
@@ -162,8 +163,8 @@ class Fitting:
         held = None if told is None else _more(told.held_at_look, told.held)
         return room_bytes(inventory, self._hardware.reserve_bytes, held)
 
-    def _judge(self, upstream: HttpUpstream, model: str, room: int | None) -> Fit:
-        return fit_of(self._size(upstream, model), room)
+    def _judge(self, upstream: HttpUpstream, model: str, room: int | None, was_too_large: bool = False) -> Fit:
+        return fit_of(self._size(upstream, model), room, was_too_large=was_too_large)
 
     def _size(self, upstream: HttpUpstream, model: str) -> ModelSize:
         """What the engine says, and what is known by the name where it says nothing.

@@ -30,6 +30,7 @@ LEAST_BITS = 4.0
 BYTE_BITS = 8.0
 USUAL_CONTEXT_TOKENS = 4096
 """What engines make room for unless they are told otherwise."""
+SPARE = 1.05
 WHOLE_ENOUGH = 0.9
 FOUR_BITS = frozenset({"awq", "gptq", "nvfp4"})
 
@@ -112,12 +113,17 @@ def _is_split(size: ModelSize) -> bool:
     return whole is not None and part is not None and part < whole * WHOLE_ENOUGH
 
 
-def fit_of(size: ModelSize, room: int | None) -> Fit:
+def fit_of(size: ModelSize, room: int | None, *, was_too_large: bool = False) -> Fit:
     """What is in memory fits: there it is.  Not so what an engine has had to split, of which a part is elsewhere than
-    on the accelerators: that needs what it holds, like any other.  Else one request that loads it would draw all."""
+    on the accelerators: that needs what it holds, like any other.  Else one request that loads it would draw all.
+
+    What `was_too_large` fits again where there is some room to spare: what others use changes from second to second.
+    """
     needed = needed_bytes(size)
     if size.is_loaded:
         needed = size.held_bytes or needed
         if not _is_split(size):
             return Fit(True, needed, room)
-    return Fit(None if needed is None or room is None else needed <= room, needed, room)
+    if needed is None or room is None:
+        return Fit(None, needed, room)
+    return Fit(needed * (SPARE if was_too_large else 1) <= room, needed, room)

@@ -195,6 +195,15 @@ async def test_what_others_hold_is_no_room(autojump_clock: object, engine: Engin
         assert await answers(house, SMALL) == "home"
 
 
+async def test_what_others_use_may_come_and_go_without_a_verdict_each_time(autojump_clock: object, engine: Engine):
+    async with house_of(settings(), engine, machine(24 * GB, used=22 * GB)) as house:
+        for used in (21_590_000_000, 21_610_000_000, 21_500_000_000):  # 2.4 GB are needed
+            assert await answers(house, SMALL) == "far"
+            await look_at(house, machine(24 * GB, used=used))
+        await look_at(house, machine(24 * GB, used=21_400_000_000))
+        assert await answers(house, SMALL) == "home"
+
+
 async def test_an_engine_on_another_host_is_not_judged_by_this_one(autojump_clock: object, engine: Engine):
     there = home(base_url="http://lan.example:11434", allow_private=True)
     async with house_of(settings(there, far()), engine, machine(1)) as house:
