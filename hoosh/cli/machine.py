@@ -19,7 +19,7 @@ LIBRARIES = (
     *("trio", "httptools", "h2", "msgspec", "quart-trio", "quart", "hypercorn", "httpx"),
     *("prometheus-client", "truststore", "nvidia-ml-py"),
 )
-OPTIONAL = ("rich", "genai-prices", "matplotlib")
+OPTIONAL = ("rich", "genai-prices", "matplotlib", "pywhispercpp", "soundfile", "soxr")
 
 
 class Machine(NamedTuple):

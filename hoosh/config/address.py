@@ -15,6 +15,7 @@ __all__ = [
     "is_host",
     "is_loopback_host",
     "is_loopback_url",
+    "is_ollama_com_url",
     "is_unix_url",
     "place_of",
     "plain_base_url",
@@ -80,6 +81,15 @@ def is_loopback_host(host: str) -> bool:
     if isinstance(address, ipaddress.IPv6Address) and address.ipv4_mapped is not None:
         return address.ipv4_mapped.is_loopback
     return address.is_loopback
+
+
+def is_ollama_com_url(url: str) -> bool:
+    """Ollama's cloud, asked without a server at home: nobody's own machine, though its API is the same."""
+    try:
+        host = (urlsplit(url).hostname or "").rstrip(".")
+    except ValueError:
+        return False
+    return host == "ollama.com" or host.endswith(".ollama.com")
 
 
 def is_loopback_url(url: str) -> bool:

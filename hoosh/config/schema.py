@@ -18,7 +18,14 @@ from hoosh.audit import Audit
 from hoosh.budget import Budget
 from hoosh.cache import Cache
 from hoosh.catalogue import ProviderType
-from hoosh.config.address import is_loopback_host, is_loopback_url, is_unix_url, plain_base_url, same_address
+from hoosh.config.address import (
+    is_loopback_host,
+    is_loopback_url,
+    is_ollama_com_url,
+    is_unix_url,
+    plain_base_url,
+    same_address,
+)
 from hoosh.config.kinds import kind_named
 from hoosh.cost import PriceOverride
 from hoosh.errors import ConfigError
@@ -219,7 +226,9 @@ class Provider(_Section, frozen=True):
     @property
     def is_local(self) -> bool:
         """On the owner's own machines, by its type or by its address."""
-        return self.kind.local or is_loopback_url(self.base_url) or is_unix_url(self.base_url)
+        if self.kind.local:
+            return not is_ollama_com_url(self.base_url)
+        return is_loopback_url(self.base_url) or is_unix_url(self.base_url)
 
     @property
     def trust(self) -> bool | str | tuple[str, ...]:

@@ -74,7 +74,8 @@ class Books:
         config: Config,
         store: Store,
         *,
-        type_of: Callable[[str], tuple[str, bool]],
+        type_of: Callable[[str], str],
+        is_local: Callable[[Target], bool],
         facts_of: Callable[[str, Target], ModelFacts],
         wall_s: Callable[[], float] = time.time,
         on_low: Callable[[PoolState], None] | None = None,
@@ -88,6 +89,7 @@ class Books:
         self.admission = Admission(config, guess=self.prompt_tokens, wall_s=wall_s)
         self.guard = BudgetGuard(self.ledger, now_ms=self.now_ms, on_low=on_low, on_expired=self._note_expired)
         self._type_of = type_of
+        self._is_local = is_local
         self._facts_of = facts_of
         self._wall_s = wall_s
         self._journal = Journal(store)
@@ -107,6 +109,10 @@ class Books:
         if configured is not None:
             self.write(configured)
 
+    def forget_terms(self) -> None:
+        """It may be known by now that a model runs elsewhere than was thought.  Running bills keep theirs."""
+        self._terms.clear()
+
     def now_ms(self) -> int:
         """Unix milliseconds."""
         return int(self._wall_s() * 1000)
@@ -116,7 +122,7 @@ class Books:
     def terms(self, target: Target) -> Terms:
         terms = self._terms.get(target)
         if terms is None:
-            kind, local = self._type_of(target.provider)
+            kind, local = self._type_of(target.provider), self._is_local(target)
             price = self.prices.of(target.provider, kind, target.model, local=local)
             # Asked twice of every reply: for the client, and for the books.
             cost_of = None if price is None else lru_cache(USAGES_KEPT)(partial(_meter(price), price))

@@ -97,7 +97,7 @@ class Fitting:
     def of(self, target: Target) -> Fit | None:
         """None of a target that is not judged: remote, on another machine, or nobody is to look."""
         upstream = self._judged(target.provider)
-        if upstream is None:
+        if upstream is None or self._is_remote(upstream, target):
             return None
         fit = self._fits.get(target)
         if fit is None:
@@ -113,7 +113,10 @@ class Fitting:
             room = self._room(upstream)
             asked = {target.model: None for target in before if target.provider == provider}
             for model in islice(asked | dict.fromkeys(self._listed(upstream)), REMEMBERED - len(self._fits)):
-                self._fits[Target(provider, model)] = self._judge(upstream, model, room)
+                target = Target(provider, model)
+                if not self._is_remote(upstream, target):
+                    was_too_large = target in before and before[target].fits is False
+                    self._fits[target] = self._judge(upstream, model, room, was_too_large)
         changed = [
             (target, fit)
             for target, fit in self._fits.items()
@@ -142,6 +145,11 @@ class Fitting:
             return None
         return upstream
 
+    def _is_remote(self, upstream: HttpUpstream, target: Target) -> bool:
+        """Its engine has it run elsewhere."""
+        card = self._listed(upstream).get(target.model)
+        return self._lists.is_remote(target) or (card is not None and card.is_remote)
+
     def _all_judged(self) -> list[tuple[str, HttpUpstream]]:
         return [(name, found) for name in self._fleet.members if (found := self._judged(name)) is not None]
 
@@ -155,8 +163,8 @@ class Fitting:
         held = None if told is None else _more(told.held_at_look, told.held)
         return room_bytes(inventory, self._hardware.reserve_bytes, held)
 
-    def _judge(self, upstream: HttpUpstream, model: str, room: int | None) -> Fit:
-        return fit_of(self._size(upstream, model), room)
+    def _judge(self, upstream: HttpUpstream, model: str, room: int | None, was_too_large: bool = False) -> Fit:
+        return fit_of(self._size(upstream, model), room, was_too_large=was_too_large)
 
     def _size(self, upstream: HttpUpstream, model: str) -> ModelSize:
         """What the engine says, and what is known by the name where it says nothing.

@@ -232,6 +232,11 @@ class HttpUpstream:
         )
 
     @property
+    def passes_on(self) -> bool:
+        """It may send on what it is asked: only its list tells which of its models run elsewhere."""
+        return self.kind.dialect == "ollama"
+
+    @property
     def is_here(self) -> bool:
         """On this very machine, as far as its address tells."""
         return self.local and (self.origin.unix_path is not None or is_loopback_host(self.origin.host))

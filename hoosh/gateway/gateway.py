@@ -49,7 +49,7 @@ from hoosh.gateway.capabilities import FactBook
 from hoosh.gateway.costs import Candidate, CostDesk
 from hoosh.gateway.dispatch import Dispatcher, Journey
 from hoosh.gateway.fitting import Fitting
-from hoosh.gateway.fleet import Fleet, HttpUpstream
+from hoosh.gateway.fleet import Fleet, HttpUpstream, Upstream
 from hoosh.gateway.hardware import Hardware
 from hoosh.gateway.live import LiveDesk
 from hoosh.gateway.models import ModelLists
@@ -150,7 +150,13 @@ class Gateway:
         self.uploads = uploads
         """Recordings that clients send, while their requests run."""
         books = self.books = Books(
-            config, store, type_of=self._type_of, facts_of=self.facts.of, wall_s=wall_s, on_low=self._warn
+            config,
+            store,
+            type_of=self.type_name_of,
+            is_local=self.is_local,
+            facts_of=self.facts.of,
+            wall_s=wall_s,
+            on_low=self._warn,
         )
         self._open_ways(config, chance)
         self.caching = Caching(config.cache, books.admission.leave, books.keep_hit if books.waits_for_disk else None)
@@ -328,16 +334,21 @@ class Gateway:
         if self.shedder.refuses(priority, self.lag.last_s):
             raise Unavailable("The gateway is overloaded; requests of this priority have to wait.", retry_after_s=1.0)
 
-    def local_only(self, candidates: Sequence[Target], wish: str | None, caller: Caller) -> Sequence[Target]:
+    async def local_only(self, candidates: Sequence[Target], wish: str | None, caller: Caller) -> Sequence[Target]:
         """Those on the owner's own machines, where the key or the client's `wish` asks for that.
 
-        Raises InvalidRequest, and Forbidden where nobody is left.
+        Waits for the list of an engine that may send on what it is asked, where that is not known or old; what it does
+        not list then does not count as local.  Raises InvalidRequest, and Forbidden where nobody is left.
         """
         if wish is not None and wish not in ("local", "any"):
             raise InvalidRequest("The header x-hoosh-privacy must say `local` or `any`.", param="x-hoosh-privacy")
         if wish != "local" and not caller.local_only:
             return candidates
-        left = tuple(target for target in candidates if self.fleet[target.provider].local)
+        passing = {t.provider for t in candidates if self.is_local(t) and _passes_on(self.fleet[t.provider])}
+        if passing:
+            await self.lists.refresh(passing)
+            passing = {name for name in passing if self.lists.cards(name) is None}
+        left = tuple(target for target in candidates if target.provider not in passing and self.is_local(target))
         if not left:
             raise Forbidden("This request may only be answered by a local provider, and none has this model.")
         return left
@@ -389,12 +400,13 @@ class Gateway:
 
     def type_name_of(self, provider: str) -> str:
         """Of a provider that may have left, then ""."""
-        return self._type_of(provider)[0]
-
-    def _type_of(self, provider: str) -> tuple[str, bool]:
-        """Of a provider that may have left: its type's name, and whether it is local."""
         upstream = self.fleet.known(provider)
-        return ("", False) if upstream is None else (upstream.type_name, upstream.local)
+        return "" if upstream is None else upstream.type_name
+
+    def is_local(self, target: Target) -> bool:
+        """It runs on the owner's own machines, as far as its provider tells."""
+        upstream = self.fleet.known(target.provider)
+        return upstream is not None and upstream.local and not self.lists.is_remote(target)
 
     def note(self, event: str, level: Level, message: str, **facts: str | int) -> None:
         """Something has happened that the owner may want proven.  What he has done himself is told, too."""
@@ -457,8 +469,8 @@ class Gateway:
         targets = self.snapshot.routes.candidates(model, CallKind.CHAT)
         found = []
         for target in targets:
-            kind, local = self._type_of(target.provider)
-            found.append((target.provider, kind, target.model, local))
+            kind = self.type_name_of(target.provider)
+            found.append((target.provider, kind, target.model, self.is_local(target)))
         return found
 
     def _count_tokens(self, model: str, messages: Raw) -> int:
@@ -515,6 +527,7 @@ class Gateway:
     def reroute(self) -> None:
         """Routes, lists or what fits have changed: swap in a table that knows.  Running requests keep theirs."""
         self.fitting.refresh()
+        self.books.forget_terms()
         self.snapshot = replace(self.snapshot, routes=self._route_table(self.snapshot.config))
 
     def _route_table(self, config: Config) -> RouteTable:
@@ -527,6 +540,7 @@ class Gateway:
             strategies=strategies,
             local_first=config.routing.local_first,
             is_too_large=self.fitting.is_too_large,
+            is_remote=self.lists.is_remote,
         )
 
     async def candidates(self, call: Call, provider: str | None) -> tuple[Target, ...]:
@@ -541,6 +555,10 @@ class Gateway:
                 raise
         await self.discovered.wait()
         return self.snapshot.routes.candidates(call.model, call.kind, provider=provider, models=call.models)
+
+
+def _passes_on(upstream: Upstream) -> bool:
+    return isinstance(upstream, HttpUpstream) and upstream.passes_on
 
 
 def _pages_of(trail: AuditTrail | None) -> AuditPages | None:

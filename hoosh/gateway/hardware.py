@@ -95,7 +95,8 @@ class Hardware:
         self.settings, self.reserve_bytes = settings, settings.vram_reserve_bytes
         if (settings.enabled, settings.disabled_backends) != (before.enabled, before.disabled_backends):
             self._sight = self.inventory = None
-            self._first = trio.Event()
+            if self._first.is_set():  # else those that wait for it go on waiting for the same
+                self._first = trio.Event()
         self._changed.set()
 
     async def look(self) -> Inventory:

@@ -6,11 +6,12 @@ Requests that ask at the same time wait for the same round of questions.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 
 import trio
 from msgspec.structs import replace
 
+from hoosh.dialects.ollama import is_cloud_name, whole_name
 from hoosh.errors import HooshError, InvalidRequest
 from hoosh.gateway.fleet import Fleet, Upstream
 from hoosh.routing import RouteTable
@@ -37,6 +38,8 @@ class ModelLists:
     def __init__(self, fleet: Fleet) -> None:
         self._fleet = fleet
         self._cards: dict[str, dict[str, ModelCard]] = {}
+        self._remote: dict[str, frozenset[str]] = {}
+        """By provider, the whole names of models that it has run elsewhere."""
         self._next_at: dict[str, float] = {}
         self._round = trio.Lock()
         self.version = 0
@@ -47,11 +50,13 @@ class ModelLists:
         listed = {card.id: card for card in cards}
         if listed != self._cards.get(provider):
             self._cards[provider] = listed
+            self._remote[provider] = frozenset(whole_name(name) for name, card in listed.items() if card.is_remote)
             self.version += 1
         self._next_at[provider] = trio.current_time() + FRESH_S
 
     def forget(self, provider: str) -> None:
         self._next_at.pop(provider, None)
+        self._remote.pop(provider, None)
         if self._cards.pop(provider, None) is not None:
             self.version += 1
 
@@ -68,14 +73,28 @@ class ModelLists:
         card = self._cards.get(provider, {}).get(model)
         return NOTHING_KNOWN if card is None else card.facts
 
-    async def refresh(self) -> None:
-        """Ask whoever has not been asked lately, all at once.  Waits at most ASK_S; never raises for an upstream."""
-        async with self._round:
-            now = trio.current_time()
-            stale = [u for u in self._fleet if now >= self._next_at.get(u.name, now)]
-            async with trio.open_nursery() as nursery:
-                for upstream in stale:
-                    nursery.start_soon(self._ask, upstream)
+    def is_remote(self, target: Target) -> bool:
+        """Its provider is known to have it run elsewhere, by its name or by the list."""
+        if is_cloud_name(target.model):
+            return True
+        remote = self._remote.get(target.provider)
+        return bool(remote and whole_name(target.model) in remote)
+
+    async def refresh(self, only: Collection[str] | None = None) -> None:
+        """Ask whoever has not been asked lately, all at once, or those of the names in `only`.
+
+        Waits at most ASK_S, and for the round that others have begun; never raises for an upstream.
+        """
+        if not self._stale(only):
+            return  # a round may be waiting for somebody else
+        async with self._round, trio.open_nursery() as nursery:
+            for upstream in self._stale(only):
+                nursery.start_soon(self._ask, upstream)
+
+    def _stale(self, only: Collection[str] | None) -> list[Upstream]:
+        now = trio.current_time()
+        asked = (upstream for upstream in self._fleet if only is None or upstream.name in only)
+        return [upstream for upstream in asked if now >= self._next_at.get(upstream.name, now)]
 
     async def _ask(self, upstream: Upstream) -> None:
         cards: list[ModelCard] = []

@@ -94,7 +94,7 @@ class PlacementDesk:
         chosen = named or suggested
         needed, left = workload.footprint(chosen), rooms(inventory, reserve)
         need, available = needed.total_bytes, rooms_bytes(left)
-        fits = need <= available
+        fits = bool(left) and need <= available
         return Placement(
             recommendation=PlacementAdvice(
                 provider=provider_for(fits, asked.providers),

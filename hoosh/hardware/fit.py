@@ -30,6 +30,8 @@ LEAST_BITS = 4.0
 BYTE_BITS = 8.0
 USUAL_CONTEXT_TOKENS = 4096
 """What engines make room for unless they are told otherwise."""
+SPARE = 1.05
+WHOLE_ENOUGH = 0.9
 FOUR_BITS = frozenset({"awq", "gptq", "nvfp4"})
 
 _NOMINAL = re.compile(r"i?q(\d)_\w+|(\d)bit", re.ASCII)
@@ -66,8 +68,6 @@ def needed_bytes(size: ModelSize) -> int | None:
         weights, bits = size.parameters, bits_of(size.quantisation) or LEAST_BITS
     else:
         return None
-    if weights == 0:
-        return 0
     return footprint(
         weights,
         bits,
@@ -107,9 +107,23 @@ def _carries_models(device: Device) -> bool:
     return device.family is not DeviceFamily.NPU and not device.unified and device.memory_bytes > 0
 
 
-def fit_of(size: ModelSize, room: int | None) -> Fit:
-    """What is in memory fits: there it is."""
+def _is_split(size: ModelSize) -> bool:
+    """A few layers on the processor do no harm."""
+    whole, part = size.held_bytes, size.held_accelerator_bytes
+    return whole is not None and part is not None and part < whole * WHOLE_ENOUGH
+
+
+def fit_of(size: ModelSize, room: int | None, *, was_too_large: bool = False) -> Fit:
+    """What is in memory fits: there it is.  Not so what an engine has had to split, of which a part is elsewhere than
+    on the accelerators: that needs what it holds, like any other.  Else one request that loads it would draw all.
+
+    What `was_too_large` fits again where there is some room to spare: what others use changes from second to second.
+    """
     needed = needed_bytes(size)
     if size.is_loaded:
-        return Fit(True, size.held_bytes or needed, room)
-    return Fit(None if needed is None or room is None else needed <= room, needed, room)
+        needed = size.held_bytes or needed
+        if not _is_split(size):
+            return Fit(True, needed, room)
+    if needed is None or room is None:
+        return Fit(None, needed, room)
+    return Fit(needed * (SPARE if was_too_large else 1) <= room, needed, room)

@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import importlib
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from typing import Any
 
 from msgspec.structs import replace
@@ -65,7 +66,8 @@ def look(nvml: Any, root: Root, system: Memory) -> Found | None:
     try:
         return _Look(nvml, root, system).all()
     finally:
-        nvml.nvmlShutdown()
+        with suppress(nvml.NVMLError):  # what was found counts all the same
+            nvml.nvmlShutdown()
 
 
 class _Look:

@@ -1,5 +1,8 @@
 """How much of each device is left: what it has, less what is in use, less the owner's reserve.
 
+A GPU in the processor, which lives in the machine's memory, is no place for models beside a card with memory of its
+own: no engine spreads one over both.
+
 The reserve is of accelerators as a whole.  It is taken from the first of them, and from the next where that has not
 enough: there the display is, and whatever else an owner keeps room for.
 """
@@ -26,9 +29,13 @@ class Room(Struct, frozen=True):
 
 
 def rooms(inventory: Inventory, reserve_bytes: int = 0) -> tuple[Room, ...]:
-    """Of every accelerator that may be used, in order of detection."""
+    """Of every accelerator that models are placed on, in order of detection."""
     found = []
-    for device in inventory.accelerators:
+    accelerators = inventory.accelerators
+    has_own = any(device.memory_bytes and not device.unified for device in accelerators)
+    for device in accelerators:
+        if has_own and device.unified:
+            continue
         free = device.memory_bytes if device.free_bytes is None else device.free_bytes
         kept = min(free, reserve_bytes)
         reserve_bytes -= kept

@@ -11,6 +11,9 @@ from hoosh.errors import ConfigError
 
 __all__ = ["BACKENDS", "Hardware", "backend_named"]
 
+Seconds = Annotated[int, Meta(ge=0, le=10**9)]
+"""A clock that counts in floats can add these up."""
+
 BACKENDS = (
     *("cuda", "rocm", "apple", "vulkan", "intel_npu", "amd_xdna", "tpu", "gaudi", "aws_neuron", "intel_oneapi"),
     *("qualcomm", "cerebras", "graphcore", "groq", "samsung_npu", "mediatek_apu", "windows_wmi"),
@@ -28,13 +31,13 @@ class Hardware(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """What is looked for on this machine, where, and how often."""
 
     enabled: bool = True
-    cache_ttl_secs: Annotated[int, Meta(ge=0)] = 300
+    cache_ttl_secs: Seconds = 300
     """How long a whole look at the machine counts, also that of another process; 0 keeps none on the disk."""
     disabled_backends: tuple[str, ...] = ()
     """Not asked at all, neither at the start nor later."""
-    vram_reserve_bytes: Annotated[int, Meta(ge=0)] = 0
+    vram_reserve_bytes: Annotated[int, Meta(ge=0, le=2**60)] = 0
     """Of accelerator memory, that no model is to be placed in."""
-    refresh_interval_secs: Annotated[int, Meta(ge=0)] = 30
+    refresh_interval_secs: Seconds = 30
     """Between two looks at memory in use, load, temperature and power; 0: once is enough."""
     models_dir: Annotated[str, Meta(min_length=1)] | None = None
     """Below it model files may be asked about by path; None: nowhere."""

@@ -184,11 +184,17 @@ class _Plan:
             quantization=self.quantisation.name,
             fits=fits,
             shards=tuple(
-                Shard(number, layers, f"{device.kind}:{device.index}", needed)
+                Shard(number, layers, _name_of(device), needed)
                 for number, (device, layers, needed) in enumerate(memory)
             ),
             estimated_tokens_per_sec=None if speed is None else round(speed, 2),
         )
+
+
+def _name_of(device: Device) -> str:
+    """`cuda:0`; `cuda:0.2` of an instance (MIG), which its card's index belongs to."""
+    index = f"{device.index}" if device.parent is None else f"{device.parent}.{device.index}"
+    return f"{device.kind}:{index}"
 
 
 def _deal(layers: int, left: Sequence[int], capacity: Sequence[int]) -> list[int]:

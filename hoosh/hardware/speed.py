@@ -10,7 +10,7 @@ Source: reference section 11.5.
 
 from __future__ import annotations
 
-from hoosh.catalogue.speeds import speed_of
+from hoosh.catalogue.devices import multiplier_of
 from hoosh.hardware.quantisation import Quantisation
 from hoosh.hardware.workload import Workload
 from hoosh.values.hardware import Device
@@ -25,4 +25,4 @@ def tokens_per_s(device: Device, workload: Workload, quantisation: Quantisation)
     active = max(1, workload.active_parameters)
     if device.bandwidth_gb_s:
         return EFFICIENCY * device.bandwidth_gb_s * 1e9 / (active * quantisation.bits / 8)
-    return 1e9 / active * speed_of(device.kind, device.cores) * 32 / quantisation.bits
+    return 1e9 / active * multiplier_of(device.kind, device.cores) * 32 / quantisation.bits

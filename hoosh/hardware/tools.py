@@ -79,6 +79,7 @@ async def _run(path: str, arguments: Sequence[str]) -> tuple[bytes, int | None]:
             process = await start()
     except OSError as error:
         raise ToolFailed(f"{os.path.basename(path)} cannot be started: {error.strerror}") from None
+    code: int | None = None
     try:
         output = bytearray()
         assert process.stdout is not None
@@ -86,14 +87,18 @@ async def _run(path: str, arguments: Sequence[str]) -> tuple[bytes, int | None]:
             output += part
             if len(output) > OUTPUT_BYTES:
                 return b"", None
-        return bytes(output), await process.wait()
+        code = await process.wait()
+        return bytes(output), code
     finally:
-        await _end(process)
+        await _end(process, is_over=code is not None)
 
 
-async def _end(process: trio.Process) -> None:
-    """Kill what is left of it and of what it has started, and let the kernel take it away."""
-    if process.returncode is None:
+async def _end(process: trio.Process, *, is_over: bool) -> None:
+    """Kill what is left of it and of what it has started, and let the kernel take it away.
+
+    Unless it is over nobody has asked for its exit code: its number, and so that of its group, is nobody else's yet.
+    """
+    if not is_over:
         try:
             os.killpg(process.pid, signal.SIGKILL)
         except (ProcessLookupError, PermissionError):

@@ -85,10 +85,12 @@ class RouteTable:
         strategies: Mapping[str, Strategy] | None = None,
         local_first: bool = True,
         is_too_large: Callable[[Target], bool] | None = None,
+        is_remote: Callable[[Target], bool] | None = None,
     ) -> None:
         """`known` are the lists of models by route, `strategies` those that aliases have of their own.
 
-        `is_too_large` says of a target whether its model is known not to fit where it would run.
+        `is_too_large` says of a target whether its model is known not to fit where it would run, `is_remote` whether
+        its provider, though local, has it run elsewhere.
         """
         enabled = [route for route in routes if route.enabled]
         self._local_first = local_first
@@ -97,6 +99,7 @@ class RouteTable:
         self.aliases: Mapping[str, Sequence[str]] = dict(aliases or {})
         self._strategies = dict(strategies or {})
         self._is_too_large = is_too_large
+        self._is_remote = is_remote
         self._known = dict(known or {})
         self._by_name = {route.name: route for route in self.routes}
         self._groups = _grouped(self.routes)
@@ -230,7 +233,7 @@ class RouteTable:
         if strategy in FIXED or not self._local_first:
             yield strategy, together
         else:
-            yield strategy, [target for target in together if self._by_name[target.provider].local]
+            yield strategy, [target for target in together if self._is_local(target)]
             yield strategy, together  # whoever is in the first step is not in this one
 
     def _alias_target(self, text: str) -> list[Target]:
@@ -241,9 +244,17 @@ class RouteTable:
         return self._matching(text)
 
     def _tiers(self, targets: Iterable[Target]) -> Iterator[Part]:
-        """They come in the order of the routes: those of one rank are next to each other."""
-        for _, equals in groupby(targets, key=lambda target: self._rank(self._by_name[target.provider])):
+        """One step for each rank; they come in the order of the routes, which is nearly the order of the ranks."""
+        for _, equals in groupby(sorted(targets, key=self._rank_of), key=self._rank_of):
             yield None, list(equals)
+
+    def _rank_of(self, target: Target) -> tuple[int, bool]:
+        priority = self._by_name[target.provider].priority
+        return priority, self._local_first and not self._is_local(target)
+
+    def _is_local(self, target: Target) -> bool:
+        is_remote = self._is_remote
+        return self._by_name[target.provider].local and not (is_remote is not None and is_remote(target))
 
     def _rank(self, route: Route) -> tuple[int, bool]:
         return route.priority, self._local_first and not route.local

@@ -103,7 +103,7 @@ class Shard(Struct, frozen=True):
     layer_range: tuple[int, int]
     """First and last layer, both included."""
     device: str
-    """Its kind and index: `cuda:0`."""
+    """Its kind and index: `cuda:0`; `cuda:0.2` is an instance of that GPU (MIG)."""
     memory_bytes: int
 
 

@@ -95,6 +95,8 @@ class ModelCard(Struct, frozen=True):
     """As the provider itself tells; in the gateway's own list, all that is known."""
     fit: Fit | None = None
     """None where it is not for us to say: of remote models, and wherever nobody has looked."""
+    is_remote: bool = False
+    """Its provider, though it may be at home, has it run elsewhere: a model of Ollama's cloud."""
 
 
 class ProviderState(Struct, frozen=True):

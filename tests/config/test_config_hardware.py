@@ -56,8 +56,10 @@ def test_an_unknown_backend_is_a_mistake_with_its_line():
     [
         ('disabled_backends = "cuda"', "is text, must be a list of cuda, rocm"),
         ("disabled_backends = [3]", "3 is no backend"),
-        ("cache_ttl_secs = -1", "must be a whole number, 0 or more"),
-        ("vram_reserve_bytes = 1.5", "must be a whole number, 0 or more"),
+        ("cache_ttl_secs = -1", "must be a whole number from 0 to 1000000000"),
+        ("vram_reserve_bytes = 1.5", "must be a whole number from 0 to"),
+        (f"refresh_interval_secs = 1{'0' * 400}", "from 0 to"),  # more than a float can be
+        (f"vram_reserve_bytes = {2**64}", "from 0 to"),  # more than JSON can say here
         ("refresh_secs = 3", "unknown key; did you mean `refresh_interval_secs`?"),
     ],
 )

@@ -60,11 +60,9 @@ def test_odd_details_are_nothing():
         assert tagged(details=details) == NOTHING
 
 
-def test_a_model_of_ollamas_cloud_takes_no_memory_here():
+def test_a_model_of_ollamas_cloud_has_no_size_here():
     stub = {"size": 384, "details": {"parameter_size": "116829156672"}}
-    assert tagged(remote_host="https://ollama.com:443", remote_model="gpt-oss:120b", **stub) == ModelSize(
-        weights_bytes=0
-    )
+    assert tagged(remote_host="https://ollama.com:443", remote_model="gpt-oss:120b", **stub) == NOTHING
 
 
 def test_show_tells_the_architecture():

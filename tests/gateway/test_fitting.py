@@ -157,11 +157,21 @@ async def test_a_container_that_sees_no_gpu_judges_nobody(autojump_clock: object
 
 
 async def test_a_model_that_is_in_memory_fits(autojump_clock: object, engine: Engine):
-    engine.in_memory = [{"name": BIG, "size": 50 * GB, "size_vram": 22 * GB}]
+    engine.in_memory = [{"name": BIG, "size": 23 * GB, "size_vram": 22 * GB}]
     async with house_of(settings(), engine, machine(24 * GB, used=22 * GB)) as house:
         assert await answers(house, BIG) == "home"
         # What it holds it gives up for another.
         assert house.gateway.fitting.of(Target("home", SMALL)) == Fit(True, 2_400_000_000, 24 * GB)
+
+
+async def test_a_model_that_does_not_fit_draws_no_requests_once_somebody_has_loaded_it(
+    autojump_clock: object, engine: Engine
+):
+    async with house_of(settings(), engine, machine(24 * GB)) as house:
+        assert await answers(house, BIG, (b"x-hoosh-privacy", b"local")) == "home"
+        engine.in_memory = [{"name": BIG, "size": 50 * GB, "size_vram": 22 * GB}]  # the rest is on the processor
+        await look_at(house, machine(24 * GB, used=22 * GB))
+        assert await answers(house, BIG) == "far"
 
 
 async def test_what_an_engine_has_let_go_of_since_the_look_counts_as_free(autojump_clock: object, engine: Engine):
@@ -182,6 +192,15 @@ async def test_what_others_hold_is_no_room(autojump_clock: object, engine: Engin
         assert await answers(house, SMALL) == "far"
         house.gateway.hardware.reserve_bytes = 0
         await look_at(house, machine(24 * GB))
+        assert await answers(house, SMALL) == "home"
+
+
+async def test_what_others_use_may_come_and_go_without_a_verdict_each_time(autojump_clock: object, engine: Engine):
+    async with house_of(settings(), engine, machine(24 * GB, used=22 * GB)) as house:
+        for used in (21_590_000_000, 21_610_000_000, 21_500_000_000):  # 2.4 GB are needed
+            assert await answers(house, SMALL) == "far"
+            await look_at(house, machine(24 * GB, used=used))
+        await look_at(house, machine(24 * GB, used=21_400_000_000))
         assert await answers(house, SMALL) == "home"
 
 

@@ -86,6 +86,28 @@ async def test_the_first_look_is_waited_for_and_not_for_ever(autojump_clock):
         assert b"still being looked at" in body
 
 
+async def test_who_waits_for_the_first_look_has_it_though_the_configuration_changes_meanwhile(autojump_clock):
+    class Slow(FakeMachine):
+        async def look(self, disabled=()):
+            await trio.sleep(2)
+            return await super().look(disabled)
+
+    hardware = Hardware(Settings(), sees(Slow(gpu())))
+    seen: list[tuple[int, float]] = []
+
+    async def wait() -> None:
+        seen.append(((await hardware.look()).vram_bytes, trio.current_time()))
+
+    async with trio.open_nursery() as nursery:
+        await nursery.start(hardware.run)
+        async with trio.open_nursery() as waiting:
+            waiting.start_soon(wait)
+            await trio.sleep(1)
+            hardware.configure(Settings(disabled_backends=("vulkan",)))
+        nursery.cancel_scope.cancel()
+    assert seen == [(24 * GIB, 4.0)], "two looks, of which the first counts no more"
+
+
 async def test_glances_come_often_and_whole_looks_when_the_last_is_too_old(autojump_clock):
     machine = TimedMachine(gpu())
     hardware = Hardware(Settings(refresh_interval_secs=30, cache_ttl_secs=300), sees(machine), wall_s=Clock())

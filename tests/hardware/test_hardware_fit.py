@@ -31,7 +31,6 @@ def test_the_engines_own_word_for_its_weights_counts_before_parameters():
     assert needed_bytes(ModelSize(parameters=10 * GB, quantisation="fp16")) == 24 * GB
     assert needed_bytes(ModelSize(parameters=10 * GB)) == 6 * GB  # 4 bits: the least it can be
     assert needed_bytes(ModelSize()) is needed_bytes(ModelSize(quantisation="fp16")) is None
-    assert needed_bytes(ModelSize(weights_bytes=0, parameters=120 * GB)) == 0
 
 
 def test_where_the_architecture_is_known_the_cache_is_counted():
@@ -106,3 +105,13 @@ def test_a_model_fits_does_not_or_nobody_can_tell():
 def test_what_is_in_memory_fits():
     assert fit_of(ModelSize(weights_bytes=10 * GB, is_loaded=True), 0) == Fit(True, 12 * GB, 0)
     assert fit_of(ModelSize(is_loaded=True, held_bytes=11), None) == Fit(True, 11, None)
+    assert fit_of(ModelSize(is_loaded=True, held_bytes=10, held_accelerator_bytes=9), 8).fits
+
+
+def test_what_its_engine_has_had_to_split_fits_where_there_is_room_for_all_of_it():
+    split = ModelSize(is_loaded=True, held_bytes=50, held_accelerator_bytes=22)
+    assert fit_of(split, 24) == Fit(False, 50, 24)
+    assert fit_of(split, 50) == Fit(True, 50, 50)
+    assert fit_of(split, None) == Fit(None, 50, None)
+    on_the_processor = ModelSize(is_loaded=True, held_bytes=50, held_accelerator_bytes=0)
+    assert fit_of(on_the_processor, 64).fits, "of a machine without an accelerator"

@@ -171,3 +171,13 @@ def test_the_real_library_has_the_same_interface():
     assert pynvml.NVML_NVLINK_DEVICE_TYPE_SWITCH == nvml.SWITCH
     assert pynvml.NVML_NVLINK_MAX_LINKS <= nvml.LINKS_MAX
     assert issubclass(NVMLError_GpuIsLost, NVMLError)
+
+
+def test_what_was_found_counts_though_the_library_cannot_be_closed():
+    class Stubborn(FakeNvml):
+        def nvmlShutdown(self) -> None:
+            raise NVMLError("Unknown Error")
+
+    found = nvml.look(Stubborn(h100()), NOWHERE, MEMORY)
+    assert found is not None
+    assert len(found.devices) == 1

@@ -102,6 +102,27 @@ async def test_who_is_cancelled_leaves_no_tool_behind(tmp_path, mock_clock):
     await wait_gone(*running)
 
 
+LEAVES = """
+import os, subprocess, sys
+child = subprocess.Popen([sys.executable, "-SE", "-c", "import time; time.sleep(600)"])
+with open({pipe!r}, "w") as file:
+    file.write(f"{{os.getpid()}} {{child.pid}}\\n")
+"""
+
+
+async def test_what_a_tool_has_left_behind_and_still_holds_its_output_ends_too(tmp_path, mock_clock):
+    pipe = tmp_path / "pipe"
+    os.mkfifo(pipe)
+    path = script(tmp_path, LEAVES.format(pipe=str(pipe)))
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(run_tool, path)
+        tool, left = map(os.pidfd_open, await pids_from(pipe))
+        await trio.lowlevel.wait_readable(tool)  # it has ended, its output has not
+        os.close(tool)
+        nursery.cancel_scope.cancel()
+    await wait_gone(left)
+
+
 def test_tools_are_found_in_directories_of_the_system_alone(tmp_path, monkeypatch):
     path = script(tmp_path, "", "nvidia-smi")
     monkeypatch.setenv("PATH", str(tmp_path))

@@ -175,3 +175,12 @@ def test_training_takes_what_the_reference_says(
     found = training_estimate(50 * GIB, method, target)  # 100 GiB in 16 bits
     assert (found.model_gb, found.optimizer_gb, found.activation_gb) == (model_gb, optimizer_gb, activation_gb)
     assert found.total_gb == pytest.approx(model_gb + optimizer_gb + activation_gb)
+
+
+def test_a_gpu_in_the_processor_is_no_place_for_models_beside_a_card_with_memory_of_its_own():
+    """A desktop of every day: 24 GiB on the card, and half of the machine's memory lent to what draws the windows."""
+    inside = accelerator(32, kind="rocm", unified=True)
+    assert [room.bytes for room in rooms(machine(inside, accelerator(24)), GIB)] == [23 * GIB]
+    assert [room.bytes for room in rooms(machine(inside), GIB)] == [31 * GIB]
+    npu = accelerator(0, kind="intel-npu", unified=True)
+    assert [room.bytes for room in rooms(machine(inside, npu))] == [32 * GIB, 0]

@@ -147,6 +147,13 @@ async def test_what_is_in_use_and_in_reserve_is_not_there():
     assert found["suggested_quant"] == "INT8"
 
 
+async def test_without_an_accelerator_nothing_fits_one_not_even_what_needs_no_bytes():
+    async with opened(Machine(machine())) as house:
+        found = await told(house, "placement", {"model_params": 1, "quantization": "int4"})
+    assert found["memory_required_bytes"] == 0  # rounded down, as the reference does
+    assert (found["recommendation"]["fits_in_vram"], found["fits_available"]) == (False, False)
+
+
 async def test_a_machine_without_accelerators_is_a_normal_one():
     async with opened(Machine(machine(ram_gib=64))) as house:
         found = await told(house, "placement", {"model": "7b"})

@@ -98,6 +98,12 @@ def test_parts_of_a_partitioned_card_share_no_layer():
     )
 
 
+def test_the_shards_of_a_partitioned_card_are_told_apart_from_those_of_others():
+    cards = [accelerator(40, 1), *(accelerator(40, index, parent=card) for card in (0, 2) for index in range(2))]
+    plan = plan_sharding(model("Llama 3.1 70B"), FP16, machine(*cards))
+    assert [shard.device for shard in plan.shards] == ["cuda:1", "cuda:0.0", "cuda:0.1", "cuda:2.0", "cuda:2.1"]
+
+
 @pytest.mark.parametrize(
     ("name", "count", "shared_by"),
     [
@@ -318,3 +324,10 @@ def test_a_snapshot_does_not_take_the_processor_for_an_accelerator():
     assert (found.fits, found.shards_required) == (True, 2)
     bare = snapshot_of(machine(ram_gib=64), sized(30), INT8)
     assert (bare.total_vram_bytes, bare.fits, bare.shards_required, bare.sharding.fits) == (0, False, 0, True)
+
+
+def test_every_kind_that_is_found_is_quicker_than_a_processor():
+    kinds = ("tpu-v2", "tpu-v3", "tpu-v6e", "tpu-7x", "gaudi", "cuda", "amd-xdna")
+    devices = [replace(accelerator(16), kind=kind) for kind in ("cpu", *kinds)]
+    of_the_processor, *others = [tokens_per_s(device, sized(7), INT8) for device in devices]
+    assert min(others) > of_the_processor

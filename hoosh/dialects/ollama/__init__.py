@@ -1,8 +1,18 @@
 """Ollama's native language, in both roles."""
 
+from hoosh.dialects.ollama.cloud import is_cloud_name, whole_name
 from hoosh.dialects.ollama.downstream import OllamaDownstream
 from hoosh.dialects.ollama.models import read_show, show_request
 from hoosh.dialects.ollama.upstream import OllamaUpstream
 from hoosh.dialects.ollama.wire import ModelOptions, OllamaExtension
 
-__all__ = ["ModelOptions", "OllamaDownstream", "OllamaExtension", "OllamaUpstream", "read_show", "show_request"]
+__all__ = [
+    "ModelOptions",
+    "OllamaDownstream",
+    "OllamaExtension",
+    "OllamaUpstream",
+    "is_cloud_name",
+    "read_show",
+    "show_request",
+    "whole_name",
+]

@@ -76,11 +76,14 @@ def read_models(body: bytes, *, default_owner: str) -> list[ModelCard]:
 
 def _card(model: dict[str, Any], default_owner: str) -> ModelCard:
     name = next((value for key in ("name", "model") if isinstance(value := model.get(key), str) and value), "")
+    is_remote = bool(model.get("remote_host") or model.get("remote_model"))
+    facts = _facts(model.get("capabilities"), None)
     return ModelCard(
         name,
         _namespace(name) or default_owner,
         _created_s(model.get("modified_at")),
-        replace(_facts(model.get("capabilities"), None), size=listed_size(model)),
+        facts if is_remote else replace(facts, size=listed_size(model)),  # the size of a remote one is a stub's
+        is_remote=is_remote,
     )
 
 

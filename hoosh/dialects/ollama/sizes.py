@@ -5,8 +5,6 @@
     POST /api/show   model_info: general.parameter_count, <architecture>.block_count, .attention.head_count_kv, …
     GET  /api/ps     of those in memory: size (all that it takes), size_vram (its part on accelerators)
 
-A model with a `remote_host` runs in Ollama's cloud, though a server at home lists it: its `size` is that of a stub.
-
 Source: Ollama's API reference (docs.ollama.com/api/tags, /show, /ps); wire notes 2.9.
 """
 
@@ -42,8 +40,6 @@ _decode_loaded = msgspec.json.Decoder(Loaded).decode
 
 def listed_size(model: Mapping[str, Any]) -> ModelSize:
     """Of one entry of the list."""
-    if model.get("remote_host"):
-        return ModelSize(weights_bytes=0)
     details = model.get("details")
     details = details if isinstance(details, dict) else {}
     return ModelSize(
