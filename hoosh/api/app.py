@@ -34,7 +34,16 @@ from hoosh.api.health import OPEN_PATHS, HealthFace, health_routes
 from hoosh.api.models import model_routes
 from hoosh.api.ollama import ollama_routes
 from hoosh.api.operations import operation_routes
-from hoosh.api.passage import Incoming, Outgoing, WholeRequest, drain, live
+from hoosh.api.passage import (
+    ONE_AT_A_TIME,
+    REST_ALONE_S,
+    REST_S,
+    Incoming,
+    Outgoing,
+    WholeRequest,
+    drain,
+    live,
+)
 from hoosh.api.placement import PlacementGateway, placement_routes
 from hoosh.api.queue import QueueFace, queue_routes
 from hoosh.api.reload import ReloadFace, reload_routes
@@ -55,8 +64,6 @@ Hot = Mapping[tuple[str, str], Handler]
 REQUEST_ID = "hoosh.request_id"
 """Where a request's id stands in its ASGI scope."""
 BODY_S = 60.0
-ONE_AT_A_TIME = frozenset({"1.0", "1.1"})
-"""Versions of HTTP in which a server closes the connection where a response has ended before its request."""
 
 
 class AppFace(
@@ -154,10 +161,9 @@ class HooshApp(QuartTrio):
 
     async def asgi_app(self, scope: Scope, receive: Receive, send: Send) -> None:  # type: ignore[override]
         kind = scope["type"]
-        if kind == "http" and scope["http_version"] in ONE_AT_A_TIME:
-            await self._answer(scope, receive, send)
-        elif kind == "http":
-            whole = WholeRequest(receive, send)
+        if kind == "http":
+            rest_s = REST_ALONE_S if scope["http_version"] in ONE_AT_A_TIME else REST_S
+            whole = WholeRequest(receive, send, rest_s=rest_s)
             try:
                 await self._answer(scope, whole.receive, whole.send)
             finally:

@@ -2,7 +2,7 @@
 
     Outgoing      `send`: puts the request id in, and knows how far the response has come
     Incoming      `receive`: keeps from Quart the disconnect that only says "your response is over"
-    WholeRequest  both: over HTTP/2 no response ends before its request
+    WholeRequest  both: no response ends before its request
     live          the gateway's context around Quart's lifespan
 
 Why `Incoming`: Quart-Trio cancels a request's nursery at `http.disconnect`, and Hypercorn announces one in the middle
@@ -11,7 +11,9 @@ never closed again (design/stack.md, finding 4).
 
 Why `WholeRequest`: Hypercorn 0.18 forgets an HTTP/2 stream with the last byte of its response, and DATA that comes then
 is a KeyError which ends the worker with everybody's requests (`H2Protocol._handle_events`; its issue 329).  A client
-that is refused early (401, 413, 429) and goes on sending is no enemy: RFC 9113, section 8.1 lets it.
+that is refused early (401, 413, 429) and goes on sending is no enemy: RFC 9113, section 8.1 lets it.  Over HTTP/1.1 it closes
+the connection then and has not said so (RFC 9112, section 9.6): the client's next request finds nobody, and what has
+not been read may take the answer with it.
 """
 
 from __future__ import annotations
@@ -26,10 +28,14 @@ from hoosh.api.errors import Answer, unwrap
 from hoosh.http.asgi import App, Message, Receive, Scope, Send
 from hoosh.values import Outcome, Record, words_of
 
-__all__ = ["Incoming", "Outgoing", "WholeRequest", "drain", "live"]
+__all__ = ["ONE_AT_A_TIME", "REST_ALONE_S", "REST_S", "Incoming", "Outgoing", "WholeRequest", "drain", "live"]
 
 REST_S = 3600.0
 """How long the rest of a request may take that has its answer.  Short, it would be a risk: see `WholeRequest`."""
+REST_ALONE_S = 10.0
+"""The same over HTTP/1: at the end of it one connection is closed, and no other harmed."""
+ONE_AT_A_TIME = frozenset({"1.0", "1.1"})
+"""Versions of HTTP in which a request has its connection for itself."""
 
 
 class Outgoing:
@@ -103,9 +109,10 @@ class WholeRequest:
     come.  Until then the rest is read and thrown away, by `finish`, which is to be awaited once the app has returned.
     """
 
-    def __init__(self, receive: Receive, send: Send) -> None:
+    def __init__(self, receive: Receive, send: Send, *, rest_s: float = REST_S) -> None:
         self._receive = receive
         self._send = send
+        self._rest_s = rest_s
         self._is_over = False
         """The whole request has come, or its client has left."""
         self._last: Message | None = None
@@ -123,8 +130,8 @@ class WholeRequest:
         await self._send(message)
 
     async def finish(self) -> None:
-        """Wait for the end of the request, REST_S at most, and end the response."""
-        with trio.move_on_after(REST_S):
+        """Wait for the end of the request, `rest_s` at most, and end the response."""
+        with trio.move_on_after(self._rest_s):
             while not self._is_over:
                 await self.receive()
         if self._last is not None:

@@ -129,9 +129,10 @@ async def on_hypercorn(app: App) -> AsyncIterator[Callable[[], Any]]:
     async with trio.open_nursery() as nursery:
         (url,) = await nursery.start(partial(serve, app, config, shutdown_trigger=stop.wait))  # type: ignore[arg-type]
 
-        async def connect() -> Client:
+        async def connect(*, http2: bool = True) -> Client:
             client = Client(await trio.open_tcp_stream("127.0.0.1", int(url.rpartition(":")[2])))
-            await client.flush()
+            if http2:
+                await client.flush()
             clients.append(client)
             return client
 
