@@ -11,9 +11,9 @@ never closed again (design/stack.md, finding 4).
 
 Why `WholeRequest`: Hypercorn 0.18 forgets an HTTP/2 stream with the last byte of its response, and DATA that comes then
 is a KeyError which ends the worker with everybody's requests (`H2Protocol._handle_events`; its issue 329).  A client
-that is refused early (401, 413, 429) and goes on sending is no enemy: RFC 9113, section 8.1 lets it.  Over HTTP/1.1 it closes
-the connection then and has not said so (RFC 9112, section 9.6): the client's next request finds nobody, and what has
-not been read may take the answer with it.
+that is refused early (401, 413, 429) and goes on sending is no enemy: RFC 9113, section 8.1 lets it.  Over HTTP/1.1 it
+closes the connection then and has not said so (RFC 9112, section 9.6): the client's next request finds nobody, and what
+has not been read may take the answer with it.
 """
 
 from __future__ import annotations
