@@ -145,12 +145,11 @@ class Reloader:
         new = [each for each in wanted.values() if not self._is_there(each)]
         if not new:
             return {}
-        services = self._services()
         upstreams = await trio.to_thread.run_sync(lambda: [self._build(each) for each in new])
         try:
             for upstream in upstreams:
                 if isinstance(upstream, HttpUpstream):
-                    await services.start(upstream.run)
+                    await self._services().start(upstream.run)  # it may be closing by now
         except BaseException:
             _close(upstreams)
             raise

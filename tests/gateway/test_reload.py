@@ -36,9 +36,10 @@ from hoosh.config import (
 )
 from hoosh.cost import PriceOverride
 from hoosh.errors import ConfigError, InvalidRequest, NoRoute, Unavailable, UpstreamError
-from hoosh.gateway.fleet import HttpUpstream
+from hoosh.gateway.fleet import HttpUpstream, Upstream
 from hoosh.gateway.gateway import Gateway
 from hoosh.gateway.own_whisper import OWN_WHISPER
+from hoosh.gateway.wanted import Wanted
 from hoosh.speech import Whisper
 from hoosh.testing.house import MemoryHouse
 from hoosh.testing.upstream import Body, End, Hang, Head, Pause, error_reply, json_reply, sse_chat, with_pauses
@@ -534,6 +535,29 @@ async def test_a_gateway_that_is_not_open_stays_as_it_is(other):
         await gateway.reload(other)
     assert gateway.snapshot is before
     assert gateway.fleet.members is members
+
+
+async def test_who_builds_while_the_gateway_closes_has_changed_nothing():
+    begun, may_end = threading.Event(), threading.Event()
+
+    async def reload() -> None:
+        with pytest.raises(Unavailable):
+            await gateway.reload(with_providers(provider("a")))
+
+    async with trio.open_nursery() as nursery:
+        async with open_gateway(with_providers(), environ={}) as gateway:
+            build = gateway.reloader._build
+
+            def build_slowly(wanted: Wanted) -> Upstream:
+                begun.set()
+                may_end.wait()
+                return build(wanted)
+
+            gateway.reloader._build = build_slowly
+            nursery.start_soon(reload)
+            await until(begun.is_set)
+        may_end.set()
+    assert gateway.reloader.generation == 1
 
 
 def test_a_mounted_app_has_the_limits_of_now():
