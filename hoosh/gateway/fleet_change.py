@@ -67,10 +67,9 @@ class FleetChange:
         gateway.set_routes({name: each.route for name, each in wanted.items()}, and_of=found)
 
     def _return(self) -> None:
-        """As it was.  A found engine whose name was taken comes back in the next round of discovery."""
+        """As it was, but for the table of routes.  A found engine whose name was taken comes back in the next round of discovery."""
         self._field(self._before, self._were)
         self._gateway.fleet.departed = dict(self._departed)
-        self._gateway.reroute()
 
     def _part(self) -> None:
         board, lists = self._gateway.board, self._gateway.lists

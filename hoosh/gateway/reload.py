@@ -26,7 +26,7 @@ from hoosh.gateway.fleet import HttpUpstream, Upstream
 from hoosh.gateway.fleet_change import FleetChange, see_off
 from hoosh.gateway.rooms import steps_of_rooms
 from hoosh.gateway.snapshot import Snapshot
-from hoosh.gateway.steps import RoomFailed, Step, take_all
+from hoosh.gateway.steps import RoomFailed, Step, nothing, take_all
 from hoosh.gateway.trail_change import TrailChange
 from hoosh.gateway.wanted import Wanted
 from hoosh.values import Reloaded
@@ -191,6 +191,7 @@ class Reloader:
             gateway.snapshot = snapshot
 
         steps = [
+            Step("routes as before", nothing, gateway.reroute),  # undone last: what leads where is asked of the rooms
             *steps_of_rooms(gateway, config),
             fleet.joining,
             Step("snapshot", partial(show, snapshot), partial(show, before)),
