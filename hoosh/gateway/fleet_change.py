@@ -67,7 +67,10 @@ class FleetChange:
         gateway.set_routes({name: each.route for name, each in wanted.items()}, and_of=found)
 
     def _return(self) -> None:
-        """As it was, but for the table of routes.  A found engine whose name was taken comes back in the next round of discovery."""
+        """As it was, but for the table of routes.
+
+        A found engine whose name was taken comes back in the next round of discovery.
+        """
         self._field(self._before, self._were)
         self._gateway.fleet.departed = dict(self._departed)
 
