@@ -34,16 +34,7 @@ from hoosh.api.health import OPEN_PATHS, HealthFace, health_routes
 from hoosh.api.models import model_routes
 from hoosh.api.ollama import ollama_routes
 from hoosh.api.operations import operation_routes
-from hoosh.api.passage import (
-    ONE_AT_A_TIME,
-    REST_ALONE_S,
-    REST_S,
-    Incoming,
-    Outgoing,
-    WholeRequest,
-    drain,
-    live,
-)
+from hoosh.api.passage import Incoming, Outgoing, WholeRequest, drain, live
 from hoosh.api.placement import PlacementGateway, placement_routes
 from hoosh.api.queue import QueueFace, queue_routes
 from hoosh.api.reload import ReloadFace, reload_routes
@@ -162,8 +153,7 @@ class HooshApp(QuartTrio):
     async def asgi_app(self, scope: Scope, receive: Receive, send: Send) -> None:  # type: ignore[override]
         kind = scope["type"]
         if kind == "http":
-            rest_s = REST_ALONE_S if scope["http_version"] in ONE_AT_A_TIME else REST_S
-            whole = WholeRequest(receive, send, rest_s=rest_s)
+            whole = WholeRequest(scope, receive, send)
             try:
                 await self._answer(scope, whole.receive, whole.send)
             finally:

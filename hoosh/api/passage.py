@@ -28,7 +28,7 @@ from hoosh.api.errors import Answer, unwrap
 from hoosh.http.asgi import App, Message, Receive, Scope, Send
 from hoosh.values import Outcome, Record, words_of
 
-__all__ = ["ONE_AT_A_TIME", "REST_ALONE_S", "REST_S", "Incoming", "Outgoing", "WholeRequest", "drain", "live"]
+__all__ = ["Incoming", "Outgoing", "WholeRequest", "drain", "live"]
 
 REST_S = 3600.0
 """How long the rest of a request may take that has its answer.  Short, it would be a risk: see `WholeRequest`."""
@@ -109,11 +109,12 @@ class WholeRequest:
     come.  Until then the rest is read and thrown away, by `finish`, which is to be awaited once the app has returned.
     """
 
-    def __init__(self, receive: Receive, send: Send, *, rest_s: float = REST_S) -> None:
+    def __init__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        is_alone = scope["http_version"] in ONE_AT_A_TIME
+        self._rest_s = REST_ALONE_S if is_alone else REST_S
         self._receive = receive
         self._send = send
-        self._rest_s = rest_s
-        self._is_over = False
+        self._is_over = is_alone and not _announces_body(scope)
         """The whole request has come, or its client has left."""
         self._last: Message | None = None
 
@@ -136,6 +137,14 @@ class WholeRequest:
                 await self.receive()
         if self._last is not None:
             await self._send(self._last)
+
+
+def _announces_body(scope: Scope) -> bool:
+    """Of HTTP/1 (RFC 9112, section 6.3)."""
+    return any(
+        name == b"transfer-encoding" or (name == b"content-length" and value != b"0")
+        for name, value in scope["headers"]
+    )
 
 
 async def drain(receive: Receive) -> None:
