@@ -55,8 +55,6 @@ Hot = Mapping[tuple[str, str], Handler]
 REQUEST_ID = "hoosh.request_id"
 """Where a request's id stands in its ASGI scope."""
 BODY_S = 60.0
-ONE_AT_A_TIME = frozenset({"1.0", "1.1"})
-"""Versions of HTTP in which a server closes the connection where a response has ended before its request."""
 
 
 class AppFace(
@@ -154,10 +152,8 @@ class HooshApp(QuartTrio):
 
     async def asgi_app(self, scope: Scope, receive: Receive, send: Send) -> None:  # type: ignore[override]
         kind = scope["type"]
-        if kind == "http" and scope["http_version"] in ONE_AT_A_TIME:
-            await self._answer(scope, receive, send)
-        elif kind == "http":
-            whole = WholeRequest(receive, send)
+        if kind == "http":
+            whole = WholeRequest(scope, receive, send)
             try:
                 await self._answer(scope, whole.receive, whole.send)
             finally:

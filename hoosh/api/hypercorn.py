@@ -12,7 +12,6 @@ import ssl
 import sys
 from collections.abc import AsyncIterator
 from functools import partial
-from pathlib import Path
 from typing import Any, NoReturn, cast
 
 import trio
@@ -58,9 +57,9 @@ def adjust(settings: HypercornConfig, config: Config) -> None:
     settings.h2_max_concurrent_streams = server.max_streams
 
 
-async def run_hypercorn(config: Config, config_path: Path | None, source: Source) -> int:
+async def run_hypercorn(config: Config, file: ConfigFile | None, source: Source) -> int:
     """Serve until SIGINT or SIGTERM, then drain.  Returns the exit code.  Raises CannotListen."""
-    app = build_app_of(config, source, None if config_path is None else ConfigFile.at(config_path))
+    app = build_app_of(config, source, file)
     gateway = cast(Gateway, app.gateway)
     settings = hypercorn_config(config)
     gateway.when_configured.append(partial(adjust, settings))

@@ -2,7 +2,7 @@
 
     Outgoing      `send`: puts the request id in, and knows how far the response has come
     Incoming      `receive`: keeps from Quart the disconnect that only says "your response is over"
-    WholeRequest  both: over HTTP/2 no response ends before its request
+    WholeRequest  both: no response ends before its request
     live          the gateway's context around Quart's lifespan
 
 Why `Incoming`: Quart-Trio cancels a request's nursery at `http.disconnect`, and Hypercorn announces one in the middle
@@ -11,7 +11,9 @@ never closed again (design/stack.md, finding 4).
 
 Why `WholeRequest`: Hypercorn 0.18 forgets an HTTP/2 stream with the last byte of its response, and DATA that comes then
 is a KeyError which ends the worker with everybody's requests (`H2Protocol._handle_events`; its issue 329).  A client
-that is refused early (401, 413, 429) and goes on sending is no enemy: RFC 9113, section 8.1 lets it.
+that is refused early (401, 413, 429) and goes on sending is no enemy: RFC 9113, section 8.1 lets it.  Over HTTP/1.1 it
+closes the connection then and has not said so (RFC 9112, section 9.6): the client's next request finds nobody, and what
+has not been read may take the answer with it.
 """
 
 from __future__ import annotations
@@ -30,6 +32,10 @@ __all__ = ["Incoming", "Outgoing", "WholeRequest", "drain", "live"]
 
 REST_S = 3600.0
 """How long the rest of a request may take that has its answer.  Short, it would be a risk: see `WholeRequest`."""
+REST_ALONE_S = 10.0
+"""The same over HTTP/1: at the end of it one connection is closed, and no other harmed."""
+ONE_AT_A_TIME = frozenset({"1.0", "1.1"})
+"""Versions of HTTP in which a request has its connection for itself."""
 
 
 class Outgoing:
@@ -103,10 +109,12 @@ class WholeRequest:
     come.  Until then the rest is read and thrown away, by `finish`, which is to be awaited once the app has returned.
     """
 
-    def __init__(self, receive: Receive, send: Send) -> None:
+    def __init__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        is_alone = scope["http_version"] in ONE_AT_A_TIME
+        self._rest_s = REST_ALONE_S if is_alone else REST_S
         self._receive = receive
         self._send = send
-        self._is_over = False
+        self._is_over = is_alone and not _announces_body(scope)
         """The whole request has come, or its client has left."""
         self._last: Message | None = None
 
@@ -123,12 +131,20 @@ class WholeRequest:
         await self._send(message)
 
     async def finish(self) -> None:
-        """Wait for the end of the request, REST_S at most, and end the response."""
-        with trio.move_on_after(REST_S):
+        """Wait for the end of the request, `rest_s` at most, and end the response."""
+        with trio.move_on_after(self._rest_s):
             while not self._is_over:
                 await self.receive()
         if self._last is not None:
             await self._send(self._last)
+
+
+def _announces_body(scope: Scope) -> bool:
+    """Of HTTP/1 (RFC 9112, section 6.3)."""
+    return any(
+        name == b"transfer-encoding" or (name == b"content-length" and value != b"0")
+        for name, value in scope["headers"]
+    )
 
 
 async def drain(receive: Receive) -> None:

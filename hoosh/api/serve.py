@@ -262,8 +262,8 @@ def _address_of(config: Config, listener: socket.socket) -> str:
 # -- the command -------------------------------------------------------------------------------------------------
 
 
-def run_server(config: Config, *, config_path: Path | None, read: Source, server: str) -> int:
-    """Serve until a signal; `read` reads the configuration again when it is to be reloaded.
+def run_server(config: Config, *, file: ConfigFile | None, read: Source, server: str) -> int:
+    """Serve until a signal; `read` reads the configuration again when it is to be reloaded, `file` is where it is from.
 
     Returns the exit code: 0 after a drain, 1 when it could not start or was cut short.
     """
@@ -277,8 +277,8 @@ def run_server(config: Config, *, config_path: Path | None, read: Source, server
         if server == "hypercorn":
             from hoosh.api.hypercorn import run_hypercorn
 
-            return trio.run(run_hypercorn, config, config_path, source)
-        return trio.run(_run_until_signal, config, config_path, source)
+            return trio.run(run_hypercorn, config, file, source)
+        return trio.run(_run_until_signal, config, file, source)
     except* ConfigError as group:
         print(unwrap(group), file=sys.stderr)
     except* (CannotListen, HooshError) as group:
@@ -306,9 +306,8 @@ def raise_file_limit() -> None:
             pass  # macOS has a lower limit than it says
 
 
-async def _run_until_signal(config: Config, config_path: Path | None, source: Source) -> int:
+async def _run_until_signal(config: Config, file: ConfigFile | None, source: Source) -> int:
     house = House(config, source)
-    file = None if config_path is None else ConfigFile.at(config_path)
     with (
         trio.open_signal_receiver(signal.SIGINT, signal.SIGTERM) as signals,
         trio.open_signal_receiver(signal.SIGHUP) as hangups,
@@ -318,7 +317,7 @@ async def _run_until_signal(config: Config, config_path: Path | None, source: So
             nursery.start_soon(reload_at, hangups, house.gateway)
             if file is not None:
                 nursery.start_soon(reload_when_changed, file, house.gateway)
-            nursery.start_soon(_greet, house, config_path)
+            nursery.start_soon(_greet, house, None if file is None else file.path)
             nursery.start_soon(_freeze_what_stays, house)
             nursery.start_soon(_obey, signals, house, nursery.cancel_scope)
             await house.over.wait()

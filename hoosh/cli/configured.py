@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from hoosh.config import Config, Overrides
 
-__all__ = ["add_config_flag", "load_config"]
+__all__ = ["add_config_flag", "load_config", "path_of_config"]
 
 
 def add_config_flag(parser: argparse.ArgumentParser) -> None:
@@ -24,7 +24,14 @@ def add_config_flag(parser: argparse.ArgumentParser) -> None:
 
 def load_config(arguments: argparse.Namespace, overrides: Overrides | None = None) -> tuple[Config, Path | None]:
     """The configuration and the file it came from, if any.  Raises ConfigError."""
-    from hoosh.config import find_config, load
+    from hoosh.config import load
 
-    path = find_config(arguments.config, os.environ, Path.cwd())
+    path = path_of_config(arguments)
     return load(path, os.environ, overrides), path
+
+
+def path_of_config(arguments: argparse.Namespace) -> Path | None:
+    """Where it is, if anywhere."""
+    from hoosh.config import find_config
+
+    return find_config(arguments.config, os.environ, Path.cwd())

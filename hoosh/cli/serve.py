@@ -6,7 +6,7 @@ import argparse
 import sys
 from typing import TYPE_CHECKING, Any
 
-from hoosh.cli.configured import add_config_flag, load_config
+from hoosh.cli.configured import add_config_flag, load_config, path_of_config
 from hoosh.cli.failure import FAILED
 from hoosh.cli.parsers import add_command
 
@@ -51,17 +51,20 @@ def add_to(commands: Any) -> None:
 
 
 def run(arguments: argparse.Namespace) -> int:
+    from hoosh.api.reread import ConfigFile
+    from hoosh.api.serve import run_server
     from hoosh.errors import ConfigError
 
+    path = path_of_config(arguments)
+    file = None if path is None else ConfigFile.at(path)
     given = {path: getattr(arguments, name) for name, path in _FLAGS.items() if getattr(arguments, name) is not None}
     try:
-        config, path = load_config(arguments, given)
+        config, _ = load_config(arguments, given)
     except ConfigError as error:
         print(*error.mistakes, sep="\n", file=sys.stderr)
         return FAILED
-    from hoosh.api.serve import run_server
 
     def read() -> Config:
         return load_config(arguments, given)[0]
 
-    return run_server(config, config_path=path, read=read, server=arguments.server)
+    return run_server(config, file=file, read=read, server=arguments.server)

@@ -16,6 +16,7 @@ from typing import Protocol
 
 import trio
 from msgspec import Struct
+from msgspec.structs import replace
 
 from hoosh.catalogue import PROVIDER_TYPES, SIGNS, ProviderType, engine_at, is_sign_of, local_ports, model_facts
 from hoosh.config import Config, Provider, local_provider
@@ -84,11 +85,16 @@ class Discovery:
                 await self._round(ROUND_S, pools)
 
     def reconsider(self, config: Config) -> None:
-        """Leave those that the configuration does not want to be found any more.  Others are looked for in a while."""
+        """Leave those that the configuration does not want to be found any more; the others may take as long as it
+        says.  Who has not been found yet is looked for in a while."""
         for post in list(self._posts.values()):
-            if local_provider(config, post.upstream.kind, post.port) is None:
+            provider, upstream = local_provider(config, post.upstream.kind, post.port), post.upstream
+            if provider is None:
                 del self._posts[post.port]
                 self._give_up(post)
+            else:
+                total_s = min(provider.timeouts.total_s, config.server.request_timeout_s)
+                upstream.timeouts = replace(upstream.timeouts, total_s=total_s)
 
     async def _look_at_more(self, pools: trio.Nursery) -> None:
         """Ports that nobody looks at, and somebody may."""

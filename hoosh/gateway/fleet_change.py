@@ -53,9 +53,9 @@ class FleetChange:
     def parting(self) -> Step:
         """Nothing is held against those who leave, or known of them but for the list of one who stays where it is.
 
-        It is not undone: what they were held to be is soon known again.
+        Undone, their lists are known again; what they were held to be is not, and is soon found out.
         """
-        return Step("partings", self._part)
+        return Step("partings", self._part, self._gateway.lists.keep())
 
     def _field(self, upstreams: Mapping[str, Upstream], wanted: Mapping[str, Wanted]) -> None:
         gateway = self._gateway
@@ -67,10 +67,12 @@ class FleetChange:
         gateway.set_routes({name: each.route for name, each in wanted.items()}, and_of=found)
 
     def _return(self) -> None:
-        """As it was.  A found engine whose name was taken comes back in the next round of discovery."""
+        """As it was, but for the table of routes.
+
+        A found engine whose name was taken comes back in the next round of discovery.
+        """
         self._field(self._before, self._were)
         self._gateway.fleet.departed = dict(self._departed)
-        self._gateway.reroute()
 
     def _part(self) -> None:
         board, lists = self._gateway.board, self._gateway.lists
@@ -78,6 +80,9 @@ class FleetChange:
             board.forget(upstream.name)
             if not _is_same_place(upstream, self._after.get(upstream.name)):
                 lists.forget(upstream.name)
+        for name, each in self._wanted.items():
+            if each.provider is None and name in self._were and self._were[name].route.models != each.route.models:
+                lists.forget(name)  # who is in the house lists what its configuration says
 
 
 def _adjust(upstream: Upstream, wanted: Wanted) -> None:

@@ -60,6 +60,17 @@ class ModelLists:
         if self._cards.pop(provider, None) is not None:
             self.version += 1
 
+    def keep(self) -> Callable[[], None]:
+        """What makes all that was learnt or forgotten since then undone."""
+        cards, next_at = dict(self._cards), dict(self._next_at)
+
+        def go_back() -> None:
+            if self._cards != cards:
+                self.version += 1
+            self._cards, self._next_at = cards, next_at
+
+        return go_back
+
     def cards(self, provider: str) -> Mapping[str, ModelCard] | None:
         """By name; None where it has not said yet."""
         return self._cards.get(provider)

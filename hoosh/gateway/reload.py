@@ -26,7 +26,7 @@ from hoosh.gateway.fleet import HttpUpstream, Upstream
 from hoosh.gateway.fleet_change import FleetChange, see_off
 from hoosh.gateway.rooms import steps_of_rooms
 from hoosh.gateway.snapshot import Snapshot
-from hoosh.gateway.steps import RoomFailed, Step, take_all
+from hoosh.gateway.steps import RoomFailed, Step, nothing, take_all
 from hoosh.gateway.trail_change import TrailChange
 from hoosh.gateway.wanted import Wanted
 from hoosh.values import Reloaded
@@ -145,12 +145,11 @@ class Reloader:
         new = [each for each in wanted.values() if not self._is_there(each)]
         if not new:
             return {}
-        services = self._services()
         upstreams = await trio.to_thread.run_sync(lambda: [self._build(each) for each in new])
         try:
             for upstream in upstreams:
                 if isinstance(upstream, HttpUpstream):
-                    await services.start(upstream.run)
+                    await self._services().start(upstream.run)  # it may be closing by now
         except BaseException:
             _close(upstreams)
             raise
@@ -192,6 +191,7 @@ class Reloader:
             gateway.snapshot = snapshot
 
         steps = [
+            Step("routes as before", nothing, gateway.reroute),  # undone last: what leads where is asked of the rooms
             *steps_of_rooms(gateway, config),
             fleet.joining,
             Step("snapshot", partial(show, snapshot), partial(show, before)),

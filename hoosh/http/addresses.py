@@ -105,11 +105,11 @@ def literal_address(host: str) -> str | None:
             host = host.encode("idna").decode("ascii")
         except UnicodeError:
             return None
-    host = host.removesuffix(".").lower()
+    host = host.removesuffix(".")
     try:
-        return str(ip_address(host))
+        return str(ip_address(host))  # in whatever case; that of a zone, which is an interface's name, counts
     except ValueError:
-        return _loosely_written(host)
+        return _loosely_written(host.lower())
 
 
 def ends_in_a_number(host: str) -> bool:

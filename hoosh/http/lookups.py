@@ -12,11 +12,13 @@ look-ups of everybody else, so each has a turn, kept until its thread has really
 
 So one asker, however many silent servers it names, holds up itself; and one silent server, whoever names it, itself and
 its neighbours under the same domain, and not before two askers have named it.  A name that has failed is not asked for
-again for FAILED_S.
+again for FAILED_S; one whose turn came so late that there was hardly time to answer has not failed, or whoever is slow
+on purpose could have any name held for one that has.
 """
 
 from __future__ import annotations
 
+import math
 import socket
 from collections import Counter, deque
 from itertools import chain, zip_longest
@@ -92,8 +94,8 @@ class Lookups:
                 limiter = cast(trio.CapacityLimiter, turn)
                 return await trio.to_thread.run_sync(_ask, host, port, abandon_on_cancel=True, limiter=limiter)
             except (OSError, UnicodeError, ValueError):
-                pass
-        if turn.has_begun:
+                self._remember(name)
+        if trio.current_time() - turn.began_at >= self._within_s / 2:
             self._remember(name)
         raise _no_such_name()
 
@@ -115,11 +117,11 @@ class Lookups:
         try:
             await turn.called.wait()
         except trio.Cancelled:
-            if turn.has_begun:  # called and cancelled at once: there will be no thread
+            if turn.called.is_set():  # called and cancelled at once: there will be no thread
+                turn.began_at = math.inf
                 self.give_back(turn)
             else:
                 self._waiting.remove(turn)
-            turn.has_begun = False
             raise
 
     def give_back(self, turn: _Turn) -> None:
@@ -138,7 +140,7 @@ class Lookups:
                 self._running += 1
                 self._askers[turn.asker] += 1
                 self._domains[turn.domain] += 1
-                turn.has_begun = True
+                turn.began_at = trio.current_time()
                 turn.called.set()
 
     def _has_room(self, turn: _Turn) -> bool:
@@ -155,7 +157,7 @@ class _Turn:
     def __init__(self, lookups: Lookups, asker: str, domain: str) -> None:
         self.asker, self.domain = asker, domain
         self.called = trio.Event()
-        self.has_begun = False
+        self.began_at = math.inf
         self._lookups = lookups
 
     async def acquire_on_behalf_of(self, _: object) -> None:

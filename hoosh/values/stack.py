@@ -4,7 +4,8 @@ An exception's own text may be anything: a `KeyError` is a key, a body that woul
 say what it was asked.  So what is told are types and places in the code, never values nor lines of source, and a text
 only where it is known to be safe:
 
-    HooshError      its own, which is made to be shown; not an upstream's verdict, whose words are the upstream's
+    HooshError      its own, which is made to be shown; not an upstream's verdict, whose words are the upstream's, nor
+                    that of a type which a plugin has made
     OSError         the name of its number, and what the system says of it; no path, and no text of its raiser's
 """
 
@@ -50,7 +51,8 @@ def stack_of(error: BaseException, *, with_text: bool = False) -> str:
 
 def _safe_text(error: BaseException) -> str:
     if isinstance(error, HooshError):
-        return "" if type(error) is UpstreamError else str(error)
+        is_worded_by_us = type(error) is not UpstreamError and type(error).__module__.startswith("hoosh.")
+        return str(error) if is_worded_by_us else ""
     if isinstance(error, BaseExceptionGroup):
         return f"{len(error.exceptions)} inside"
     # Only the system's own: the numbers of `ssl` and of name servers mean something else.

@@ -26,7 +26,7 @@ from hoosh.api.app import build_app
 from hoosh.api.passage import WholeRequest
 from hoosh.api.serve import create_app
 from hoosh.config import Config, Discovery, Key, Server
-from hoosh.http.asgi import App, Message
+from hoosh.http.asgi import App, Message, Scope
 from hoosh.http.exchange import Exchange
 from hoosh.values import Secret
 
@@ -129,9 +129,10 @@ async def on_hypercorn(app: App) -> AsyncIterator[Callable[[], Any]]:
     async with trio.open_nursery() as nursery:
         (url,) = await nursery.start(partial(serve, app, config, shutdown_trigger=stop.wait))  # type: ignore[arg-type]
 
-        async def connect() -> Client:
+        async def connect(*, http2: bool = True) -> Client:
             client = Client(await trio.open_tcp_stream("127.0.0.1", int(url.rpartition(":")[2])))
-            await client.flush()
+            if http2:
+                await client.flush()
             clients.append(client)
             return client
 
@@ -284,6 +285,7 @@ async def test_what_hypercorn_alone_does_at_data_behind_an_early_answer():
 # -- WholeRequest by itself ------------------------------------------------------------------------------------------
 
 LAST = {"type": "http.response.body", "body": b"no", "more_body": False}
+SCOPE: Scope = {"http_version": "2", "headers": []}
 
 
 def part(more: bool) -> Message:
@@ -299,7 +301,7 @@ async def test_a_response_behind_its_request_goes_out_as_it_is():
     async def send(message: Message) -> None:
         sent.append(message)
 
-    whole = WholeRequest(receive, send)
+    whole = WholeRequest(SCOPE, receive, send)
     await whole.receive()
     await whole.send(LAST)
     await whole.finish()
@@ -316,7 +318,7 @@ async def test_an_early_end_waits_for_the_request_or_the_client_that_leaves(end)
     async def send(message: Message) -> None:
         sent.append(message)
 
-    whole = WholeRequest(receive, send)
+    whole = WholeRequest(SCOPE, receive, send)
     await whole.send(LAST)
     assert sent == [{**LAST, "more_body": True}]
     await whole.finish()
@@ -324,7 +326,9 @@ async def test_an_early_end_waits_for_the_request_or_the_client_that_leaves(end)
     assert sent[1:] == [{**LAST, "body": b""}]
 
 
-async def test_a_request_that_never_ends_is_waited_for_with_a_limit(autojump_clock):
+@pytest.mark.parametrize(("version", "limit_s"), [("2", passage.REST_S), ("1.1", passage.REST_ALONE_S)])
+async def test_a_request_that_never_ends_is_waited_for_with_a_limit(autojump_clock, version, limit_s):
+    scope = {"http_version": version, "headers": [(b"transfer-encoding", b"chunked")]}
     sent: list[Message] = []
 
     async def receive() -> Message:
@@ -334,8 +338,21 @@ async def test_a_request_that_never_ends_is_waited_for_with_a_limit(autojump_clo
     async def send(message: Message) -> None:
         sent.append(message)
 
-    whole = WholeRequest(receive, send)
+    whole = WholeRequest(scope, receive, send)
     await whole.send(LAST)
     await whole.finish()
-    assert trio.current_time() == pytest.approx(passage.REST_S, abs=1)
+    assert trio.current_time() == pytest.approx(limit_s, abs=1)
     assert not sent[-1]["more_body"]
+
+
+@pytest.mark.parametrize("headers", [[], [(b"content-length", b"0")]])
+async def test_a_request_that_is_said_to_have_no_body_is_not_waited_for(headers):
+    sent: list[Message] = []
+
+    async def send(message: Message) -> None:
+        sent.append(message)
+
+    whole = WholeRequest({"http_version": "1.1", "headers": headers}, trio.sleep_forever, send)
+    await whole.send(LAST)
+    await whole.finish()
+    assert sent == [LAST]

@@ -7,8 +7,11 @@ import sys
 
 import pytest
 
+import hoosh.config
 from hoosh import __version__
 from hoosh.cli import main
+from hoosh.config import load
+from hoosh.gateway.config_watch import look_at
 
 
 def test_no_command_prints_help(capsys):
@@ -173,24 +176,40 @@ def served(monkeypatch):
 
     calls = []
     stub = types.ModuleType("hoosh.api.serve")
-    stub.run_server = lambda config, *, config_path, read, server: calls.append((config, config_path, server)) or 7
+    stub.run_server = lambda config, *, file, read, server: calls.append((config, file, server)) or 7
     monkeypatch.setitem(sys.modules, "hoosh.api.serve", stub)
     return calls
 
 
 def test_serve_needs_no_configuration(nowhere, served):
     assert main(["serve"]) == 7
-    [(config, path, server)] = served
-    assert (config.server.port, path, server) == (8088, None, "hoosh")
+    [(config, file, server)] = served
+    assert (config.server.port, file, server) == (8088, None, "hoosh")
 
 
 def test_flags_of_serve_override_the_file(nowhere, served):
     (nowhere / "hoosh.toml").write_text('[server]\nport = 1\nbind = "::1"\n[logging]\nformat = "text"\n')
     argv = ["serve", "-p", "0", "--bind", "localhost", "--server", "hypercorn", "--log-format", "json"]
     assert main([*argv, "--log-level", "debug"]) == 7
-    [(config, path, server)] = served
+    [(config, file, server)] = served
     assert (config.server.port, config.server.bind, config.logging.format) == (0, "localhost", "json")
-    assert (config.logging.level, path, server) == ("debug", nowhere / "hoosh.toml", "hypercorn")
+    assert (config.logging.level, file.path, server) == ("debug", nowhere / "hoosh.toml", "hypercorn")
+
+
+def test_what_changes_the_file_behind_its_reading_is_a_change(nowhere, served, monkeypatch):
+    place = nowhere / "hoosh.toml"
+    place.write_text("[server]\nport = 1\n")
+
+    def load_and_write(*args):
+        config = load(*args)
+        place.write_text("[server]\nport = 20000\n")
+        return config
+
+    monkeypatch.setattr(hoosh.config, "load", load_and_write)
+    assert main(["serve"]) == 7
+    [(config, file, _)] = served
+    assert config.server.port == 1
+    assert look_at(place) not in (None, file.known)
 
 
 def test_serve_does_not_start_with_a_mistake(nowhere, served, capsys):

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import json
 import os
+import random
 import signal
 import socket
 import subprocess
@@ -25,6 +26,8 @@ import pytest
 ROOT = Path(__file__).parents[2]
 PATIENCE_S = 20.0
 POLL_S = 0.01
+PORTS = (12_000, 32_000)
+"""Below those that systems choose from (Linux from 32768, others from 49152)."""
 
 CLIENT_KEY = "sk-e2e-client-4f0c1c2b9d"
 LIMITED_KEY = "sk-e2e-limited-77ab31e0c2"
@@ -47,9 +50,15 @@ def wait_until(question: Callable[[], T | bool | None], what: str, *, patience_s
 
 
 def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
+    """None that the system gives to whoever asks for any: by the time it is used somebody else may have that, and one
+    that nobody listens at may be a client's own, which then hears itself."""
+    while True:
+        port = random.randrange(*PORTS)
+        with socket.socket() as probe:
+            try:
+                probe.bind(("127.0.0.1", port))
+            except OSError:
+                continue
         return port
 
 

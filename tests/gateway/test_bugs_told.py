@@ -176,5 +176,5 @@ def test_in_a_service_that_the_house_cannot_do_without(said: Said, monkeypatch: 
     monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path))
     monkeypatch.setattr(serving.House, "_serve", trip_later)
     settings = Config(server=Server(port=0), discovery=QUIET)
-    assert run_server(settings, config_path=None, read=lambda: settings, server="hoosh") == 1
+    assert run_server(settings, file=None, read=lambda: settings, server="hoosh") == 1
     check(said())

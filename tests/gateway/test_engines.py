@@ -9,13 +9,13 @@ import trio
 from gateway_house import ASK, CHAT, FakeUpstream, config
 from msgspec.structs import replace
 
-from hoosh.config import Cache, Config, Logging, Provider
+from hoosh.config import Cache, Config, Logging, Provider, Server
 from hoosh.config import Discovery as DiscoverySettings
 from hoosh.gateway.discovery import EVERY_S, MISSES, Discovery
 from hoosh.gateway.models import AGAIN_S
 from hoosh.gateway.steps import RoomFailed
 from hoosh.testing.house import MemoryHouse, memory_house
-from hoosh.testing.upstream import Body, End, Hang, Head, Step, error_reply, json_reply
+from hoosh.testing.upstream import Body, End, Hang, Head, Pause, Step, error_reply, json_reply
 
 ANSWER = {"choices": [{"index": 0, "message": {"content": "salam"}, "finish_reason": "stop"}]}
 LOOKING = Config(discovery=DiscoverySettings(local=True, environment=False), logging=Logging(level="error"))
@@ -249,6 +249,16 @@ async def test_a_found_engine_gives_way_to_a_configuration_that_knows_its_addres
         await trio.sleep(EVERY_S * 2)
         assert [each.name for each in house.gateway.providers()] == ["echo", "ollama"]
         assert await ids(house) == ["phi4", "echo"]
+
+
+async def test_a_found_engine_may_take_as_long_as_is_configured_now(autojump_clock):
+    slow = answering({"/v1/models": json_reply({"data": [{"id": "m"}]}), CHAT: [Pause(25.0), *json_reply(ANSWER)]})
+    async with memory_house(replace(LOOKING, server=Server(request_timeout_s=20))) as house:
+        house.network.listen("127.0.0.1:1234", slow.serve_wire)
+        await trio.sleep(EVERY_S * 2)
+        assert (await house.post(CHAT, ASK))[0] == 504
+        await house.gateway.reload(LOOKING)
+        assert (await house.post(CHAT, ASK))[0] == 200
 
 
 async def test_nobody_is_looked_for_once_that_is_switched_off_and_again_when_it_is_on(autojump_clock):

@@ -14,6 +14,7 @@ from msgspec.structs import replace
 
 from hoosh.config import Alias, Config, Discovery, Logging, Provider, Routing
 from hoosh.gateway.fitting import EVERY_S, REMEMBERED
+from hoosh.gateway.steps import RoomFailed
 from hoosh.hardware import Hardware
 from hoosh.testing.house import ONE_TRY, MemoryHouse, memory_house
 from hoosh.testing.upstream import FakeUpstream, Received, Step, error_reply, json_reply
@@ -295,6 +296,22 @@ async def test_a_reload_switches_it_off_and_on_and_changes_the_owners_word(autoj
         await house.gateway.reload(told)
         assert house.gateway.fleet["home"] is upstream
         assert await answers(house, BIG) == "home"
+
+
+async def test_a_reload_that_fails_leaves_who_is_asked_as_it_was(autojump_clock: object, engine: Engine):
+    def fail(config: Config) -> None:
+        raise LookupError
+
+    before = settings()
+    after = replace(before, hardware=Hardware(enabled=False, vram_reserve_bytes=60 * GB))
+    async with house_of(before, engine, machine(80 * GB)) as house:
+        house.gateway.when_configured.append(fail)
+        with pytest.raises(RoomFailed):
+            await house.gateway.reload(after)
+        house.gateway.when_configured.pop()
+        assert await answers(house, BIG) == "home"
+        await house.gateway.reload(after)
+        assert await answers(house, BIG) == "far"
 
 
 async def test_the_model_list_says_what_fits(autojump_clock: object, engine: Engine):

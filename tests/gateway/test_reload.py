@@ -35,12 +35,15 @@ from hoosh.config import (
     Webhook,
 )
 from hoosh.cost import PriceOverride
-from hoosh.errors import ConfigError, InvalidRequest, Unavailable, UpstreamError
-from hoosh.gateway.fleet import HttpUpstream
+from hoosh.errors import ConfigError, InvalidRequest, NoRoute, Unavailable, UpstreamError
+from hoosh.gateway.fleet import HttpUpstream, Upstream
 from hoosh.gateway.gateway import Gateway
+from hoosh.gateway.own_whisper import OWN_WHISPER
+from hoosh.gateway.wanted import Wanted
+from hoosh.speech import Whisper
 from hoosh.testing.house import MemoryHouse
 from hoosh.testing.upstream import Body, End, Hang, Head, Pause, error_reply, json_reply, sse_chat, with_pauses
-from hoosh.values import Selection, Target
+from hoosh.values import CallKind, Selection, Target
 
 RELOAD = "/v1/admin/reload"
 USAGE = {"prompt_tokens": 3, "completion_tokens": 4, "total_tokens": 7}
@@ -250,6 +253,26 @@ async def test_what_an_upstream_lists_is_known_on_where_only_its_key_has_changed
         assert told.replaced == ("one",)
         assert await said(house, "b") == "mock", "it does not list that"
         assert await said(house, "a") == "one"
+
+
+async def test_the_model_of_the_house_that_listens_is_another_at_once():
+    def listening(model: str, **fields: Any) -> Config:
+        return replace(silent, whisper=Whisper(model=f"/nowhere/ggml-{model}.bin", **fields))
+
+    def listeners(name: str) -> list[Target]:
+        return list(gateway.snapshot.routes.candidates(name, CallKind.TRANSCRIPTION))
+
+    silent = with_providers()
+    async with open_gateway(listening("one"), environ={}) as gateway:
+        await gateway.models()  # its list is known
+        told = await gateway.reload(listening("two", slots=2))
+        assert (told.changed, told.added, told.replaced) == (("whisper",), (), ())
+        assert listeners("two") == [Target(OWN_WHISPER, "two")]
+        with pytest.raises(NoRoute):
+            listeners("one")
+        assert (await gateway.reload(silent)).removed == (OWN_WHISPER,)
+        assert (await gateway.reload(listening("one"))).added == (OWN_WHISPER,)
+        assert listeners("one") == [Target(OWN_WHISPER, "one")]
 
 
 async def test_a_list_that_comes_too_late_is_nobodys():
@@ -512,6 +535,29 @@ async def test_a_gateway_that_is_not_open_stays_as_it_is(other):
         await gateway.reload(other)
     assert gateway.snapshot is before
     assert gateway.fleet.members is members
+
+
+async def test_who_builds_while_the_gateway_closes_has_changed_nothing():
+    begun, may_end = threading.Event(), threading.Event()
+
+    async def reload() -> None:
+        with pytest.raises(Unavailable):
+            await gateway.reload(with_providers(provider("a")))
+
+    async with trio.open_nursery() as nursery:
+        async with open_gateway(with_providers(), environ={}) as gateway:
+            build = gateway.reloader._build
+
+            def build_slowly(wanted: Wanted) -> Upstream:
+                begun.set()
+                may_end.wait()
+                return build(wanted)
+
+            gateway.reloader._build = build_slowly
+            nursery.start_soon(reload)
+            await until(begun.is_set)
+        may_end.set()
+    assert gateway.reloader.generation == 1
 
 
 def test_a_mounted_app_has_the_limits_of_now():

@@ -17,11 +17,12 @@ from hoosh.gateway import reload
 from hoosh.gateway.steps import RoomFailed, Step, take_all
 from hoosh.testing.house import MemoryHouse
 from hoosh.testing.upstream import json_reply
+from hoosh.values import ModelCard
 
 ROOMS = (
-    "telemetry", "webhooks", "facts", "health", "probes", "hardware", "speech", "routing", "fitting", "dispatch",
-    "events", "placement", "log", "books", "queue", "shedding", "uploads", "admission", "cache", "fleet", "snapshot",
-    "partings", "routes", "doors", "doors", "audit",
+    "routes as before", "telemetry", "webhooks", "facts", "health", "probes", "hardware", "speech", "routing",
+    "fitting", "dispatch", "events", "placement", "log", "books", "queue", "shedding", "uploads", "admission",
+    "cache", "fleet", "snapshot", "partings", "routes", "doors", "doors", "audit",
 )  # fmt: skip
 FAILURES = [
     pytest.param(place, behind, id=f"{'behind' if behind else 'before'} {place} {room}")
@@ -63,6 +64,8 @@ def shape_of(house: MemoryHouse) -> dict[str, object]:
     return {
         "snapshot": (gateway.snapshot.config, gateway.snapshot.keys),
         "fleet": (list(gateway.fleet.members.values()), dict(gateway.fleet.departed)),
+        "lists": gateway.lists.known("mock"),
+        "routes": [target.provider for target in gateway.snapshot.routes.candidates("listed")],
         "dispatch": (gateway.dispatcher.routing, gateway.dispatcher.retry),
         "log": gateway.log.level,
         "pools": [(pool.name, pool.capacity, pool.used) for pool in gateway.books.ledger.pools(gateway.books.now_ms())],
@@ -72,6 +75,11 @@ def shape_of(house: MemoryHouse) -> dict[str, object]:
         "trail": (gateway.trail, gateway.trail and gateway.trail.statistics().key_id),
         "generation": gateway.reloader.generation,
     }
+
+
+def know_list(house: MemoryHouse) -> None:
+    house.gateway.lists.learn("mock", [ModelCard("m", "x"), ModelCard("listed", "x")])
+    house.gateway.reroute()
 
 
 class Bug(Exception):
@@ -146,6 +154,7 @@ async def test_a_room_that_fails_leaves_all_as_it_was(place: int, behind: bool, 
         gateway, log = house.gateway, log_of(house)
         gateway.source = lambda: AFTER
         assert await said(house) == "mock"
+        know_list(house)
         before = shape_of(house)
         assert (await refused(house))["code"] == "internal_error"
         assert injection.rooms == list(ROOMS), "a step that is new is to be named here"
@@ -171,6 +180,7 @@ async def test_a_room_that_cannot_be_told_of_anything_does_not_keep_the_others_f
             raise Bug("sk-hidden")
 
         gateway.caching.configure = fail  # type: ignore[method-assign]
+        know_list(house)
         before = shape_of(house)
         with pytest.raises(RoomFailed):
             await gateway.reload(AFTER)

@@ -26,10 +26,14 @@ PNG = b"\x89PNG\r\n\x1a\n" + bytes(100)
 
 
 class Resolver:
-    """Hangs on what has `silent` in its name until the test is over; knows `pics.example`, and nothing else."""
+    """Hangs on what has `silent` in its name until the test is over; knows `pics.example`, and nothing else.
+
+    That it does not know `slow.example` it says when `slow` is set.
+    """
 
     def __init__(self) -> None:
         self.over = threading.Event()
+        self.slow = threading.Event()
         self.asked: list[str] = []
 
     def __call__(self, host: Any, port: Any, *args: Any, **named: Any) -> Any:
@@ -38,6 +42,8 @@ class Resolver:
         self.asked.append(host)
         if "silent" in host:
             self.over.wait()
+        elif host == "slow.example":
+            self.slow.wait()
         elif host == "pics.example":
             return real("127.0.0.1", port, *args, **named)
         raise socket.gaierror(socket.EAI_NONAME, "no")
@@ -49,6 +55,7 @@ def silent(monkeypatch: pytest.MonkeyPatch) -> Iterator[Resolver]:
     monkeypatch.setattr(socket, "getaddrinfo", resolver)
     yield resolver
     resolver.over.set()
+    resolver.slow.set()
 
 
 async def test_lookups_that_hang_hold_up_no_other_dialer_and_no_address(silent):
@@ -189,6 +196,23 @@ async def test_what_has_failed_is_not_asked_for_again_for_a_while(silent, crowd,
     mock_clock.jump(FAILED_S)
     await crowd.fails_at_once("bob", "gone.example")
     assert silent.asked == ["gone.example"] * 2
+
+
+async def test_a_name_whose_turn_has_come_late_is_not_held_to_have_failed(silent, nursery, mock_clock):
+    crowd = Crowd(Lookups(askers=1), nursery)
+    crowd.ask("mallory", "slow.example")
+    await wait_until(lambda: silent.asked == ["slow.example"])
+    crowd.ask("mallory", "silent.example")
+    await trio.testing.wait_all_tasks_blocked()
+    mock_clock.jump(WITHIN_S * 0.75)
+    silent.slow.set()
+    await wait_until(lambda: len(silent.asked) == 2)
+    mock_clock.jump(WITHIN_S * 0.25)
+    await wait_until(lambda: crowd.failed == 2)
+    crowd.ask("ada", "silent.example")
+    await trio.testing.wait_all_tasks_blocked()
+    assert crowd.lookups.statistics().running == 2
+    await end(crowd.lookups, silent, nursery)
 
 
 async def test_an_address_needs_no_turn(silent, crowd):

@@ -7,7 +7,7 @@ import ssl
 
 import pytest
 
-from hoosh.errors import ConnectFailed, HooshError, UpstreamError
+from hoosh.errors import ConnectFailed, HooshError, UpstreamBroke, UpstreamError
 from hoosh.values import stack_of, words_of
 from hoosh.values.stack import STACK_CHARS
 
@@ -16,6 +16,10 @@ SECRET = "sk-in-a-bug-7716ab90"
 
 class OddlyNamedError(OSError):
     """Of somebody's who puts a text where the number stands."""
+
+
+class PluginError(UpstreamBroke):
+    """Of a plugin, which may say in it what it likes."""
 
 
 def bug(error: BaseException) -> BaseException:
@@ -37,6 +41,7 @@ def bug(error: BaseException) -> BaseException:
         (socket.gaierror(1, SECRET), "socket.gaierror"),
         (ConnectFailed("name does not resolve"), "hoosh.errors.ConnectFailed: name does not resolve"),
         (UpstreamError(SECRET, provider="a", status=400), "hoosh.errors.UpstreamError"),
+        (PluginError(SECRET, provider="a"), f"{__name__}.PluginError"),
         (ExceptionGroup(SECRET, [KeyError(SECRET), OSError(SECRET)]), "ExceptionGroup: 2 inside"),
     ],
 )

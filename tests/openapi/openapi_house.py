@@ -112,6 +112,7 @@ class ServedHouse:
                 app.gateway.log.error = self._note  # type: ignore[attr-defined]
                 settings = HypercornConfig()
                 settings.bind, settings.accesslog, settings.errorlog = ["127.0.0.1:0"], None, None
+                settings.keep_alive_timeout = 10 * PATIENCE_S  # a test that is slow meets no connection that just ends
                 serve = partial(hypercorn_serve, app, settings, shutdown_trigger=self._over.wait)  # type: ignore[arg-type]
                 (url,) = await nursery.start(serve)
                 self._ready.put(url)
