@@ -182,15 +182,16 @@ class _Ways:
         self._account = account
         self._encode = encode
         self._request = request
-        self._asked: Upstream | None = None
+        self._asked: tuple[Upstream, str] | None = None
+        """The upstream and the model that `_ways` are for."""
         self._turn = 0
         self._ways: tuple[Outgoing, ...] = ()
 
     async def to(self, upstream: Upstream, model: str) -> tuple[Any, Outgoing]:
-        if upstream is not self._asked:
-            self._asked, self._turn = upstream, 0
+        if self._asked != (upstream, model):
             self.dialect = _dialect_of(upstream)
-            self._ways = await self._encode(self.dialect, model)
+            self._ways, self._turn = await self._encode(self.dialect, model), 0
+            self._asked = upstream, model
         way = self._ways[self._turn]
         relayed = relayed_headers(self._account, OPENAI_BETA)
         passage = None if self._request is None else _TranscriptPassage(self.dialect, self._request)
