@@ -159,6 +159,18 @@ async def test_another_provider_is_asked_where_the_model_is_broken(brief: bytes,
         assert str(tmp_path) not in body.decode()
 
 
+async def test_another_provider_is_asked_for_what_the_house_cannot_hear(parrot: Path):
+    far = Provider(type="openai", name="openai", base_url="http://far.example:80")
+    film = b"\0\0\0\x20ftypM4A " + bytes(5000)
+    async with house_with(Whisper(model=str(parrot)), far) as house:
+        status, headers, _ = await ask(house, film)
+        assert (status, headers.text(b"x-hoosh-provider")) == (200, "openai")
+        assert (await ask(house, b"RIFF"))[0] == 400  # a broken file is broken everywhere
+        for _ in range(10):
+            await ask(house, film)
+        assert all(one.status == "healthy" for one in house.gateway.providers() if one.name == "own-whisper")
+
+
 async def test_a_child_that_dies_fails_one_stream_and_nothing_else(parrot: Path, brief: bytes, tmp_path: Path):
     hour = record(tmp_path / "hour.wav", 3600.0, rate_hz=2_000).read_bytes()
     async with house_with(Whisper(model=str(parrot))) as house:
