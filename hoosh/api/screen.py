@@ -6,11 +6,14 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from hoosh.config import Config
-from hoosh.values import ModelCard, ProviderState
+from hoosh.values import Capability, ModelCard, ProviderState
 
 __all__ = ["start_screen"]
 
 SHOWN = 8
+
+NO_CHAT = frozenset({Capability.TRANSCRIPTION, Capability.SPEECH, Capability.EMBEDDINGS})
+"""What can do nothing else is not asked to chat."""
 
 
 def start_screen(
@@ -25,7 +28,8 @@ def start_screen(
 ) -> str:
     """The screen, without a key in it.  `ledger` is where the books are kept; "" is memory."""
     names = [model.id for model in models]
-    real = next((name for name in names if name != "echo"), "echo" if names else "MODEL")
+    chatting = [model.id for model in models if not model.facts.can or model.facts.can - NO_CHAT]
+    real = next((name for name in chatting if name != "echo"), "echo" if chatting else "MODEL")
     key = ' -H "authorization: Bearer $HOOSH_API_KEY"' if config.all_keys() else ""
     body = f'{{"model":"{real}","stream":true,"messages":[{{"role":"user","content":"salam donya"}}]}}'
     lines = [

@@ -21,12 +21,22 @@ from hoosh.routing import Route
 from hoosh.speech import Transcript, Whisper, check_format, render
 from hoosh.speech.engine import SpeechEngine
 from hoosh.speech.models import ModelShelf
-from hoosh.values import CallKind, ModelCard, ProviderState, SpeechRequest, TranscriptionRequest, Usage
+from hoosh.values import (
+    CallKind,
+    Capability,
+    ModelCard,
+    ModelFacts,
+    ProviderState,
+    SpeechRequest,
+    TranscriptionRequest,
+    Usage,
+)
 
 __all__ = ["OWN_WHISPER", "OwnWhisper", "own_whisper_route"]
 
 OWN_WHISPER = "own-whisper"
 LISTENING = frozenset({CallKind.TRANSCRIPTION, CallKind.TRANSLATION})
+LISTENS = ModelFacts(can=frozenset({Capability.TRANSCRIPTION}), source="provider")
 
 
 def own_whisper_route(settings: Whisper) -> Route | None:
@@ -61,8 +71,8 @@ class OwnWhisper:
 
     async def list_models(self) -> list[ModelCard]:
         """Looks at a folder, in a thread."""
-        names = await self._engine.names()
-        return [ModelCard(name, "hoosh") for name in (*names, *([USUAL_MODEL] if self._engine.has_usual_model else []))]
+        usual = [USUAL_MODEL] if self._engine.has_usual_model else []
+        return [ModelCard(name, "hoosh", facts=LISTENS) for name in (*await self._engine.names(), *usual)]
 
     async def probe(self) -> None:
         """Is the configured model there, and whole?  Looks at files, in a thread; raises UpstreamBroke."""

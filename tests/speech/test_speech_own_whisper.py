@@ -109,8 +109,8 @@ async def test_it_is_asked_before_anybody_else_and_listed(parrot: Path, brief: b
     async with house_with(Whisper(model="parrot", models_dir=str(parrot.parent)), far) as house:
         assert (await ask(house, brief))[1].text(b"x-hoosh-provider") == "own-whisper"
         assert (await ask(house, brief, model="parrot"))[1].text(b"x-hoosh-provider") == "own-whisper"
-        ids = {card["id"] for card in json.loads((await house.get("/v1/models"))[2])["data"]}
-        assert {"parrot", "whisper-1"} <= ids
+        cards = {card["id"]: card for card in json.loads((await house.get("/v1/models"))[2])["data"]}
+        assert all(cards[name]["capabilities"] == ["transcription"] for name in ("parrot", "whisper-1"))
         assert (await ask(house, brief, model="gpt-4o-transcribe"))[1].text(b"x-hoosh-provider") == "openai"
 
 
