@@ -171,6 +171,22 @@ async def test_another_provider_is_asked_for_what_the_house_cannot_hear(parrot: 
         assert all(one.status == "healthy" for one in house.gateway.providers() if one.name == "own-whisper")
 
 
+async def test_another_provider_is_asked_where_the_disk_is_full(parrot: Path, tmp_path: Path, monkeypatch):
+    """A small recording is in memory: only the house itself wants it on the disk."""
+
+    def full(fd: int, data: bytes) -> int:
+        raise OSError(28, "No space left on device")
+
+    small = record(tmp_path / "small.wav", 1.0).read_bytes()
+    far = Provider(type="openai", name="openai", base_url="http://far.example:80")
+    for providers, status, told in (((far,), 200, "elsewhere"), ((), 503, "storage_error")):
+        async with house_with(Whisper(model=str(parrot)), *providers) as house:
+            with monkeypatch.context() as patch:
+                patch.setattr("hoosh.storage.uploads._File.write", full)
+                got, _, body = await ask(house, small)
+            assert (got, told in body.decode()) == (status, True), body
+
+
 async def test_a_child_that_dies_fails_one_stream_and_nothing_else(parrot: Path, brief: bytes, tmp_path: Path):
     hour = record(tmp_path / "hour.wav", 3600.0, rate_hz=2_000).read_bytes()
     async with house_with(Whisper(model=str(parrot))) as house:
