@@ -312,6 +312,24 @@ async def test_the_end_of_the_house_is_the_end_of_its_children(parrot, brief):
 # -- slots and memory --------------------------------------------------------------------------------------------------
 
 
+async def test_a_child_that_cannot_be_ended_keeps_no_pipe_open(parrot, brief, monkeypatch):
+    """As one that waits for a disk which is gone: not even SIGKILL ends it before that disk is back."""
+
+    async def never(process):
+        await trio.sleep_forever()
+
+    monkeypatch.setattr(child, "REAP_S", 0.01)
+    async with engine_with(model=str(parrot)) as engine:
+        await said(engine, brief)
+        process = engine._children[0]._process
+        monkeypatch.setattr(trio.Process, "wait", never)
+    for pipe in (process.stdin, process.stdout, process.stderr):
+        with pytest.raises(trio.ClosedResourceError):
+            await (pipe.send_all(b"x") if pipe is process.stdin else pipe.receive_some())
+    monkeypatch.undo()
+    await process.wait()
+
+
 async def test_two_are_transcribed_at_once(parrot, endless):
     async with (
         engine_with(model=str(parrot), slots=2, abort_ms=PATIENT_MS) as engine,
