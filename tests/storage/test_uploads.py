@@ -154,7 +154,7 @@ async def test_a_file_that_could_not_be_written_is_never_taken_for_a_whole_one(u
                 patch.setattr(os, "write", full)
                 with pytest.raises(StorageError, match="the disk is full"):
                     await upload.on_disk()
-            for again in (upload.on_disk, upload.finish, lambda: upload.write(PIECE)):  # noqa: B023
+            for again in (upload.on_disk, upload.finish, lambda: upload.write(PIECE)):
                 with pytest.raises(StorageError, match="the disk is full"):
                     await again()
 
