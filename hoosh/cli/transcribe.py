@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Any, BinaryIO
 from hoosh.cli.failure import FAILED, WRONG_USAGE, Failure
 from hoosh.cli.parsers import add_command
 from hoosh.cli.progress import Progress
-from hoosh.cli.talk import NO_GATEWAY, RefusedByGateway, Talk, add_talk_flags, message_of, talk_to
+from hoosh.cli.talk import NO_GATEWAY, Talk, add_talk_flags, message_of, talk_to
 
 if TYPE_CHECKING:
     import httpx
@@ -68,21 +68,19 @@ def run(arguments: argparse.Namespace) -> int:
         raise Failure("stdin can be read only once", exit_code=WRONG_USAGE)
     if arguments.output is not None and not os.path.isdir(arguments.output):
         raise Failure(f"there is no directory {arguments.output}; make it first", exit_code=WRONG_USAGE)
+    if twice := _written_twice(arguments):
+        raise Failure(f"{twice} twice: these recordings would be written over each other", exit_code=WRONG_USAGE)
     failed = False
     with talk_to(arguments) as gateway:
         for path in arguments.files:
             try:
                 _transcribe(gateway, arguments, path)
-            except (RefusedByGateway, _BadFile) as failure:
+            except Failure as failure:
                 if len(arguments.files) == 1:
                     raise
                 print(f"hoosh-trio: {path}: {failure}", file=sys.stderr)
                 failed = True
     return FAILED if failed else 0
-
-
-class _BadFile(Failure):
-    """One recording that cannot be read."""
 
 
 def _transcribe(gateway: Talk, arguments: argparse.Namespace, path: str) -> None:
@@ -143,7 +141,7 @@ def _file(path: str) -> tuple[Opened, str, int | None]:
         with open(path, "rb"):
             pass
     except OSError as error:
-        raise _BadFile(f"{path} cannot be read: {error.strerror}") from None
+        raise Failure(f"{path} cannot be read: {error.strerror}") from None
     size = about.st_size if stat.S_ISREG(about.st_mode) else None
     return (lambda: open(path, "rb")), os.path.basename(path), size
 
@@ -176,7 +174,7 @@ def _readable(form: FormUpload, path: str) -> Iterator[bytes]:
         try:
             block = next(blocks, b"")
         except OSError as error:
-            raise _BadFile(f"{path} cannot be read: {error.strerror or error}") from None
+            raise Failure(f"{path} cannot be read: {error.strerror or error}") from None
         if not block:
             return
         yield block
@@ -212,11 +210,22 @@ def _print_heading(arguments: argparse.Namespace, path: str) -> None:
         print(f"==> {path} <==")
 
 
-def _write(arguments: argparse.Namespace, path: str, told: str) -> None:
-    """Whole, or not at all."""
+def _target(arguments: argparse.Namespace, path: str) -> str:
     stem = "stdin" if path == STDIN else os.path.splitext(os.path.basename(path))[0]
     suffix = ".json" if arguments.json else SUFFIXES.get(arguments.format, ".json")
-    target = os.path.join(arguments.output, stem + suffix)
+    return os.path.join(arguments.output, stem + suffix)
+
+
+def _written_twice(arguments: argparse.Namespace) -> str | None:
+    if arguments.output is None:
+        return None
+    targets = [_target(arguments, path) for path in arguments.files]
+    return next((target for number, target in enumerate(targets) if target in targets[:number]), None)
+
+
+def _write(arguments: argparse.Namespace, path: str, told: str) -> None:
+    """Whole, or not at all."""
+    target = _target(arguments, path)
     try:
         with open(f"{target}.part", "w", encoding="utf-8") as file:
             file.write(told + "\n")

@@ -31,7 +31,7 @@ from hoosh.dialects.audio import (
 )
 from hoosh.dialects.contract import ErrorFacts, Outgoing, Stamp, StreamTap, WholeReply
 from hoosh.dialects.openai import OpenAIDownstream
-from hoosh.errors import Forbidden, InvalidRequest, UpstreamBroke, UpstreamError
+from hoosh.errors import Forbidden, InvalidRequest, StorageError, UpstreamBroke, UpstreamError
 from hoosh.gateway.account import Account
 from hoosh.gateway.answer import answer_headers
 from hoosh.gateway.attempt import Reply
@@ -158,9 +158,13 @@ class _Recording:
         self._upload = upload
 
     async def encode(self, dialect: AudioDialect, model: str) -> tuple[Outgoing, ...]:
-        """Raises InvalidRequest, StorageError."""
+        """Raises InvalidRequest; UpstreamError where the disk fails: others do without."""
         if dialect.takes_files and not isinstance(self.request.file.data, FileRange):
-            file = replace(self.request.file, data=await self._upload.on_disk())
+            try:
+                data = await self._upload.on_disk()
+            except StorageError as error:
+                raise UpstreamError(str(error), provider=dialect.name, status=503, code=error.code) from error
+            file = replace(self.request.file, data=data)
             parts = tuple(file if part.name == "file" else part for part in self.request.parts)
             self.request = replace(self.request, file=file, parts=parts)
         return dialect.encode_transcription(self.request, model=model)
@@ -182,15 +186,16 @@ class _Ways:
         self._account = account
         self._encode = encode
         self._request = request
-        self._asked: Upstream | None = None
+        self._asked: tuple[Upstream, str] | None = None
+        """The upstream and the model that `_ways` are for."""
         self._turn = 0
         self._ways: tuple[Outgoing, ...] = ()
 
     async def to(self, upstream: Upstream, model: str) -> tuple[Any, Outgoing]:
-        if upstream is not self._asked:
-            self._asked, self._turn = upstream, 0
+        if self._asked != (upstream, model):
             self.dialect = _dialect_of(upstream)
-            self._ways = await self._encode(self.dialect, model)
+            self._ways, self._turn = await self._encode(self.dialect, model), 0
+            self._asked = upstream, model
         way = self._ways[self._turn]
         relayed = relayed_headers(self._account, OPENAI_BETA)
         passage = None if self._request is None else _TranscriptPassage(self.dialect, self._request)

@@ -9,6 +9,9 @@ A body may also be the file itself, with the fields in the query.
 from __future__ import annotations
 
 import hashlib
+from contextlib import suppress
+
+import trio
 
 from hoosh.codec.form_reader import FormReader
 from hoosh.codec.multipart import FieldHead
@@ -24,6 +27,7 @@ __all__ = ["expected_bytes", "hear"]
 FIELD_BYTES = 4 * 1024 * 1024
 """Of all fields but the file: names of speakers come with a few seconds of each one's voice."""
 REST_BYTES = 64 * 1024
+REST_S = 1.0
 """Of a request that is refused on its way."""
 
 
@@ -48,10 +52,14 @@ async def hear(exchange: Exchange, account: Account, upload: Upload, max_bytes: 
 
 
 async def _read_rest(exchange: Exchange) -> None:
-    """A small one is taken before the answer: some clients, and servers that carry us, do badly with an early one."""
+    """A small one is taken before the answer: some clients, and servers that carry us, do badly with an early one.
+
+    Not from those that wait to be told to send (`expect: 100-continue`): they are told now.
+    """
     size = 0
-    while size < REST_BYTES and (piece := await exchange.receive()):
-        size += len(piece)
+    with trio.move_on_after(REST_S), suppress(InvalidRequest):  # the first mistake is the one that is told
+        while not exchange.headers.get(b"expect") and size < REST_BYTES and (piece := await exchange.receive()):
+            size += len(piece)
 
 
 async def _hear(exchange: Exchange, account: Account, upload: Upload, max_bytes: int) -> TranscriptionRequest:

@@ -71,7 +71,7 @@ class OwnWhisper:
 
     def attempt(self, outgoing: Outgoing, left_s: float | None = None) -> WhisperAttempt:
         assert isinstance(outgoing, InHouse), "what is no recording is asked of nobody here"
-        return WhisperAttempt(self._engine, outgoing.request, left_s or self._total_s)
+        return WhisperAttempt(self._engine, outgoing.request, self._total_s if left_s is None else left_s)
 
     async def list_models(self) -> list[ModelCard]:
         """Looks at a folder, in a thread."""

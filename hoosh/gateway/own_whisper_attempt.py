@@ -3,7 +3,8 @@
     attempt ──▶ 200, once something has been heard ──▶ events, or the whole `Transcript` as JSON
             └─▶ the status, and the words, that a server would have answered with
 
-What the engine has against a request is an answer; what breaks off later is a broken connection.
+What the engine has against a request is an answer; what it cannot hear at all it does not answer, since somebody else
+may; what breaks off later is a broken connection.
 """
 
 from __future__ import annotations
@@ -45,6 +46,8 @@ STATUSES: tuple[tuple[type[HooshError], int], ...] = (
 )
 """The first that is true; anything else is 500."""
 FAILURES = (InvalidRequest, Refused, TranscriberDied)
+NOT_FOR_US = frozenset({"unsupported_media_type", "unsupported_language"})
+"""Codes of what others may be able to hear."""
 
 T = TypeVar("T")
 
@@ -73,12 +76,15 @@ class WhisperAttempt:
         self._has_told = False
 
     async def __aenter__(self) -> Response:
-        """Wait for the first of it.  Raises TransportTimeout, and the error of an interruption."""
+        """Wait for the first of it.
+
+        Raises TransportTimeout, the error of an interruption, and InvalidRequest for what cannot be heard here.
+        """
         try:
             await self._within(self._begin)
         except BaseException as error:
             await self._leave(error)
-            if error is self._error or not isinstance(error, FAILURES):
+            if error is self._error or not isinstance(error, FAILURES) or error.code in NOT_FOR_US:
                 raise
             self._refuse(error)
         return self

@@ -170,8 +170,11 @@ class H2Connection:
         return response
 
     def push(self, response: H2Response, piece: bytes, *, is_last: bool) -> None:
-        """Send the next piece of a body; `response.wants_more` when it is gone."""
-        if response.stream_id in self.streams and not self._finishing:
+        """Send the next piece of a body; `response.wants_more` when it is gone.
+
+        Reading the piece took time, and the stream may have failed meanwhile: then nothing is sent into it.
+        """
+        if response.error is None and response.stream_id in self.streams and not self._finishing:
             response.unsent = memoryview(piece)
             response.withheld = not is_last
             self._unsent[response.stream_id] = response

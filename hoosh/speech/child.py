@@ -240,12 +240,13 @@ class Child:
 
     async def _reap(self) -> None:
         process = self._process
-        with trio.move_on_after(REAP_S, shield=True):
-            if process is not None:
+        if process is not None:
+            with trio.move_on_after(REAP_S, shield=True):
                 await process.wait()
+            with trio.CancelScope(shield=True):
                 for pipe in (process.stdin, process.stdout, process.stderr):
                     if pipe is not None:
-                        await pipe.aclose()
+                        await trio.aclose_forcefully(pipe)
         self._over.set()
 
 

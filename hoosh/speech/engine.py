@@ -36,8 +36,8 @@ MOST_THREADS = 8
 """More make whisper.cpp hardly faster."""
 PROMPT_CHARACTERS = 4_000
 """More than the library looks at: the last 224 tokens."""
-RETRY_AFTER_S = (1.0, 60.0)
-"""The least and the most that is told."""
+RETRY_AFTER_S = (1.0, 5.0)
+"""The least and the most that is told: until then nobody is sent here, though a place may be free at any moment."""
 PLAIN = TranscriptOptions()
 FADE = 0.2
 """How much the newest transcription counts for how long one takes."""
@@ -180,10 +180,8 @@ class SpeechEngine:
         """First come, first served.  Raises QueueFull."""
         slots = self._slots.statistics()
         if slots.borrowed_tokens >= slots.total_tokens and slots.tasks_waiting >= self._settings.max_waiting:
-            turns = math.ceil((slots.tasks_waiting + 1) / slots.total_tokens)
-            least, most = RETRY_AFTER_S
             busy = f"Recordings being transcribed: {slots.borrowed_tokens}; waiting: {slots.tasks_waiting}"
-            raise QueueFull(f"{busy}, and no more may.", retry_after_s=min(max(turns * self._usual_s, least), most))
+            raise QueueFull(f"{busy}, and no more may.", retry_after_s=self._next_place_s())
         place = object()
         await self._slots.acquire_on_behalf_of(place)
         began_s = trio.current_time()
@@ -193,8 +191,13 @@ class SpeechEngine:
             self._usual_s += FADE * (trio.current_time() - began_s - self._usual_s)
             self._slots.release_on_behalf_of(place)
 
+    def _next_place_s(self) -> float:
+        """When one of those at work will have ended, about."""
+        least, most = RETRY_AFTER_S
+        return min(max(self._usual_s / self._settings.slots, least), most)
+
     def _lend(self, model: ModelFile) -> Child:
-        """A child for whoever holds a slot.  Raises Unavailable."""
+        """A child for whoever holds a slot.  Raises Unavailable, QueueFull."""
         if self._nursery is None:
             raise Unavailable("The gateway is not transcribing.")
         child = next((child for child in self._idle() if child.model == model and child.threads == self._threads), None)
@@ -207,7 +210,7 @@ class SpeechEngine:
         return child
 
     def _make_room(self, model: ModelFile) -> None:
-        """Unload idle models, the longest idle first, as far as this one needs it.  Raises Unavailable."""
+        """Unload idle models, the longest idle first, as far as this one needs it.  Raises Unavailable, QueueFull."""
         ceiling = self._settings.memory_bytes
         if model.memory_bytes > ceiling:
             message = f"The whisper model `{model.name}` needs about {model.memory_bytes} bytes of memory"
@@ -216,7 +219,7 @@ class SpeechEngine:
         while not self._has_room(model):
             if not idle:
                 message = f"There is no memory for the whisper model `{model.name}` beside those at work."
-                raise Unavailable(message, retry_after_s=max(RETRY_AFTER_S[0], min(self._usual_s, RETRY_AFTER_S[1])))
+                raise QueueFull(message, retry_after_s=self._next_place_s())
             idle.pop(0).kill()
 
     def _has_room(self, model: ModelFile) -> bool:

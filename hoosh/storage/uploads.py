@@ -139,6 +139,9 @@ class Uploads:
         with self._making:
             if self._is_closed:
                 raise OSError(errno.ESHUTDOWN, "the gateway is closing")
+            if self._folder is not None and not self._folder.is_dir():  # whoever cleans up /tmp has taken it
+                os.close(self._lock_fd)
+                self._folder = None
             if self._folder is None:
                 base = self._base()
                 sweep(base)
@@ -165,6 +168,8 @@ class Upload:
         self.file: _File | None = None
         self._uploads = uploads
         self._held = bytearray()
+        self._error: StorageError | None = None
+        """Why a part of it is lost: nobody gets the rest."""
 
     def __enter__(self) -> Upload:
         return self
@@ -179,7 +184,7 @@ class Upload:
         """Append.  Waits for the disk now and then; raises Unavailable, StorageError."""
         self._uploads._take_room(self, len(piece))
         self._held += piece
-        if len(self._held) >= (HELD_BYTES if self.file is None else WRITE_BYTES):
+        if len(self._held) >= (HELD_BYTES if self.file is None else WRITE_BYTES) or self._error is not None:
             await self._flush()
 
     async def finish(self) -> bytes | FileRange:
@@ -191,18 +196,24 @@ class Upload:
 
     async def on_disk(self) -> FileRange:
         """The same as a file, however small.  It is there until the block is left.  Raises StorageError."""
-        if self._held or self.file is None:
+        if self._held or self.file is None or self._error is not None:
             await self._flush()
         assert self.file is not None
         return FileRange(str(self.file.path), self.size)
 
     async def _flush(self) -> None:
+        if self._error is not None:
+            raise StorageError(str(self._error))
         held, self._held = self._held, bytearray()
         if self.file is None:
             self.head = bytes(held[:HELD_BYTES])
             self.file = _File(self._uploads._new_path)
         file = self.file
-        await self._uploads._in_thread(lambda: file.write(held))
+        try:
+            await self._uploads._in_thread(lambda: file.write(held))
+        except StorageError as error:
+            self._error = error
+            raise
 
 
 class _File:

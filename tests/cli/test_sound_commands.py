@@ -127,6 +127,22 @@ def test_a_stream_without_its_end_is_a_failure(events, cut, says, gateway, talk,
     assert says in capsys.readouterr().err
 
 
+def test_a_transcript_that_is_cut_does_not_keep_the_others(gateway, talk, monkeypatch, capsys):
+    gateway.events(TRANSCRIBE, {**DELTA, "delta": "sa"})
+    monkeypatch.setattr(sys, "stdout", Terminal())
+    assert main(["transcribe", str(talk), str(talk)]) == 1
+    assert capsys.readouterr().err.count("talk.wav: the transcript was cut short") == 2
+
+
+def test_two_recordings_that_would_be_written_to_one_file_are_refused(gateway, talk, tmp_path, capsys):
+    out, other = tmp_path / "out", tmp_path / "talk.mp3"
+    out.mkdir()
+    other.write_bytes(WAV)
+    assert main(["transcribe", "--output", str(out), str(talk), str(other)]) == 2
+    assert "talk.txt twice" in capsys.readouterr().err
+    assert not gateway.asked
+
+
 @pytest.mark.parametrize("body", [b"<html>", b"[]", b"{}"])
 def test_what_is_no_answer_is_a_failure(body, gateway, talk, capsys):
     gateway.plain(TRANSCRIBE, body)

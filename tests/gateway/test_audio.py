@@ -12,7 +12,7 @@ import trio
 from gateway_house import Key, config, house_with, records_of
 
 from hoosh.codec.multipart import boundary_of, parse_form
-from hoosh.config import Alias, Budget, PriceOverride, Storage
+from hoosh.config import Alias, Budget, PriceOverride, Retry, Storage
 from hoosh.dialects.audio import AudioReply, InHouse
 from hoosh.dialects.registry import upstream_dialect
 from hoosh.errors import ConnectionBroke
@@ -152,6 +152,14 @@ async def test_whisper_is_found_at_its_path_or_at_openais(autojump_clock):
     assert [request.target for request in upstream.requests] == ["/inference", TRANSCRIBE]
     assert headers.text(b"x-hoosh-attempts") == "2"
     assert ("language", b"auto") in seen(upstream.requests[1])
+
+
+async def test_each_of_two_models_at_one_upstream_is_asked_by_its_own_name(autojump_clock):
+    upstream = FakeUpstream(error_reply(500), json_reply({"text": "x"}))
+    alias = Alias(name="ears", targets=("mock/whisper-large", "mock/whisper-small"))
+    async with house_with(upstream, config(models=(alias,), retry=Retry(max_retries=0, budget_ratio=1.0))) as house:
+        assert (await send(house, TRANSCRIBE, *form(model="ears")))[0] == 200
+    assert [dict(seen(request))["model"] for request in upstream.requests] == [b"whisper-large", b"whisper-small"]
 
 
 async def test_an_upstreams_error_is_the_clients(autojump_clock):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from types import SimpleNamespace
 
 import msgspec
 import pytest
@@ -11,8 +12,11 @@ from gateway_house import config, house_with
 
 from hoosh.codec.multipart import boundary_of, encode_form, parse_form
 from hoosh.config import Audit, Server
+from hoosh.errors import UnsupportedMedia
+from hoosh.gateway.hearing import hear
 from hoosh.http.message import HttpRequest, RequestHead
 from hoosh.storage import uploads as uploads_module
+from hoosh.testing.exchange import MemoryExchange
 from hoosh.testing.house import BODY_BYTES, GATEWAY, PATIENCE
 from hoosh.testing.upstream import FakeUpstream, Hang, json_reply
 from hoosh.values import FormPart
@@ -92,6 +96,24 @@ async def test_what_is_wrong_is_told_and_nothing_stays(body, headers, status, sa
         assert (told, says in answer["error"]["message"]) == (status, True), answer
         await wait_nothing_is_left(house)
     assert not upstream.requests
+
+
+class Stalled(MemoryExchange):
+    """Has nothing to give, and waits to be asked for it."""
+
+    asked = 0
+
+    async def receive(self):
+        self.asked += 1
+        await trio.sleep_forever()
+
+
+@pytest.mark.parametrize(("more", "asked"), [([], 1), ([(b"expect", b"100-continue")], 0)])
+async def test_a_request_that_is_refused_by_its_head_does_not_wait_for_its_body(autojump_clock, more, asked):
+    exchange = Stalled("POST", TRANSCRIBE, headers=[(b"content-type", b"text/plain"), *more])
+    with trio.fail_after(5), pytest.raises(UnsupportedMedia):
+        await hear(exchange, SimpleNamespace(witness=None), None, 1000)
+    assert exchange.asked == asked
 
 
 async def test_more_recordings_than_there_is_room_for_have_to_wait():

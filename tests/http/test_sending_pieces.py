@@ -6,7 +6,7 @@ import pytest
 import trio
 from client_house import ORIGIN, TIMEOUTS, open_house
 
-from hoosh.errors import StorageError
+from hoosh.errors import ConnectionBroke, StorageError
 from hoosh.http import client_h2, pieces
 from hoosh.http.client import Timeouts
 from hoosh.http.message import HttpRequest, RequestHead
@@ -128,3 +128,25 @@ async def test_an_early_refusal_over_http2_stops_the_upload(body, monkeypatch):
         status, _, _ = await house.pool.fetch(asking(body), TIMEOUTS, max_bytes=1000)
         assert (status, given) == (413, len(b"before"))
         assert house.pool.statistics().http2_streams == 0
+
+
+async def test_a_piece_that_comes_from_the_disk_after_a_reset_harms_no_neighbour(body, monkeypatch):
+    """The stream is gone while its next piece is being read: nothing is sent into it."""
+    push, uploads = client_h2.H2Connection.push, []
+
+    def noted(self, response, piece, *, is_last):
+        uploads.append((self, response))
+        push(self, response, piece, is_last=is_last)
+
+    async def read(self, part):
+        connection, response = uploads[-1]
+        connection._take(b"\0\0\4\3\0" + response.stream_id.to_bytes(4, "big") + bytes(4))  # RST_STREAM
+        return bytes(min(READ_BYTES, part.size - self._at))
+
+    monkeypatch.setattr(client_h2.H2Connection, "push", noted)
+    monkeypatch.setattr(pieces.PieceReader, "_read", read)
+    async with open_house(json_reply({}), http2="prior") as house:
+        with pytest.raises(ConnectionBroke, match="stream reset"):
+            await house.pool.fetch(asking(body), TIMEOUTS, max_bytes=1000)
+        assert (await house.pool.fetch(asking(b"{}"), TIMEOUTS, max_bytes=1000))[0] == 200
+        assert house.upstream.connections == 1

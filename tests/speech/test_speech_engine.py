@@ -312,6 +312,24 @@ async def test_the_end_of_the_house_is_the_end_of_its_children(parrot, brief):
 # -- slots and memory --------------------------------------------------------------------------------------------------
 
 
+async def test_a_child_that_cannot_be_ended_keeps_no_pipe_open(parrot, brief, monkeypatch):
+    """As one that waits for a disk which is gone: not even SIGKILL ends it before that disk is back."""
+
+    async def never(process):
+        await trio.sleep_forever()
+
+    monkeypatch.setattr(child, "REAP_S", 0.01)
+    async with engine_with(model=str(parrot)) as engine:
+        await said(engine, brief)
+        process = engine._children[0]._process
+        monkeypatch.setattr(trio.Process, "wait", never)
+    for pipe in (process.stdin, process.stdout, process.stderr):
+        with pytest.raises(trio.ClosedResourceError):
+            await (pipe.send_all(b"x") if pipe is process.stdin else pipe.receive_some())
+    monkeypatch.undo()
+    await process.wait()
+
+
 async def test_two_are_transcribed_at_once(parrot, endless):
     async with (
         engine_with(model=str(parrot), slots=2, abort_ms=PATIENT_MS) as engine,
@@ -332,9 +350,24 @@ async def test_who_finds_no_place_to_wait_is_told_when_to_come_again(parrot, end
         engine.transcribe(endless, GERMAN) as transcription,
     ):
         await wait_first(transcription)
-        with pytest.raises(QueueFull, match="being transcribed: 1; waiting: 0") as caught:
-            await said(engine, endless)
-    assert 1.0 <= caught.value.retry_after_s <= 60.0
+        for usual_s in (0.1, 3.0, 600.0):
+            engine._usual_s = usual_s
+            with pytest.raises(QueueFull, match="being transcribed: 1; waiting: 0") as caught:
+                await said(engine, endless)
+            assert caught.value.retry_after_s == min(max(usual_s, 1.0), 5.0)
+
+
+async def test_a_model_without_room_beside_one_at_work_is_busy_not_broken(parrot, tmp_path, endless):
+    for name in ("ggml-grey.bin", "ggml-green.bin"):
+        (tmp_path / name).write_bytes(parrot.read_bytes())
+    settings = {"models_dir": str(tmp_path), "slots": 2, "abort_ms": PATIENT_MS}
+    async with engine_with(**settings) as engine:
+        need = (await engine.find("grey")).memory_bytes
+        engine.configure(Whisper(**settings, memory_bytes=need * 3 // 2))
+        async with engine.transcribe(endless, GERMAN, model="grey") as transcription:
+            await wait_first(transcription)
+            with pytest.raises(QueueFull, match="no memory for the whisper model `green`"):
+                await said(engine, endless, model="green")
 
 
 async def test_another_model_takes_the_place_of_an_idle_one(parrot, tmp_path, brief):

@@ -109,8 +109,8 @@ async def test_it_is_asked_before_anybody_else_and_listed(parrot: Path, brief: b
     async with house_with(Whisper(model="parrot", models_dir=str(parrot.parent)), far) as house:
         assert (await ask(house, brief))[1].text(b"x-hoosh-provider") == "own-whisper"
         assert (await ask(house, brief, model="parrot"))[1].text(b"x-hoosh-provider") == "own-whisper"
-        ids = {card["id"] for card in json.loads((await house.get("/v1/models"))[2])["data"]}
-        assert {"parrot", "whisper-1"} <= ids
+        cards = {card["id"]: card for card in json.loads((await house.get("/v1/models"))[2])["data"]}
+        assert all(cards[name]["capabilities"] == ["transcription"] for name in ("parrot", "whisper-1"))
         assert (await ask(house, brief, model="gpt-4o-transcribe"))[1].text(b"x-hoosh-provider") == "openai"
 
 
@@ -157,6 +157,34 @@ async def test_another_provider_is_asked_where_the_model_is_broken(brief: bytes,
         status, _, body = await ask(house, brief)
         assert status == 503
         assert str(tmp_path) not in body.decode()
+
+
+async def test_another_provider_is_asked_for_what_the_house_cannot_hear(parrot: Path):
+    far = Provider(type="openai", name="openai", base_url="http://far.example:80")
+    film = b"\0\0\0\x20ftypM4A " + bytes(5000)
+    async with house_with(Whisper(model=str(parrot)), far) as house:
+        status, headers, _ = await ask(house, film)
+        assert (status, headers.text(b"x-hoosh-provider")) == (200, "openai")
+        assert (await ask(house, b"RIFF"))[0] == 400  # a broken file is broken everywhere
+        for _ in range(10):
+            await ask(house, film)
+        assert all(one.status == "healthy" for one in house.gateway.providers() if one.name == "own-whisper")
+
+
+async def test_another_provider_is_asked_where_the_disk_is_full(parrot: Path, tmp_path: Path, monkeypatch):
+    """A small recording is in memory: only the house itself wants it on the disk."""
+
+    def full(fd: int, data: bytes) -> int:
+        raise OSError(28, "No space left on device")
+
+    small = record(tmp_path / "small.wav", 1.0).read_bytes()
+    far = Provider(type="openai", name="openai", base_url="http://far.example:80")
+    for providers, status, told in (((far,), 200, "elsewhere"), ((), 503, "storage_error")):
+        async with house_with(Whisper(model=str(parrot)), *providers) as house:
+            with monkeypatch.context() as patch:
+                patch.setattr("hoosh.storage.uploads._File.write", full)
+                got, _, body = await ask(house, small)
+            assert (got, told in body.decode()) == (status, True), body
 
 
 async def test_a_child_that_dies_fails_one_stream_and_nothing_else(parrot: Path, brief: bytes, tmp_path: Path):

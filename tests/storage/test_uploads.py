@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import signal
 import stat
 import subprocess
@@ -15,7 +16,7 @@ import trio
 
 from hoosh.errors import StorageError, Unavailable
 from hoosh.storage import uploads as module
-from hoosh.storage.upload_folder import PREFIX, sweep
+from hoosh.storage.upload_folder import LOCK, PREFIX, sweep
 from hoosh.storage.uploads import HELD_BYTES, WRITE_BYTES, Uploads, UploadStatistics
 from hoosh.values import FileRange
 
@@ -139,6 +140,35 @@ async def test_a_full_disk_is_told_as_one(uploads, tmp_path, monkeypatch):
             with pytest.raises(StorageError, match="the disk is full"):
                 await upload.write(PIECE * 10)
     await wait_gone(tmp_path)
+
+
+async def test_a_file_that_could_not_be_written_is_never_taken_for_a_whole_one(uploads, monkeypatch):
+    def full(fd, data):
+        raise OSError(28, "No space left on device")
+
+    for size in (1, 99):
+        with uploads.begin(0) as upload:
+            for _ in range(size):
+                await upload.write(PIECE)
+            with monkeypatch.context() as patch:
+                patch.setattr(os, "write", full)
+                with pytest.raises(StorageError, match="the disk is full"):
+                    await upload.on_disk()
+            for again in (upload.on_disk, upload.finish, lambda: upload.write(PIECE)):
+                with pytest.raises(StorageError, match="the disk is full"):
+                    await again()
+
+
+async def test_a_folder_that_a_cleaner_has_taken_away_is_made_anew(uploads, tmp_path):
+    for _ in range(2):
+        with uploads.begin(0) as upload:
+            await upload.write(PIECE * 10)
+            file = await upload.finish()
+            assert Path(file.path).read_bytes() == PIECE * 10  # noqa: ASYNC240
+            [folder] = tmp_path.iterdir()
+            assert (folder / LOCK).is_file()
+        await wait_gone(tmp_path)
+        shutil.rmtree(folder)
 
 
 async def test_a_folder_that_cannot_be_made_is_told(nursery, tmp_path):
