@@ -44,6 +44,8 @@ __all__ = ["Child"]
 READ_BYTES = 64 * 1024
 SAID_BYTES = 4096
 """Of stderr, so much is kept."""
+LOAD_S = 120.0
+"""A model of some GB on a slow disk takes a minute; one on a disk that is gone takes for ever."""
 REAP_S = 5.0
 LAST_WORDS_S = 0.5
 PASSED_ON = frozenset({"PATH", "HOME", "LANG", "LC_ALL", "TMPDIR", "VIRTUAL_ENV", "PYTHONHOME", "LD_LIBRARY_PATH"})
@@ -165,7 +167,12 @@ class Child:
 
     async def _live(self, process: trio.Process) -> None:
         try:
-            await self._load()
+            with trio.fail_after(LOAD_S):
+                await self._load()
+        except trio.TooSlowError:
+            message = f"The whisper model `{self.model.name}` was not loaded within {LOAD_S:g} seconds."
+            self._error = Unavailable(message, code="model_broken")
+            process.kill()
         except HooshError as error:
             self._error = error
             process.kill()

@@ -26,12 +26,16 @@ def make_folder(base: Path) -> tuple[Path, int]:
     name = f"{PREFIX}-{os.getuid()}-{os.urandom(8).hex()}"
     unlocked, folder = base / f".{name}", base / name
     unlocked.mkdir(mode=0o700)
-    lock = os.open(unlocked / LOCK, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
     try:
-        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        unlocked.rename(folder)
-    except BaseException:
-        os.close(lock)
+        lock = os.open(unlocked / LOCK, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            unlocked.rename(folder)
+        except BaseException:
+            os.close(lock)
+            raise
+    except BaseException:  # a disk that is full, or without locks
+        shutil.rmtree(unlocked, ignore_errors=True)
         raise
     return folder, lock
 

@@ -312,6 +312,16 @@ async def test_the_end_of_the_house_is_the_end_of_its_children(parrot, brief):
 # -- slots and memory --------------------------------------------------------------------------------------------------
 
 
+async def test_a_model_that_never_comes_off_its_disk_is_given_up(parrot, brief, monkeypatch):
+    async with engine_with(model=str(parrot)) as engine:
+        with monkeypatch.context() as patch:
+            patch.setattr(child, "LOAD_S", 0.001, raising=False)
+            with pytest.raises(Unavailable, match="not loaded within"):
+                await said(engine, brief)
+            assert not engine.statistics().loaded
+        assert await said(engine, brief) == SAID
+
+
 async def test_a_child_that_cannot_be_ended_keeps_no_pipe_open(parrot, brief, monkeypatch):
     """As one that waits for a disk which is gone: not even SIGKILL ends it before that disk is back."""
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import shutil
 import signal
@@ -16,7 +17,7 @@ import trio
 
 from hoosh.errors import StorageError, Unavailable
 from hoosh.storage import uploads as module
-from hoosh.storage.upload_folder import LOCK, PREFIX, sweep
+from hoosh.storage.upload_folder import LOCK, PREFIX, make_folder, sweep
 from hoosh.storage.uploads import HELD_BYTES, WRITE_BYTES, Uploads, UploadStatistics
 from hoosh.values import FileRange
 
@@ -177,6 +178,18 @@ async def test_a_folder_that_cannot_be_made_is_told(nursery, tmp_path):
     await nursery.start(uploads.run)
     with uploads.begin(0) as upload, pytest.raises(StorageError, match="Not a directory"):
         await upload.write(PIECE * 10)
+
+
+@pytest.mark.parametrize("where", ["fcntl.flock", "pathlib.Path.rename"])
+def test_a_folder_that_is_made_half_way_leaves_nothing(tmp_path, monkeypatch, where):
+    def refuse(*args):
+        raise OSError(errno.ENOLCK, "No locks available")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(where, refuse)
+        with pytest.raises(OSError, match="No locks"):
+            make_folder(tmp_path)
+    assert not list(tmp_path.iterdir())
 
 
 async def test_the_folder_goes_with_the_house(tmp_path):
