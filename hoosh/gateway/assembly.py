@@ -127,7 +127,7 @@ class OpenGateway:
                     async with trio.open_nursery() as services:
                         await self._start(services)
                         gateway.services, gateway.ready = services, True
-                        gateway.say_hello()
+                        gateway.herald.hello(gateway.version)
                         try:
                             yield gateway
                         finally:

@@ -23,22 +23,13 @@ import hoosh
 from hoosh.access import KeyRing
 from hoosh.admission import Shedder, Turnstile
 from hoosh.audit import Level
-from hoosh.budget import PoolState
 from hoosh.config import Config
-from hoosh.config.address import shown_url
 from hoosh.cost import CostsReset
 from hoosh.dialects.contract import DownstreamDialect
 from hoosh.dialects.registry import downstream_dialect
 from hoosh.errors import Forbidden, HooshError, InvalidRequest, NoRoute, Unavailable
 from hoosh.events import (
-    AuditEntry,
-    BreakerChanged,
     Bus,
-    GatewayStarted,
-    GatewayStopping,
-    HealthChanged,
-    PoolLow,
-    PoolSpent,
     RequestsCancelled,
 )
 from hoosh.gateway.account import Account
@@ -51,6 +42,7 @@ from hoosh.gateway.dispatch import Dispatcher, Journey
 from hoosh.gateway.fitting import Fitting
 from hoosh.gateway.fleet import Fleet, HttpUpstream, Upstream
 from hoosh.gateway.hardware import Hardware
+from hoosh.gateway.herald import Herald
 from hoosh.gateway.live import LiveDesk
 from hoosh.gateway.models import ModelLists
 from hoosh.gateway.placement import PlacementDesk
@@ -68,7 +60,7 @@ from hoosh.gateway.way import FetchMedia
 from hoosh.gateway.webhooks import Webhooks
 from hoosh.gateway.wishes import read_wishes
 from hoosh.gateway.witness import Witness
-from hoosh.health import Board, Change, Supervisor
+from hoosh.health import Board, Supervisor
 from hoosh.http.message import Headers
 from hoosh.observe.export import Traces
 from hoosh.observe.lag import LagWatch
@@ -100,12 +92,21 @@ __all__ = ["Gateway"]
 
 UNAUTHENTICATED = 401
 MICRO = 1_000_000
-EVENT_NAME_CHARS = 200
-"""Of a model: clients may ask for any name."""
 
 
 class Gateway:
     """Put together by `assembly.py`; its services run while `open_gateway` is open."""
+
+    ready = False
+    draining = False
+    address = ""
+    """Of our own listener, as a URL."""
+    services: trio.Nursery | None = None
+    """Where the gateway's services live, while it is open."""
+    server: HttpServer | None = None
+    """Our own listener, where one serves this gateway."""
+    source: Callable[[], Config] | None = None
+    """Reads the configuration again: blocks, and raises ConfigError.  None where a program has made it."""
 
     def __init__(
         self,
@@ -138,6 +139,7 @@ class Gateway:
         self.fetch_media = fetch_media
         self.events = events
         """Who wants to know; see docs/events.md."""
+        self.herald = Herald(log, events, fleet)
         self.webhooks = webhooks
         self.hardware = hardware
         self.speech = speech
@@ -156,28 +158,18 @@ class Gateway:
             is_local=self.is_local,
             facts_of=self.facts.of,
             wall_s=wall_s,
-            on_low=self._warn,
+            on_low=self.herald.pool_low,
         )
         self._open_ways(config, chance)
         self.caching = Caching(config.cache, books.admission.leave, books.keep_hit if books.waits_for_disk else None)
-        self.trail = trail_in(store, config.audit, books.now_ms) if config.audit.enabled else None
+        self.trail = self.herald.trail = trail_in(store, config.audit, books.now_ms) if config.audit.enabled else None
         """None while the owner keeps none."""
         self.recorder = Recorder(metrics, log, books, self.trail, events, traces)
         self._open_desks(config)
         self.in_flight: set[Account] = set()
-        self.live = LiveDesk(self.in_flight, self._note_cancelled)
-        self.draining = self._has_said_goodbye = False
-        self.ready = False
-        self.services: trio.Nursery | None = None
-        """Where the gateway's services live, while it is open."""
-        self.address = ""
-        """Of our own listener, as a URL."""
+        self.live = LiveDesk(self.in_flight, self.herald.cancelled)
         self.discovered = trio.Event()
         """Local engines have been looked for once (or are not to be)."""
-        self.server: HttpServer | None = None
-        """Our own listener, where one serves this gateway."""
-        self.source: Callable[[], Config] | None = None
-        """Reads the configuration again: blocks, and raises ConfigError.  None where a program has made it."""
         self.reloader: Reloader
         """Set by `assembly.py`."""
         self.preparations: list[Callable[[Config], Step]] = []
@@ -191,7 +183,7 @@ class Gateway:
 
     def _open_ways(self, config: Config, chance: Random) -> None:
         """To upstreams: who is well, who is quick, who is asked, and how many at once."""
-        self.board = Board(config.health, on_change=self._note_health, chance=chance)
+        self.board = Board(config.health, on_change=self.herald.health_changed, chance=chance)
         self.supervisor = Supervisor(self.board, lambda: self.fleet, config.health, chance)
         self.loads = Loads()
         self.chooser = Chooser(
@@ -381,7 +373,7 @@ class Gateway:
 
     def begin_draining(self) -> None:
         """Welcome no new request, and say so to whoever asks.  Those that wait for their turn have waited in vain."""
-        self._say_goodbye()
+        self.herald.goodbye(len(self.in_flight))
         self.events.begin_closing()
         self.draining = True
         self.turnstile.drain(Unavailable("The gateway is shutting down.", retry_after_s=1.0))
@@ -409,16 +401,8 @@ class Gateway:
         return upstream is not None and upstream.local and not self.lists.is_remote(target)
 
     def note(self, event: str, level: Level, message: str, **facts: str | int) -> None:
-        """Something has happened that the owner may want proven.  What he has done himself is told, too."""
-        if event.startswith("admin."):
-            self.events.publish(AuditEntry(event, level, message, facts))
-        if self.trail is not None:
-            self.trail.note(event, level, message, provider=None, model=None, **facts)
-
-    def _note_cancelled(self, event: str, level: Level, message: str, **facts: str | int) -> None:
-        """The owner has ended running requests."""
-        self.note(event, level, message, **facts)
-        self.events.publish(RequestsCancelled(int(facts["requests"]), str(facts["by"])))
+        """Something has happened that the owner may want proven."""
+        self.herald.note(event, level, message, **facts)
 
     def _weight_of(self, provider: str) -> int:
         return self.snapshot.routes.weight_of(provider)
@@ -426,39 +410,6 @@ class Gateway:
     def _group_of(self, account: str) -> str:
         route = self._routes.get(account)
         return account if route is None else route.group or account
-
-    def _note_health(self, change: Change) -> None:
-        """An upstream is no longer asked, or is again."""
-        is_well, what = change.to in ("closed", "healthy"), "health" if change.model is None else "breaker"
-        facts = {"upstream": change.provider, "from": change.from_, "to": change.to, "reason": change.reason}
-        if change.model is not None:
-            facts["asked"] = change.model
-        (self.log.info if is_well else self.log.warning)(f"an upstream's {what} has changed", room="health", **facts)
-        self._tell_change(change, is_well)
-        self.note(f"provider.{what}", "info" if is_well else "warn", f"An upstream's {what} has changed.", **facts)
-
-    def _tell_change(self, change: Change, is_well: bool) -> None:
-        if change.model is None:
-            upstream = self.fleet.members.get(change.provider)
-            url = shown_url(upstream.base_url) if isinstance(upstream, HttpUpstream) else ""
-            self.events.publish(HealthChanged(change.provider, url, is_well, change.reason))
-        else:
-            model = change.model[:EVENT_NAME_CHARS]
-            self.events.publish(BreakerChanged(change.provider, model, change.from_, change.to, change.reason))
-
-    def _warn(self, pool: PoolState) -> None:
-        """A pool has passed 80 or 100 per cent of what it has."""
-        word = "is spent" if pool.available == 0 else "runs low"
-        facts: dict[str, str | int] = {
-            "pool": pool.name,
-            "unit": pool.unit,
-            "used": pool.used,
-            "capacity": pool.capacity or 0,
-        }
-        self.log.warning(f"a budget {word}", room="budget", **facts)
-        kind = PoolSpent if pool.available == 0 else PoolLow
-        self.events.publish(kind(pool.name, pool.unit, pool.used, pool.capacity or 0))
-        self.note("budget.low", "warn", f"A budget {word}.", **facts)
 
     def _begin_costs_anew(self, reset: CostsReset) -> int:
         self.note("admin.costs_reset", "warn", "The costs were reset.", by=reset.by, reason=reset.reason)
@@ -480,18 +431,10 @@ class Gateway:
 
     # -- events ---------------------------------------------------------------------------------------------------
 
-    def say_hello(self) -> None:
-        self.events.publish(GatewayStarted(self.version))
-
-    def _say_goodbye(self) -> None:
-        if not self._has_said_goodbye:
-            self._has_said_goodbye = True
-            self.events.publish(GatewayStopping(len(self.in_flight)))
-
     async def close_events(self) -> None:
         """The last ones, and a last short attempt to deliver them: `webhooks.LAST_S` at most."""
         self.recorder.flush()
-        self._say_goodbye()
+        self.herald.goodbye(len(self.in_flight))
         self.events.close()
         await self.webhooks.finish()
 
@@ -508,7 +451,7 @@ class Gateway:
 
     def keep_trail(self, trail: AuditTrail | None) -> None:
         """From now on what happens is told to this one."""
-        self.trail = self.recorder.trail = trail
+        self.trail = self.recorder.trail = self.herald.trail = trail
         self.audit = _pages_of(trail)
 
     def forget(self, name: str) -> None:
