@@ -29,6 +29,8 @@ with warnings.catch_warnings():
 
 load_all_checks()
 SCHEMA = schemathesis.openapi.from_dict(document(__version__))
+TRANSPORT = SCHEMA.transport
+"""Loads modules, which pytest parses: before there is a house in another thread.  Python 3.11 must not parse in two."""
 ENDLESS = "/v1/events/stream"
 """Whoever waits for the end of its answer waits for ever; its own tests are in tests/api/test_events_stream.py."""
 OPERATIONS = {
