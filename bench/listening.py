@@ -1,7 +1,7 @@
 """Does the event loop turn while whisper listens?  One hoosh with its own whisper; a small client asks `/livez` every
 few milliseconds, by turns while nobody and while somebody has a recording written down.
 
-    alone  ── N ms ──▶  beside a transcription  ── N ms ──▶  alone  …       the worst answer of each turn
+    alone  ── N ms ──▶  beside a transcription  ── N ms ──▶  alone  …       the worst answer of all turns
 
 What counts is the worst beside a transcription.  The worst alone tells what this machine does to anybody: client and
 gateway share its cores with whisper, and neither is pinned.
@@ -66,13 +66,16 @@ def listening(bench: Bench, work: Path, cores: frozenset[int], *, quick: bool) -
     with Running(command, cores=cores, log=work / "listening.log") as running:
         _wait_ready(port, running)
         turn_s = 0.3 if quick else TURN_S
+        alone_ms: list[float] = []
+        beside_ms: list[float] = []
         for _ in range(1 if quick else TURNS):
-            _note(bench, "alone", _answers_ms(port, turn_s))
+            alone_ms += _answers_ms(port, turn_s)
             with _transcriptions(port) as done:
-                beside_ms = _answers_ms(port, turn_s)
+                beside_ms += _answers_ms(port, turn_s)
             if set(done) != {200} and not quick:
                 raise RuntimeError(f"not written down, but answered {done}. The log ends:\n{running.log_tail()}")
-            _note(bench, "beside", beside_ms)
+        _note(bench, "alone", alone_ms)
+        _note(bench, "beside", beside_ms)
 
 
 def _note(bench: Bench, when: str, answers_ms: list[float]) -> None:

@@ -45,7 +45,6 @@ from hoosh.gateway.hardware import Hardware
 from hoosh.gateway.herald import Herald
 from hoosh.gateway.live import LiveDesk
 from hoosh.gateway.models import ModelLists
-from hoosh.gateway.placement import PlacementDesk
 from hoosh.gateway.recorder import Recorder
 from hoosh.gateway.relay import SilenceWatch
 from hoosh.gateway.reload import Reloader
@@ -86,6 +85,7 @@ from hoosh.values import (
 
 if TYPE_CHECKING:
     from hoosh.dialects.responses import ResponseStore
+    from hoosh.gateway.placement import PlacementDesk
     from hoosh.http.server import HttpServer
 
 __all__ = ["Gateway"]
@@ -165,7 +165,7 @@ class Gateway:
         self.trail = self.herald.trail = trail_in(store, config.audit, books.now_ms) if config.audit.enabled else None
         """None while the owner keeps none."""
         self.recorder = Recorder(metrics, log, books, self.trail, events, traces)
-        self._open_desks(config)
+        self._open_desks()
         self.in_flight: set[Account] = set()
         self.live = LiveDesk(self.in_flight, self.herald.cancelled)
         self.discovered = trio.Event()
@@ -206,7 +206,7 @@ class Gateway:
         self.shedder = Shedder(server.max_lag_ms)
         self.has_room = lets_all_in(server)
 
-    def _open_desks(self, config: Config) -> None:
+    def _open_desks(self) -> None:
         """Where owners and outsiders ask."""
         books = self.books
         wait_kept = books.wait_kept if books.waits_for_disk else None
@@ -223,9 +223,6 @@ class Gateway:
             count_tokens=self._count_tokens,
             now_ms=books.now_ms,
             wait_kept=wait_kept,
-        )
-        self.placement = PlacementDesk(
-            lambda: self.hardware, config.hardware, aliases=lambda: self.snapshot.config.aliases()
         )
 
     # -- what the doors ask ---------------------------------------------------------------------------------------
@@ -274,6 +271,17 @@ class Gateway:
     def store_state(self) -> StoreStatistics:
         """How the books are being written."""
         return self.store.statistics()
+
+    @cached_property
+    def placement(self) -> PlacementDesk:
+        """What models this machine can carry."""
+        from hoosh.gateway.placement import PlacementDesk
+
+        return PlacementDesk(
+            lambda: self.hardware,
+            settings=lambda: self.snapshot.config.hardware,
+            aliases=lambda: self.snapshot.config.aliases(),
+        )
 
     @cached_property
     def responses(self) -> ResponseStore:

@@ -11,7 +11,7 @@ from collections.abc import Callable, Collection, Iterable, Mapping
 import trio
 from msgspec.structs import replace
 
-from hoosh.dialects.ollama import is_cloud_name, whole_name
+from hoosh.catalogue.ollama_names import is_cloud_name, whole_name
 from hoosh.errors import HooshError, InvalidRequest
 from hoosh.gateway.fleet import Fleet, Upstream
 from hoosh.routing import RouteTable

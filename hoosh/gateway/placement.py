@@ -65,23 +65,20 @@ class LooksAtHardware(Protocol):
 class PlacementDesk:
     """See `hoosh.api.placement` for what each of these answers.
 
-    `hardware` gives whoever knows the machine; `aliases` the owner's own names of models and what they stand for.
+    `hardware` gives whoever knows the machine, `settings` what counts now, `aliases` the owner's own names of models and
+    what they stand for.
     """
 
     def __init__(
         self,
         hardware: Callable[[], LooksAtHardware],
-        settings: Hardware,
+        settings: Callable[[], Hardware],
         aliases: Callable[[], Mapping[str, Sequence[str]]],
     ) -> None:
         self._hardware = hardware
         self._aliases = aliases
         self._settings = settings
         self._readers = trio.CapacityLimiter(READERS)
-
-    def configure(self, settings: Hardware) -> None:
-        """From now on these are the settings."""
-        self._settings = settings
 
     # -- this machine ----------------------------------------------------------------------------------------------
 
@@ -200,7 +197,7 @@ class PlacementDesk:
         is none, NoSuchEntry where there is no such file below the directory, and Unavailable where reading takes too
         long.
         """
-        root = self._settings.models_dir
+        root = self._settings().models_dir
         if root is None:
             raise Forbidden("This gateway reads no model files: `[hardware] models_dir` is not set.", param="path")
         if len(path) > MAX_PATH_CHARS or not os.path.isabs(path):

@@ -44,7 +44,6 @@ def steps_of_rooms(gateway: Gateway, config: Config) -> Iterator[Step]:
     yield from told("fitting", lambda config: gateway.fitting.configure(config.routing))
     yield from told("dispatch", partial(_tell_dispatcher, gateway))
     yield from told("events", lambda config: gateway.events.configure(config.events))
-    yield from told("placement", lambda config: gateway.placement.configure(config.hardware))
     yield from told("log", lambda config: gateway.log.configure(config.logging))
     yield from told("books", gateway.books.configure)
     turnstile, shedder = gateway.turnstile, gateway.shedder

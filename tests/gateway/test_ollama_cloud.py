@@ -11,8 +11,8 @@ import trio
 import trio.testing
 from gateway_house import ASK, CHAT
 
+from hoosh.catalogue.ollama_names import is_cloud_name, whole_name
 from hoosh.config import Alias, Config, Discovery, Logging, Provider
-from hoosh.dialects.ollama import is_cloud_name, whole_name
 from hoosh.gateway.fitting import EVERY_S
 from hoosh.gateway.models import FRESH_S
 from hoosh.hardware import Hardware

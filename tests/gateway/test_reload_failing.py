@@ -21,7 +21,7 @@ from hoosh.values import ModelCard
 
 ROOMS = (
     "routes as before", "telemetry", "webhooks", "facts", "health", "probes", "hardware", "speech", "routing",
-    "fitting", "dispatch", "events", "placement", "log", "books", "queue", "shedding", "uploads", "admission",
+    "fitting", "dispatch", "events", "log", "books", "queue", "shedding", "uploads", "admission",
     "cache", "fleet", "snapshot", "partings", "routes", "doors", "doors", "audit",
 )  # fmt: skip
 FAILURES = [

@@ -1,6 +1,5 @@
 """Ollama's native language, in both roles."""
 
-from hoosh.dialects.ollama.cloud import is_cloud_name, whole_name
 from hoosh.dialects.ollama.downstream import OllamaDownstream
 from hoosh.dialects.ollama.models import read_show, show_request
 from hoosh.dialects.ollama.upstream import OllamaUpstream
@@ -11,8 +10,6 @@ __all__ = [
     "OllamaDownstream",
     "OllamaExtension",
     "OllamaUpstream",
-    "is_cloud_name",
     "read_show",
     "show_request",
-    "whole_name",
 ]
