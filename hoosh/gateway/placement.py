@@ -65,8 +65,8 @@ class LooksAtHardware(Protocol):
 class PlacementDesk:
     """See `hoosh.api.placement` for what each of these answers.
 
-    `hardware` gives whoever knows the machine, `settings` what counts now; `aliases` are the owner's own names of models
-    and what they stand for.
+    `hardware` gives whoever knows the machine, `settings` what counts now; `aliases` gives the owner's own names of
+    models, and what they stand for.
     """
 
     def __init__(
