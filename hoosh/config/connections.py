@@ -78,7 +78,7 @@ def _check_speaks_tls(path: KeyPath, provider: Provider, mistakes: Mistakes) -> 
 def _check_address(path: KeyPath, provider: Provider, mistakes: Mistakes) -> None:
     """A literal address is judged here; a name when it is dialled, by the address that it leads to."""
     address = literal_address(place_of(provider.base_url).host)
-    if provider.is_local or address is None or is_public_address(address):
+    if provider.is_at_hand or address is None or is_public_address(address):
         return
     if not is_public_or_own_address(address):
         mistakes.add((*path, "base_url"), "is an address at which no provider can be (link-local, multicast, metadata)")

@@ -175,6 +175,8 @@ class Provider(_Section, frozen=True):
     client_key: Text | None = None
     proxy: Secret | None = None
     """A URL, which may hold a password.  None: no proxy, whatever the environment says."""
+    local: bool | None = None
+    """Does what it is asked stay on the owner's own machines?  None: as its type and its address say."""
     allow_private: bool = False
     """It may stand in the owner's own network, although it is remote by its type and address."""
     headers: dict[str, Secret] = {}
@@ -225,7 +227,16 @@ class Provider(_Section, frozen=True):
 
     @property
     def is_local(self) -> bool:
-        """On the owner's own machines, by its type or by its address."""
+        """On the owner's own machines: by his word, else by its type or by its address."""
+        return self._looks_local if self.local is None else self.local
+
+    @property
+    def is_at_hand(self) -> bool:
+        """It may stand anywhere.  One at home that sends on what it is asked does, though it is not local."""
+        return self.is_local or self._looks_local
+
+    @property
+    def _looks_local(self) -> bool:
         if self.kind.local:
             return not is_ollama_com_url(self.base_url)
         return is_loopback_url(self.base_url) or is_unix_url(self.base_url)

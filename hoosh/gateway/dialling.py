@@ -1,6 +1,6 @@
 """How a provider is reached: its dialler and its TLS context, from what is configured.
 
-local                      anywhere, and unix sockets
+local, or at home          anywhere, and unix sockets
 remote                     public addresses only, judged when they are dialled
 remote, allow_private      the owner's own network, too
 proxy                      through it, and it says where a name leads
@@ -38,10 +38,10 @@ def dialer_for(provider: Provider, network: Dialer) -> Dialer:
         pins = [parse_pin(pin) for pin in provider.spki_pins]
         if provider.proxy is not None:
             proxy = parse_proxy(provider.proxy.reveal())
-            return ProxyDialer(proxy, allows=_anywhere if provider.is_local else allows, pins=pins)
+            return ProxyDialer(proxy, allows=_anywhere if provider.is_at_hand else allows, pins=pins)
     except ValueError as wrong:
         raise ConfigError([f"provider {provider.name}: a pin or its proxy {wrong}"]) from None
-    return SocketDialer(pins=pins) if provider.is_local else GuardedDialer(allows, pins=pins)
+    return SocketDialer(pins=pins) if provider.is_at_hand else GuardedDialer(allows, pins=pins)
 
 
 def _anywhere(address: str) -> bool:

@@ -109,6 +109,7 @@ WRONG = [
     (P + 'proxy = "http://me:hunter2@x/y"', "4: providers[0].proxy: has something behind", "write http://"),
     (P + 'proxy = "$NOWHERE"', "4: providers[0].proxy: the environment variable NOWHERE", "set it"),
     (P + "proxy = true", "4: providers[0].proxy: is true", "must be text"),
+    (P + "local = 1", "4: providers[0].local: is 1", "true or false"),
     (P + "allow_private = 1", "4: providers[0].allow_private: is 1", "true or false"),
     (
         P.replace("api.example", "10.0.0.5:8000"),
@@ -149,6 +150,8 @@ def test_a_mistake_has_its_line_its_key_and_what_would_be_right(folder: Path, te
         P.replace("api.example", "10.0.0.5:8000") + "allow_private = true",
         P.replace("api.example", "8.8.8.8"),
         P.replace("api.example", "127.0.0.1:9"),
+        P.replace("api.example", "127.0.0.1:9") + "local = false",
+        P.replace("api.example", "10.0.0.5:8000") + "local = true",
         '[[providers]]\ntype = "ollama"\nbase_url = "http://192.168.1.9:11434"',
     ],
 )
