@@ -7,6 +7,7 @@ Requests that ask at the same time wait for the same round of questions.
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterable, Mapping
+from typing import NamedTuple
 
 import trio
 from msgspec.structs import replace
@@ -32,14 +33,20 @@ FitOf = Callable[[Target], Fit | None]
 """Does it fit where it runs?  `Fitting.of`."""
 
 
+class _List(NamedTuple):
+    """What one upstream has said."""
+
+    cards: Mapping[str, ModelCard]
+    remote: frozenset[str]
+    """The whole names of models that it has run elsewhere."""
+
+
 class ModelLists:
     """What each upstream serves, by its own word.  `known` is for routing; `merged` for clients."""
 
     def __init__(self, fleet: Fleet) -> None:
         self._fleet = fleet
-        self._cards: dict[str, dict[str, ModelCard]] = {}
-        self._remote: dict[str, frozenset[str]] = {}
-        """By provider, the whole names of models that it has run elsewhere."""
+        self._lists: dict[str, _List] = {}
         self._next_at: dict[str, float] = {}
         self._round = trio.Lock()
         self.version = 0
@@ -48,48 +55,48 @@ class ModelLists:
     def learn(self, provider: str, cards: Iterable[ModelCard]) -> None:
         """`provider` has just said this of itself."""
         listed = {card.id: card for card in cards}
-        if listed != self._cards.get(provider):
-            self._cards[provider] = listed
-            self._remote[provider] = frozenset(whole_name(name) for name, card in listed.items() if card.is_remote)
+        if listed != self.cards(provider):
+            remote = frozenset(whole_name(name) for name, card in listed.items() if card.is_remote)
+            self._lists[provider] = _List(listed, remote)
             self.version += 1
         self._next_at[provider] = trio.current_time() + FRESH_S
 
     def forget(self, provider: str) -> None:
         self._next_at.pop(provider, None)
-        self._remote.pop(provider, None)
-        if self._cards.pop(provider, None) is not None:
+        if self._lists.pop(provider, None) is not None:
             self.version += 1
 
     def keep(self) -> Callable[[], None]:
         """What makes all that was learnt or forgotten since then undone."""
-        cards, next_at = dict(self._cards), dict(self._next_at)
+        lists, next_at = dict(self._lists), dict(self._next_at)
 
         def go_back() -> None:
-            if self._cards != cards:
+            if self._lists != lists:
                 self.version += 1
-            self._cards, self._next_at = cards, next_at
+            self._lists, self._next_at = lists, next_at
 
         return go_back
 
     def cards(self, provider: str) -> Mapping[str, ModelCard] | None:
         """By name; None where it has not said yet."""
-        return self._cards.get(provider)
+        found = self._lists.get(provider)
+        return None if found is None else found.cards
 
     def known(self, provider: str) -> frozenset[str] | None:
-        cards = self._cards.get(provider)
+        cards = self.cards(provider)
         return None if cards is None else frozenset(cards)
 
     def facts(self, provider: str, model: str) -> ModelFacts:
         """What `provider` itself has told of `model`."""
-        card = self._cards.get(provider, {}).get(model)
+        card = (self.cards(provider) or {}).get(model)
         return NOTHING_KNOWN if card is None else card.facts
 
     def is_remote(self, target: Target) -> bool:
         """Its provider is known to have it run elsewhere, by its name or by the list."""
         if is_cloud_name(target.model):
             return True
-        remote = self._remote.get(target.provider)
-        return bool(remote and whole_name(target.model) in remote)
+        found = self._lists.get(target.provider)
+        return found is not None and bool(found.remote) and whole_name(target.model) in found.remote
 
     async def refresh(self, only: Collection[str] | None = None) -> None:
         """Ask whoever has not been asked lately, all at once, or those of the names in `only`.
@@ -141,10 +148,11 @@ class ModelLists:
             if first is not None:  # an alias is as able as the first it stands for
                 add(card, first)
         for route in routes.routes:
-            for card in self._cards.get(route.name, {}).values():
+            cards = self.cards(route.name)
+            for card in (cards or {}).values():
                 if card.id not in merged and routes.serves(route, card.id):
                     add(card, Target(route.name, card.id))
-            if route.name not in self._cards and not route.presumed:
+            if cards is None and not route.presumed:
                 for name in route.models or route.unlisted:
                     if not any(sign in name for sign in "*?[") and name not in merged:
                         add(ModelCard(name, route.name), Target(route.name, name))

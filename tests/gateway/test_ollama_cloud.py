@@ -198,3 +198,14 @@ async def test_a_private_request_waits_for_no_list_but_that_of_its_engine(autoju
             assert await status_of(house, "qwen3:4b", PRIVATE) == 200
             assert trio.current_time() == began_at
             nursery.cancel_scope.cancel()
+
+
+async def test_a_list_that_is_known_again_still_tells_what_runs_elsewhere(autojump_clock: object):
+    async with house_of(Engine()) as house:
+        lists = house.gateway.lists
+        await lists.refresh()
+        go_back = lists.keep()
+        lists.forget("home")  # as by a reload that replaces it, and is undone
+        go_back()
+        assert lists.is_remote(Target("home", "mine"))
+        assert await status_of(house, "mine", PRIVATE) == 403
