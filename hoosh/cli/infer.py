@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING, Any
 
 from hoosh.cli.failure import WRONG_USAGE, Failure
 from hoosh.cli.parsers import add_command
-from hoosh.cli.talk import add_talk_flags, message_of, talk_to
+from hoosh.cli.streaming import cut_short, data_of, event_in
+from hoosh.cli.talk import add_talk_flags, talk_to
 
 if TYPE_CHECKING:
     import httpx
@@ -85,36 +86,24 @@ def _print_reply(body: bytes, *, as_json: bool) -> None:
 
 def _print_stream(response: httpx.Response, *, as_json: bool) -> None:
     """Print each piece as it arrives.  Raises Failure on an error in the stream, and when its end is missing."""
-    from hoosh.codec.sse import SseDecoder
-
-    decoder = SseDecoder(max_event_bytes=1 << 24)
     ended = ""
     try:
-        for chunk in response.iter_bytes():
-            for event in decoder.feed(chunk):
-                if event.data == "[DONE]":
-                    return
-                piece = event.data if as_json else _piece(event.data)
-                if piece:
-                    print(piece, end="\n" if as_json else "", flush=True)
-                    ended = piece[-1:]
+        for data in data_of(response):
+            if data == "[DONE]":
+                return
+            piece = data if as_json else _piece(data)
+            if piece:
+                print(piece, end="\n" if as_json else "", flush=True)
+                ended = piece[-1:]
     finally:
         if not as_json and ended != "\n":
             print(flush=True)
-    raise Failure("the answer was cut short; what is above is not all of it")
+    raise cut_short("answer")
 
 
 def _piece(data: str) -> str:
     """The text of one event.  Raises Failure when it is an error."""
-    try:
-        event = json.loads(data)
-    except ValueError:
-        raise Failure("the gateway sent something that cannot be understood; what is above is not all of it") from None
-    if not isinstance(event, dict):
-        return ""
-    if event.get("error"):
-        raise Failure(f"the answer broke off: {message_of(event) or 'the gateway gave no reason'}")
-    choices = event.get("choices")
+    choices = event_in(data, of="answer").get("choices")
     if not isinstance(choices, list) or not choices or not isinstance(choices[0], dict):
         return ""
     return _text(choices[0].get("delta"))

@@ -14,6 +14,7 @@ import sys
 from typing import TYPE_CHECKING, Any, BinaryIO
 
 from hoosh.cli.failure import WRONG_USAGE, Failure
+from hoosh.cli.files import written_whole
 from hoosh.cli.parsers import add_command
 from hoosh.cli.talk import add_talk_flags, talk_to
 
@@ -94,19 +95,8 @@ def _to_stdout(response: httpx.Response) -> int:
 
 
 def _to_file(response: httpx.Response, target: str) -> int:
-    """Beside it first, so that half of it is never taken for the whole."""
-    partial = f"{target}.part"
-    try:
-        with open(partial, "wb") as file:
-            size = _copy(response, file)
-        os.replace(partial, target)
-    except OSError as error:
-        _forget(partial)
-        raise Failure(f"{target} cannot be written: {error.strerror}") from None
-    except BaseException:
-        _forget(partial)
-        raise
-    return size
+    with written_whole(target) as file:
+        return _copy(response, file)
 
 
 def _copy(response: httpx.Response, file: BinaryIO) -> int:
@@ -114,10 +104,3 @@ def _copy(response: httpx.Response, file: BinaryIO) -> int:
     for block in response.iter_bytes():
         size += file.write(block)
     return size
-
-
-def _forget(path: str) -> None:
-    try:
-        os.unlink(path)
-    except OSError:
-        pass  # it was never there, or nobody may take it away

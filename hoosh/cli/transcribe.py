@@ -18,9 +18,11 @@ from contextlib import AbstractContextManager, nullcontext
 from typing import TYPE_CHECKING, Any, BinaryIO
 
 from hoosh.cli.failure import FAILED, WRONG_USAGE, Failure
+from hoosh.cli.files import written_whole
 from hoosh.cli.parsers import add_command
 from hoosh.cli.progress import Progress
-from hoosh.cli.talk import NO_GATEWAY, Talk, add_talk_flags, message_of, talk_to
+from hoosh.cli.streaming import cut_short, data_of, event_in
+from hoosh.cli.talk import NO_GATEWAY, Talk, add_talk_flags, talk_to
 
 if TYPE_CHECKING:
     import httpx
@@ -224,41 +226,25 @@ def _written_twice(arguments: argparse.Namespace) -> str | None:
 
 
 def _write(arguments: argparse.Namespace, path: str, told: str) -> None:
-    """Whole, or not at all."""
-    target = _target(arguments, path)
-    try:
-        with open(f"{target}.part", "w", encoding="utf-8") as file:
-            file.write(told + "\n")
-        os.replace(f"{target}.part", target)
-    except OSError as error:
-        raise Failure(f"{target} cannot be written: {error.strerror}") from None
+    with written_whole(_target(arguments, path)) as file:
+        file.write(f"{told}\n".encode())
 
 
 def _print_stream(response: httpx.Response) -> None:
     """The text as it is heard.  Raises Failure on an error in the stream, and when its end is missing."""
-    from hoosh.codec.sse import SseDecoder
-
-    decoder, is_done = SseDecoder(max_event_bytes=1 << 24), False
+    is_done = False
     try:
-        for chunk in response.iter_bytes():
-            for event in decoder.feed(chunk):
-                is_done = is_done or event.data == "[DONE]" or _print_piece(event.data)
+        for data in data_of(response):
+            is_done = is_done or data == "[DONE]" or _print_piece(data)
     finally:
         print(flush=True)
     if not is_done:
-        raise Failure("the transcript was cut short; what is above is not all of it")
+        raise cut_short("transcript")
 
 
 def _print_piece(data: str) -> bool:
     """True at the end.  Raises Failure when it is an error."""
-    try:
-        event = json.loads(data)
-    except ValueError:
-        raise Failure("the gateway sent something that cannot be understood; what is above is not all of it") from None
-    if not isinstance(event, dict):
-        return False
-    if event.get("error"):
-        raise Failure(f"the transcript broke off: {message_of(event) or 'the gateway gave no reason'}")
+    event = event_in(data, of="transcript")
     if event.get("type") == "transcript.text.delta":
         print(event.get("delta", ""), end="", flush=True)
     return event.get("type") == "transcript.text.done"
