@@ -14,6 +14,10 @@ section 3.1.
 
 from __future__ import annotations
 
+from itertools import islice
+
+from hoosh.dialects.audio.sound import samples_bytes, wav_chunks
+
 __all__ = ["sound_ms"]
 
 MAX_MS = 1_000 * 3600 * 1_000
@@ -38,19 +42,13 @@ def sound_ms(head: bytes, size: int) -> int | None:
 
 
 def _wav_ms(head: bytes, size: int) -> int | None:
-    at, second_bytes = 12, 0
-    for _ in range(CHUNKS_MAX):
-        if at + 8 > len(head):
-            break
-        kind, length = head[at : at + 4], int.from_bytes(head[at + 4 : at + 8], "little")
+    second_bytes = 0
+    for kind, start, told in islice(wav_chunks(head), CHUNKS_MAX):
         if kind == b"fmt ":
-            second_bytes = _second_bytes(head[at + 8 : at + 24])
+            second_bytes = _second_bytes(head[start : start + 16])
         elif kind == b"data":
-            there = size - at - 8
-            # One that was written as it was made does not know its length.
-            samples = min(length, there) if 0 < length < 0xFFFFFF00 else there
+            samples = samples_bytes(told, size - start)
             return samples * 1000 // second_bytes if second_bytes else None
-        at += 8 + length + length % 2
     return None
 
 

@@ -6,11 +6,22 @@ Opus-less fragments have no mark: there the label counts, then what was asked fo
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 from msgspec import Struct
 
 from hoosh.dialects.sniffing import media_type_of
 
-__all__ = ["MEDIA_TYPES", "WavFormat", "is_page", "sound_type", "speech_type", "wav_format"]
+__all__ = [
+    "MEDIA_TYPES",
+    "WavFormat",
+    "is_page",
+    "samples_bytes",
+    "sound_type",
+    "speech_type",
+    "wav_chunks",
+    "wav_format",
+]
 
 MEDIA_TYPES = {
     "mp3": "audio/mpeg",
@@ -71,22 +82,32 @@ class WavFormat(Struct, frozen=True):
     end: int
 
 
+def wav_chunks(data: bytes) -> Iterator[tuple[bytes, int, int]]:
+    """Of a RIFF file that begins with `data`: each chunk's name, where its content begins, and how long it calls it."""
+    at = 12
+    while at + 8 <= len(data):
+        kind, size = data[at : at + 4], int.from_bytes(data[at + 4 : at + 8], "little")
+        yield kind, at + 8, size
+        at += 8 + size + size % 2
+
+
+def samples_bytes(told: int, there: int) -> int:
+    """Of a WAV's samples.  One that was written as it was made has no length: then they go on to the end."""
+    return min(told, there) if 0 < told < 0xFFFFFF00 else there
+
+
 def wav_format(data: bytes) -> WavFormat | None:
     """How a whole WAV is made; None for what is none, or is not linear PCM."""
     if data[:4] != b"RIFF" or data[8:12] != b"WAVE":
         return None
-    at, made = 12, b""
-    while at + 8 <= len(data):
-        kind, size = data[at : at + 4], int.from_bytes(data[at + 4 : at + 8], "little")
+    made = b""
+    for kind, start, size in wav_chunks(data):
         if kind == b"fmt ":
-            made = data[at + 8 : at + 24]
+            made = data[start : start + 16]
         elif kind == b"data":
             if len(made) < 16 or int.from_bytes(made[:2], "little") not in (1, 0xFFFE):
                 return None
-            start = at + 8
-            # A WAV written as it was made has no length: then the samples go on to the end.
-            end = min(start + size, len(data)) if 0 < size < 0xFFFFFF00 else len(data)
+            end = start + samples_bytes(size, len(data) - start)
             rate, bits = int.from_bytes(made[4:8], "little"), int.from_bytes(made[14:16], "little")
             return WavFormat(rate, int.from_bytes(made[2:4], "little"), bits, start, end)
-        at += 8 + size + size % 2
     return None
