@@ -179,6 +179,8 @@ class Gateway:
         """Told of a configuration that has taken the place of another, at once; or of the one before, once more, where
         that could not be done."""
         self._routes = dict(routes)
+        self._routed_version = self.lists.version
+        """Of the lists that the table of routes was made with."""
         self.snapshot = Snapshot(config, KeyRing(config.all_keys()), self._route_table(config))
 
     def _open_ways(self, config: Config, chance: Random) -> None:
@@ -237,7 +239,8 @@ class Gateway:
         """Every model that can be asked for now.  Waits for upstreams, but not long."""
         await self.discovered.wait()
         await self.lists.refresh()
-        self.reroute()
+        if self.fitting.refresh() or self.lists.version != self._routed_version:
+            self._swap_routes()
         return self.lists.merged(self.snapshot.routes, self.facts.of, self.fitting.of)
 
     def providers(self) -> list[ProviderState]:
@@ -478,8 +481,12 @@ class Gateway:
     def reroute(self) -> None:
         """Routes, lists or what fits have changed: swap in a table that knows.  Running requests keep theirs."""
         self.fitting.refresh()
+        self._swap_routes()
+
+    def _swap_routes(self) -> None:
         self.books.forget_terms()
         self.snapshot = replace(self.snapshot, routes=self._route_table(self.snapshot.config))
+        self._routed_version = self.lists.version
 
     def _route_table(self, config: Config) -> RouteTable:
         known = {name: models for name in self._routes if (models := self.lists.known(name)) is not None}
