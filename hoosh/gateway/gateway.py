@@ -162,9 +162,8 @@ class Gateway:
         )
         self._open_ways(config, chance)
         self.caching = Caching(config.cache, books.admission.leave, books.keep_hit if books.waits_for_disk else None)
-        self.trail = self.herald.trail = trail_in(store, config.audit, books.now_ms) if config.audit.enabled else None
-        """None while the owner keeps none."""
-        self.recorder = Recorder(metrics, log, books, self.trail, events, traces)
+        self.herald.trail = trail_in(store, config.audit, books.now_ms) if config.audit.enabled else None
+        self.recorder = Recorder(metrics, log, books, self.herald, events, traces)
         self._open_desks()
         self.in_flight: set[Account] = set()
         self.live = LiveDesk(self.in_flight, self.herald.cancelled)
@@ -226,6 +225,11 @@ class Gateway:
             now_ms=books.now_ms,
             wait_kept=wait_kept,
         )
+
+    @property
+    def trail(self) -> AuditTrail | None:
+        """None while the owner keeps none."""
+        return self.herald.trail
 
     # -- what the doors ask ---------------------------------------------------------------------------------------
 
@@ -362,7 +366,7 @@ class Gateway:
         wishes = account.wishes = read_wishes(account.exchange.headers)
         if wishes.timeout_s is not None:
             account.deadline_at = account.started_at + wishes.timeout_s
-        if self.trail is not None:
+        if self.herald.trail is not None:
             account.witness = Witness(self.snapshot.config.audit.content)
         if self.traces.is_on:
             account.trace = self.traces.begin(account.exchange.headers.raw)
@@ -462,7 +466,7 @@ class Gateway:
 
     def keep_trail(self, trail: AuditTrail | None) -> None:
         """From now on what happens is told to this one."""
-        self.trail = self.recorder.trail = self.herald.trail = trail
+        self.herald.trail = trail
         self.audit = _pages_of(trail)
 
     def forget(self, name: str) -> None:

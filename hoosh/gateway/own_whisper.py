@@ -7,6 +7,7 @@ request itself, with its sound in a file.  What it answers comes by `own_whisper
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 
 import msgspec
 from msgspec.structs import replace
@@ -47,10 +48,14 @@ def own_whisper_route(settings: Whisper) -> Route | None:
     """None where nothing is configured.  Looks at a folder: blocks."""
     if settings.model is None and settings.models_dir is None:
         return None
-    usual = () if settings.model is None else (USUAL_MODEL,)
-    names = (*ModelShelf(settings).names(), *usual)
+    names = _asked_for(ModelShelf(settings).names(), has_usual=settings.model is not None)
     # With no name at all it would be asked for everything.
     return Route(OWN_WHISPER, models=names or (OWN_WHISPER,), presumed=True, local=True, kinds=LISTENING)
+
+
+def _asked_for(names: Sequence[str], *, has_usual: bool) -> tuple[str, ...]:
+    """By these names; the configured model also by the one that clients of OpenAI have for it."""
+    return (*names, USUAL_MODEL) if has_usual else tuple(names)
 
 
 class OwnWhisper:
@@ -75,9 +80,8 @@ class OwnWhisper:
 
     async def list_models(self) -> list[ModelCard]:
         """Looks at a folder, in a thread."""
-        names = await self._engine.names()
-        usual = [USUAL_MODEL] if self._engine.has_usual_model else []
-        return [ModelCard(name, "hoosh", facts=LISTENS) for name in (*names, *usual)]
+        names = _asked_for(await self._engine.names(), has_usual=self._engine.has_usual_model)
+        return [ModelCard(name, "hoosh", facts=LISTENS) for name in names]
 
     async def probe(self) -> None:
         """Is the configured model there, and whole?  Looks at files, in a thread; raises UpstreamBroke."""

@@ -18,7 +18,7 @@ from hoosh.events import Bus
 from hoosh.gateway.account import Account
 from hoosh.gateway.bill import NO_BILL
 from hoosh.gateway.books import Books
-from hoosh.gateway.trail import AuditTrail
+from hoosh.gateway.herald import Herald
 from hoosh.observe.export import Traces
 from hoosh.observe.logs import AccessLog
 from hoosh.observe.metrics import Metrics
@@ -40,7 +40,7 @@ class Recorder:
         metrics: Metrics,
         log: AccessLog,
         books: Books,
-        trail: AuditTrail | None,
+        herald: Herald,
         events: Bus,
         traces: Traces,
     ) -> None:
@@ -48,8 +48,8 @@ class Recorder:
         self._log = log
         self._books = books
         books.on_news = self.wake
-        self.trail = trail
-        """Where there is one: the gateway's, which may have another later."""
+        self._herald = herald
+        """It knows the trail, which may be another later."""
         self._events = events
         self._traces = traces
         self._closed: list[Account] = []
@@ -71,8 +71,8 @@ class Recorder:
         closed, self._closed = self._closed, []
         self._write_all(closed)
         self._books.flush()
-        if self.trail is not None:
-            self.trail.flush()
+        if (trail := self._herald.trail) is not None:
+            trail.flush()
 
     async def run(self, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
         task_status.started()
@@ -91,8 +91,8 @@ class Recorder:
         self._metrics.record(record)
         self._log.write(record)
         self._events.tell(record)
-        if self.trail is not None:
-            self.trail.record(record, details)
+        if (trail := self._herald.trail) is not None:
+            trail.record(record, details)
 
     def _write_all(self, accounts: list[Account]) -> None:
         for account in accounts:
