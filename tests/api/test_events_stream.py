@@ -65,7 +65,7 @@ class Client:
 
 @asynccontextmanager
 async def asked_by_a_client(carried: Carried) -> AsyncIterator[tuple[Client, Gateway]]:
-    with trio.fail_after(30):
+    with trio.fail_after(60):
         async with carried() as (url, gateway), trio.open_nursery() as nursery:
             client = Client(url)
             await nursery.start(client.pool.run)

@@ -12,7 +12,7 @@ from hoosh.config import Config, Discovery, Key, Server
 from hoosh.values import Secret
 
 BODY_BYTES = 1000
-WAIT_S = 20.0
+WAIT_S = 60.0
 SETTINGS = Config(
     server=Server(max_body_bytes=BODY_BYTES),
     keys=(Key(name="me", key=Secret(KEY)),),

@@ -38,7 +38,7 @@ class Lifespan:
 
     @asynccontextmanager
     async def running(self) -> AsyncIterator[None]:
-        with trio.fail_after(30):
+        with trio.fail_after(60):
             async with trio.open_nursery() as nursery:
                 nursery.start_soon(self.app, {"type": "lifespan", "state": {}}, self.asked.receive, self.answer.send)
                 await self.say.send({"type": "lifespan.startup"})

@@ -26,7 +26,7 @@ from hoosh.testing.house import ONE_TRY
 from hoosh.testing.upstream import Cut, FakeUpstream, Hang, Received, Script, error_reply, json_reply, sse_chat
 from hoosh.values.secret import Secret
 
-PATIENCE_S = 20.0
+PATIENCE_S = 60.0
 KEY = "sk-client-4f0c1c2b9d"
 ADMIN = "sk-admin-77ab31e0c2"
 BACKENDS = ("trio", "asyncio")

@@ -183,7 +183,7 @@ async def test_it_talks_to_a_gateway_in_the_same_program():
     ):
         assert (await client.chat("no socket", model="echo")).text == "no socket"
         async with client.stream("word by word", model="echo") as stream:
-            with trio.fail_after(20):
+            with trio.fail_after(60):
                 assert (await stream.rest()).text == "word by word"
 
 

@@ -23,7 +23,7 @@ from hoosh.config import Config, loads
 
 ROOT = Path(__file__).parents[2]
 DEPLOY = ROOT / "examples" / "deploy"
-PATIENCE_S = 30.0
+PATIENCE_S = 60.0
 ENVIRON = {"HOOSH_KEY": "sk-owner", "OPENAI_API_KEY": "sk-openai"}
 SPARE_S = 5.0
 """After the drain: for the last words (0.4 s) and the books."""

@@ -15,7 +15,7 @@ import pytest
 from tools.docs.pages import ROOT, read_page
 from tools.docs.running import environment
 
-PATIENCE_S = 30.0
+PATIENCE_S = 60.0
 BLOCKS = read_page(ROOT / "docs" / "tutorial_team_gateway.md").blocks
 
 

@@ -38,7 +38,7 @@ from hoosh.values import Record
 from hoosh.values.secret import Secret
 
 SCALE = 1 / 30
-PATIENCE_S = 20.0
+PATIENCE_S = 60.0
 CHAT = "/v1/chat/completions"
 TEXT = "".join(WORDS)
 CAPACITY = 1_000_000

@@ -13,7 +13,6 @@ exchanges upstream, tasks, cache flights, trials of breakers, requests in flight
 
 from __future__ import annotations
 
-import gc
 import os
 from collections import Counter
 from random import Random, randrange
@@ -35,6 +34,7 @@ from hoosh.http.server_h1 import H1Exchange
 from hoosh.http.stream_h2 import H2Stream
 from hoosh.testing.faults import FAULTS, Asked, FaultyUpstream
 from hoosh.testing.house import MemoryHouse
+from hoosh.testing.leftovers import Leftovers
 from hoosh.testing.upstream import Hang, Pause, Script, with_pauses
 
 ABORTED = int(os.environ.get("HOOSH_ABORTED", "350"))
@@ -170,18 +170,11 @@ def left_of(house: MemoryHouse, *upstreams: FaultyUpstream) -> dict[str, object]
         ],
         "trials": [target for target, chart in gateway.board._models.items() if chart.breaker._trials],
         "unanswered": [one for each in upstreams for one in each.requests if not (one.answered or one.cancelled_at)],
-        "accounts": living(Account),
-        "exchanges": living(H1Exchange) + living(H2Stream),
     }
     for each in gateway.fleet:
         if (pool := each.statistics()) is not None:
             found[each.name] = (pool.active, pool.waiting, pool.http2_streams) if pool.active or pool.waiting else 0
     return {what: left for what, left in found.items() if left}
-
-
-def living(kind: type) -> int:
-    """Objects of one kind that something still holds."""
-    return sum(type(thing) is kind for thing in gc.get_objects())
 
 
 def tasks() -> int:
@@ -198,6 +191,7 @@ def bugs_of(house: MemoryHouse) -> list[object]:
 async def abort_all(seed: int, http2: bool) -> Counter[str]:
     """Returns how many have been left in each place."""
     chance, places = Random(seed), Counter[str]()
+    leftovers = Leftovers(Account, H1Exchange, H2Stream)
     upstreams = {name: upstream() for name in ("first", "second", "far")}
     async with quick_house(upstreams, connect_s={"far": 2.0}, http2=http2, chance=chance, **settings()) as house:
         records, bugs = records_of(house.gateway), bugs_of(house)
@@ -209,8 +203,8 @@ async def abort_all(seed: int, http2: bool) -> Counter[str]:
                 nursery.start_soon(visit, house, number, chance, places)
                 await trio.sleep(chance.expovariate(1 / EVERY_S))
         await trio.sleep(CALM_S)
-        gc.collect()
         assert left_of(house, *upstreams.values()) == {}
+        assert not leftovers.now()
         assert tasks() <= baseline
         assert all(each.open_connections <= 1 for each in upstreams.values()), "more than probes need"
         assert len({record.request_id for record in records}) == len(records)

@@ -12,7 +12,6 @@ is measured by `just bench --only pressure`.
 
 from __future__ import annotations
 
-import gc
 import json
 import tracemalloc
 from collections.abc import Iterator
@@ -30,6 +29,7 @@ from hoosh.gateway.said import Said
 from hoosh.http.memory import BUFFER_BYTES
 from hoosh.testing.faults import Asked, FaultyUpstream
 from hoosh.testing.house import MemoryHouse
+from hoosh.testing.leftovers import Leftovers
 from hoosh.testing.upstream import Body, Head, Pause, Script, Step, with_pauses
 
 HELD_BYTES = 64 * 1024
@@ -115,7 +115,7 @@ async def no_one_is_read_for(
     fields: dict[str, Any] | None = None,
     held_bytes: int = HELD_BYTES,
 ) -> None:
-    upstream = Big()
+    upstream, leftovers = Big(), Leftovers(Said)
     host = member("host", http2=Http2.PRIOR) if upstream_h2 else member("host")
     models = (Alias("m", ("host/small",)), Alias("big", targets))
     settings: dict[str, Any] = {"models": models, "providers": [host, member("other")]}
@@ -132,7 +132,7 @@ async def no_one_is_read_for(
             held = {number: stream.sent_bytes - read[number] for number, stream in upstream.streams.items()}
             print(f"sent and not read: at most {max(held.values())}, on average {sum(held.values()) // count}")
             assert max(held.values()) < allowed
-            assert max(map(kept_by, of_kind(Said)), default=0) < HELD_BYTES
+            assert max(map(kept_by, leftovers.now()), default=0) < HELD_BYTES
             await must_be_unharmed(house)
             nursery.cancel_scope.cancel(reason="seen enough")
 
@@ -174,11 +174,8 @@ IN_THE_GATEWAY = [
 ] + [tracemalloc.Filter(inclusive=False, filename_pattern="*/tests/*")]
 
 
-def of_kind(kind: type) -> list[Any]:
-    return [thing for thing in gc.get_objects() if type(thing) is kind]
-
-
-def kept_by(said: Said) -> int:
+def kept_by(said: Any) -> int:
+    assert isinstance(said, Said)
     return sum(map(len, said._raw)) + len(said._text)
 
 

@@ -65,7 +65,7 @@ class Said:
         return self._text
 
     async def until(self, word: str) -> str:
-        with trio.fail_after(20):
+        with trio.fail_after(60):
             while word not in self():
                 await trio.sleep(0.01)
         return self._text

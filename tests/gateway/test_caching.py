@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import gc
 import json
 import os
 import random
@@ -27,6 +26,7 @@ from hoosh.cost import PriceOverride
 from hoosh.errors import TransportError, Unavailable
 from hoosh.gateway.account import Account
 from hoosh.testing.house import MemoryHouse
+from hoosh.testing.leftovers import Leftovers
 from hoosh.testing.upstream import Body, Cut, End, Hang, Head, Pause, error_reply, json_reply, sse_chat, with_pauses
 from hoosh.values import Outcome, Record, Usage
 
@@ -454,6 +454,7 @@ async def test_hundreds_of_requests_aborted_at_random_moments_leave_no_flight_be
     ]
     upstream = FakeUpstream(lambda request: chance.choice(scripts))
     settings = config(cache=Cache(ttl_secs=5), provider={"max_connections": 40})
+    leftovers = Leftovers(Account)
     async with house_with(upstream, settings) as house:
         records = records_of(house)
 
@@ -472,8 +473,7 @@ async def test_hundreds_of_requests_aborted_at_random_moments_leave_no_flight_be
         await trio.sleep(200)
         pool = house.gateway.fleet["mock"].statistics()
         assert (pool.open, pool.active, pool.waiting) == (0, 0, 0)
-        gc.collect()
-        assert sum(isinstance(thing, Account) for thing in gc.get_objects()) == 0
+        assert not leftovers.now()
         assert len({r.request_id for r in records}) == len(records)
         assert {r.cache for r in records if r.outcome is Outcome.OK} == {"hit", "miss"}
     await upstream.wait_closed()

@@ -43,7 +43,7 @@ REPLY = json_reply(
 )
 NAME = "rebind.example"
 SOME_PIN = "sha256/" + "A" * 43 + "="
-PATIENCE_S = 20.0
+PATIENCE_S = 60.0
 
 
 async def ask(settings: Config) -> httpx.Response:

@@ -41,7 +41,7 @@ async def send(house, body, headers=FORM, path=TRANSCRIBE):
 
 async def wait_nothing_is_left(house):
     uploads = house.gateway.uploads
-    with trio.fail_after(10):
+    with trio.fail_after(60):
         while uploads.statistics().open or uploads._doomed:
             await trio.sleep(0.001)
     folder = uploads._folder

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import gc
 import os
 import random
 
@@ -13,6 +12,8 @@ from gateway_house import ASK, CHAT, STREAM, FakeUpstream, config, house_with, r
 from hoosh.errors import TransportError
 from hoosh.gateway.account import Account
 from hoosh.http.server_h1 import H1Exchange
+from hoosh.http.stream_h2 import H2Stream
+from hoosh.testing.leftovers import Leftovers
 from hoosh.testing.upstream import Hang, error_reply, json_reply, sse_chat, with_pauses
 from hoosh.values import Outcome
 
@@ -116,6 +117,7 @@ async def test_thousands_of_requests_aborted_at_random_moments_leave_nothing_beh
         error_reply(503),
     ]
     upstream = FakeUpstream(lambda request: chance.choice(scripts))
+    leftovers = Leftovers(Account, H1Exchange, H2Stream)
     for http2 in (False, True):
         async with house_with(upstream, config(provider={"max_connections": 40}), http2=http2) as house:
             house.network.listen("mock:80", upstream.serve_wire, connect_s=0.3)
@@ -139,7 +141,7 @@ async def test_thousands_of_requests_aborted_at_random_moments_leave_nothing_beh
             await settled(house)
             await trio.sleep(200)  # kept connections are closed by then
             assert tasks_now() <= baseline
-            assert living(Account) == living(H1Exchange) == 0
+            assert not leftovers.now()
             pool = house.gateway.fleet["mock"].statistics()
             assert (pool.open, pool.active, pool.waiting) == (0, 0, 0)
             assert house.gateway.silence.waiting == set()
@@ -147,12 +149,6 @@ async def test_thousands_of_requests_aborted_at_random_moments_leave_nothing_beh
             kinds = {r.outcome for r in records}
             assert kinds >= {Outcome.CLIENT_LEFT, Outcome.OK, Outcome.ERROR}
         await upstream.wait_closed()
-
-
-def living(kind: type) -> int:
-    """Objects of one kind that something still holds."""
-    gc.collect()
-    return sum(isinstance(thing, kind) for thing in gc.get_objects())
 
 
 def tasks_now() -> int:

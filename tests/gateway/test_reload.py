@@ -90,7 +90,7 @@ def living(house: MemoryHouse, name: str) -> HttpUpstream:
 
 
 async def until(question: Any) -> None:
-    with trio.fail_after(30):
+    with trio.fail_after(60):
         while not question():
             await trio.sleep(0.01)
 

@@ -117,7 +117,7 @@ async def said(house: MemoryHouse, model: str = "m") -> str:
 
 
 async def until(question: Callable[[], bool]) -> None:
-    with trio.fail_after(30):
+    with trio.fail_after(60):
         while not question():
             await trio.sleep(0.01)
 

@@ -308,7 +308,7 @@ async def test_on_hypercorn_an_h1_client_that_leaves_cancels_the_handler(streami
             cancelled.set()
             raise
 
-    with trio.fail_after(10):
+    with trio.fail_after(60):
         async with trio.open_nursery() as nursery, Hypercorn(app_of(handler), nursery) as server:
             stream = await server.connect()
             await stream.send_all(REQUEST)
@@ -321,7 +321,7 @@ async def test_on_hypercorn_a_kept_connection_serves_again_and_times_out_when_id
     async def handler(exchange: Exchange) -> None:
         await exchange.respond(200, [], await exchange.body(10))
 
-    with trio.fail_after(10):
+    with trio.fail_after(60):
         async with trio.open_nursery() as nursery, Hypercorn(app_of(handler), nursery) as server:
             stream = await server.connect()
             for _ in range(3):
@@ -339,7 +339,7 @@ async def test_on_hypercorn_a_broken_h1_response_has_no_last_chunk() -> None:
         await exchange.send(b"one")
         await exchange.end(broken=True)
 
-    with trio.fail_after(10):
+    with trio.fail_after(60):
         async with trio.open_nursery() as nursery, Hypercorn(app_of(handler), nursery) as server:
             stream = await server.connect()
             await stream.send_all(REQUEST)
@@ -358,7 +358,7 @@ async def test_on_hypercorn_an_upload_that_is_refused_does_not_hold_the_connecti
 
     size = 64 * 1024 * 1024
     head = b"POST /x HTTP/1.1\r\nhost: a\r\ncontent-length: %d\r\n\r\n" % size
-    with trio.fail_after(10):
+    with trio.fail_after(60):
         async with trio.open_nursery() as nursery, Hypercorn(app_of(handler), nursery) as server:
             stream = await server.connect()
             try:
@@ -400,7 +400,7 @@ async def test_on_hypercorn_an_h2_reset_cancels_the_handler() -> None:
             cancelled.set()
             raise
 
-    with trio.fail_after(10):
+    with trio.fail_after(60):
         async with trio.open_nursery() as nursery, Hypercorn(app_of(handler), nursery) as server:
             stream, peer = await open_h2(server)
             await h2_until(stream, peer, 1)
@@ -415,7 +415,7 @@ async def test_on_hypercorn_a_broken_h2_response_does_not_end_well() -> None:
         await exchange.send(b"one")
         await exchange.end(broken=True)
 
-    with trio.fail_after(10):
+    with trio.fail_after(60):
         async with trio.open_nursery() as nursery, Hypercorn(app_of(handler), nursery) as server:
             stream, peer = await open_h2(server)
             events = await h2_until(stream, peer, 1)

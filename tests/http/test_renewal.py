@@ -25,7 +25,7 @@ from hoosh.http.tls import HTTP1_ONLY, HTTP2_ONLY, client_context, server_contex
 from hoosh.http.wire import StreamWire
 
 GET = b"GET / HTTP/1.1\r\nhost: localhost\r\n\r\n"
-PATIENCE_S = 30.0
+PATIENCE_S = 60.0
 
 
 class Files:

@@ -21,7 +21,7 @@ from hoosh.http.server_h1 import UNREAD_BYTES
 
 HEADERS, RST_STREAM, GOAWAY = 1, 3, 7
 MOMENTS = ["before the answer", "mid-stream", "reading the body"]
-PATIENCE_S = 20.0
+PATIENCE_S = 60.0
 
 
 class Watched:

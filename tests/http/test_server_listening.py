@@ -18,7 +18,7 @@ from hoosh.http.exchange import Exchange, Handler
 from hoosh.http.message import Limits
 from hoosh.http.server import BACKLOG, HttpServer, listen_tcp, listen_unix
 
-PATIENCE_S = 20.0
+PATIENCE_S = 60.0
 GET = b"GET / HTTP/1.1\r\n" + HOST + b"\r\n"
 
 

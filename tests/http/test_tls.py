@@ -113,7 +113,7 @@ async def test_a_server_may_ask_for_client_certificates(nursery, files, authorit
 
 async def test_a_peer_that_speaks_no_tls_is_an_understandable_failure(nursery):
     port = await nursery.start(FakeUpstream().serve_tcp)
-    with pytest.raises(ConnectFailed, match="TLS handshake failed"), trio.fail_after(10):
+    with pytest.raises(ConnectFailed, match="TLS handshake failed"), trio.fail_after(60):
         await SocketDialer().dial(Origin("https", "127.0.0.1", port), client_context())
     nursery.cancel_scope.cancel()
 

@@ -14,7 +14,7 @@ import trustme
 from hoosh.errors import ConnectionBroke
 from hoosh.http.wire import SocketWire, StreamWire, Wire, linger
 
-PATIENCE_S = 20.0
+PATIENCE_S = 60.0
 
 
 def pair(kind: str, *, stall_s: float = 1e9) -> tuple[Wire, socket.socket]:

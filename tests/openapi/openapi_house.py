@@ -28,7 +28,7 @@ from hoosh.values.secret import Secret
 ADMIN, POOR = "sk-openapi-all", "sk-openapi-none"
 MODELS = ("tiny", "whisper-1", "tts-1")
 BODY_BYTES = 256 * 1024
-PATIENCE_S = 20.0
+PATIENCE_S = 60.0
 
 
 def upstream_script(request: Received) -> Script:

@@ -192,7 +192,7 @@ async def a_registry() -> AsyncIterator[hoosh.ProviderRegistry]:
 
 
 async def test_a_registered_provider_is_asked_through_a_gateway():
-    with trio.fail_after(20):
+    with trio.fail_after(60):
         async with a_registry() as registry:
             provider: hoosh.LlmProvider = registry.require("mine")
             assert provider.provider_type.wire == "vllm"

@@ -10,7 +10,6 @@ Raises AssertionError with a sentence.
 
 from __future__ import annotations
 
-import gc
 from collections import Counter
 from typing import Protocol
 
@@ -18,11 +17,8 @@ import msgspec
 from sim_world import Seen, World
 
 from hoosh.budget.entries import Reported
-from hoosh.gateway.account import Account
-from hoosh.gateway.bill import Bill
 from hoosh.gateway.gateway import Gateway
 from hoosh.gateway.journal import JournalEntry, decode_row
-from hoosh.http.server_h1 import H1Exchange
 from hoosh.values import Settlement
 
 
@@ -45,13 +41,6 @@ async def settlements_of(world: HasGateway) -> dict[str, Settlement]:
     twice = [request for request, count in Counter(row.request_id for row in found).items() if count > 1]
     assert not twice, f"settled more than once: {twice}"
     return {row.request_id: row for row in found}
-
-
-def check_nothing_left() -> None:
-    """Nobody holds on to a request that is over."""
-    gc.collect()
-    left = [type(thing).__name__ for thing in gc.get_objects() if isinstance(thing, Account | Bill | H1Exchange)]
-    assert not left, Counter(left)
 
 
 async def check_books(world: World, *, reserved: int = 0) -> dict[str, Settlement]:

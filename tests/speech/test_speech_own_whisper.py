@@ -225,11 +225,11 @@ async def test_a_client_that_leaves_frees_the_slot_and_leaves_no_file(
                         pass
 
             nursery.start_soon(listen)
-            with trio.fail_after(30):
+            with trio.fail_after(60):
                 while not speech.statistics().begun:
                     await trio.sleep(0.01)
             nursery.cancel_scope.cancel()
-        with trio.fail_after(30):
+        with trio.fail_after(60):
             assert (await ask(house, brief))[0] == 200  # there is one slot
             while uploads.statistics().open:
                 await trio.sleep(0.01)
@@ -245,7 +245,7 @@ async def test_a_request_that_an_owner_ends_is_over(parrot: Path, tmp_path: Path
             answers.append(await ask(house, hour))
 
         nursery.start_soon(listen)
-        with trio.fail_after(30):
+        with trio.fail_after(60):
             while not house.gateway.speech.statistics().begun:
                 await trio.sleep(0.01)
             (running,) = json.loads((await house.get("/v1/admin/requests"))[2])["data"]

@@ -37,7 +37,7 @@ def files(folder):
 
 
 async def wait_gone(folder):
-    with trio.fail_after(10):
+    with trio.fail_after(60):
         while files(folder):
             await trio.sleep(0.001)
 
@@ -103,7 +103,7 @@ async def test_an_upload_that_is_cancelled_leaves_nothing(uploads, tmp_path, mon
         await begun.wait()
         nursery.cancel_scope.cancel()
     assert uploads.statistics() == UploadStatistics(0, 0)
-    with trio.fail_after(10):
+    with trio.fail_after(60):
         while not entered[0]._is_over:
             await trio.sleep(0.001)
         release.set()
