@@ -60,6 +60,8 @@ class Price(Struct, frozen=True):
     """For each request, beside its tokens."""
     audio_hour_micro_usd: int = 0
     """For an hour of a recording that is written down."""
+    min_audio_ms: int = 0
+    """A shorter recording is paid as one of this length."""
     character: int = 0
     """Pico-USD for a character of a text that is spoken."""
     tiers: tuple[Tier, ...] = ()
@@ -102,6 +104,7 @@ class PricedModel(Struct, forbid_unknown_fields=True, omit_defaults=True):
     audio_out: int | None = None
     request_micro_usd: int = 0
     audio_hour_micro_usd: int = 0
+    min_audio_ms: int = 0
     character: int = 0
     tiers: list[TierRates] = []
 
@@ -205,6 +208,7 @@ def _price(model: PricedModel) -> Price:
         _rates(model),
         request_micro_usd=model.request_micro_usd,
         audio_hour_micro_usd=model.audio_hour_micro_usd,
+        min_audio_ms=model.min_audio_ms,
         character=model.character,
         tiers=tuple(Tier(tier.above, _rates(tier)) for tier in model.tiers),
     )

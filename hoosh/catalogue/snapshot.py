@@ -83,6 +83,12 @@ HOURS, MILLION_CHARACTERS = "input_audio_hours", "input_mchars"
 OF_SOUND = frozenset({HOURS, MILLION_CHARACTERS, "audio_hours"})
 """Said without prices of tokens.  The last is the first once more, or, where it stands alone, a live session's."""
 
+MIN_AUDIO_MS = {"groq": 10_000}
+"""By the library's ids: the shortest recording that is paid for, which it does not tell.
+
+Source: https://console.groq.com/docs/speech-to-text ("Minimum Billed Length").
+"""
+
 
 def library_version() -> str:
     """Raises ImportError (PackageNotFoundError) where the library is not installed."""
@@ -173,7 +179,7 @@ def _entry(provider_id: str, model: ModelInfo, names: list[str], day: date) -> P
         is_free = provider_id != "openrouter" or model.id.endswith(":free")
         return PricedModel(names) if is_free else None
     if said.keys() <= OF_SOUND:
-        return _sound_entry(names, said)
+        return _sound_entry(provider_id, names, said)
     if "input_mtok" not in said or not said.keys() <= {*RATES.values(), *BESIDE_TOKENS}:
         return None
     if "-audio" in model.id and "input_audio_mtok" not in said:
@@ -183,7 +189,7 @@ def _entry(provider_id: str, model: ModelInfo, names: list[str], day: date) -> P
     return PricedModel(names, **rates, request_micro_usd=request, tiers=_tiers(said))
 
 
-def _sound_entry(names: list[str], said: dict[str, Any]) -> PricedModel | None:
+def _sound_entry(provider_id: str, names: list[str], said: dict[str, Any]) -> PricedModel | None:
     """`-latest` may also be a model for chats, whose tokens have a price that is not told here."""
     names = [name for name in names if not name.endswith("-latest")]
     hour, characters = said.get(HOURS), said.get(MILLION_CHARACTERS)
@@ -192,6 +198,7 @@ def _sound_entry(names: list[str], said: dict[str, Any]) -> PricedModel | None:
     return PricedModel(
         names,
         audio_hour_micro_usd=0 if hour is None else _pico(_base(hour)),
+        min_audio_ms=0 if hour is None else MIN_AUDIO_MS.get(provider_id, 0),
         character=0 if characters is None else _pico(_base(characters)),
     )
 

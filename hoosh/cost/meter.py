@@ -72,6 +72,8 @@ def is_paid_by_length(price: Price) -> bool:
 
 def length_micro_usd(price: Price, audio_ms: int, characters: int) -> int:
     """What a recording of such a length, or a text of so many characters, costs beside its tokens."""
+    if audio_ms > 0:
+        audio_ms = max(audio_ms, price.min_audio_ms)
     parts = max(audio_ms, 0) * price.audio_hour_micro_usd * MICRO + max(characters, 0) * price.character * HOUR_MS
     return min((parts + HALF * HOUR_MS) // (MICRO * HOUR_MS), MAX_MICRO_USD)
 

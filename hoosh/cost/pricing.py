@@ -86,6 +86,7 @@ def price_of(entry: PriceOverride) -> Price:
         audio_output=_pico_or_none(entry.audio_output),
         request_micro_usd=_pico(entry.request),
         audio_hour_micro_usd=_pico(entry.audio_minute, times=60),
+        min_audio_ms=round(entry.min_audio_secs * 1000) if entry.audio_minute else 0,
         character=_pico(entry.characters),
     )
     return price if any(astuple(price)) else FREE

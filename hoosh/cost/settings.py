@@ -30,5 +30,7 @@ class PriceOverride(Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tru
     """USD for each request."""
     audio_minute: Usd = 0.0
     """USD for a minute of a recording that is written down."""
+    min_audio_secs: Annotated[float, Meta(ge=0, le=3600)] = 0.0
+    """A shorter recording is paid as one of this length."""
     characters: Usd = 0.0
     """USD for a million characters that are spoken."""

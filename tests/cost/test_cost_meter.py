@@ -130,10 +130,17 @@ def test_the_price_of_a_request_is_paid_beside_its_tokens():
     assert worst_case_micro_usd(price, 10, 10) == 5_020
 
 
-@given(st.integers(0, 10**10), st.integers(0, 10**6), st.integers(0, 10**10), st.integers(0, 10**10))
-def test_a_length_is_paid_exactly_and_rounded_once(audio_ms, characters, hour, character):
-    price = Price(audio_hour_micro_usd=hour, character=character)
-    exact = Fraction(audio_ms * hour, 3_600_000) + Fraction(characters * character, 10**6)
+@given(
+    st.integers(0, 10**10),
+    st.integers(0, 20_000),
+    st.integers(0, 10**6),
+    st.integers(0, 10**10),
+    st.integers(0, 10**10),
+)
+def test_a_length_is_paid_exactly_and_rounded_once(audio_ms, least_ms, characters, hour, character):
+    price = Price(audio_hour_micro_usd=hour, min_audio_ms=least_ms, character=character)
+    paid_ms = audio_ms and max(audio_ms, least_ms)
+    exact = Fraction(paid_ms * hour, 3_600_000) + Fraction(characters * character, 10**6)
     assert length_micro_usd(price, audio_ms, characters) == min(int(exact + Fraction(1, 2)), MAX_MICRO_USD)
 
 
@@ -145,6 +152,12 @@ def test_sound_is_paid_by_its_length_beside_its_tokens():
     assert [is_paid_by_length(each) for each in (price, Price(input=1), FREE, Price(character=1))] == [1, 0, 0, 1]
     assert usage + usage == Usage(20, 10, audio_ms=120_000, characters=200)
     assert sound_cost_micro_usd(price, Usage(audio_ms=-5, characters=-5)) == 0
+
+
+def test_a_short_recording_is_paid_as_the_shortest_that_is_paid_for():
+    price = Price(audio_hour_micro_usd=3_600_000, min_audio_ms=10_000)
+    costs = [length_micro_usd(price, audio_ms, 0) for audio_ms in (0, 1, 10_000, 10_001)]
+    assert costs == [0, 10_000, 10_000, 10_001]
 
 
 def test_what_is_free_costs_nothing_whatever_was_used():

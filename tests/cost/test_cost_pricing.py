@@ -66,8 +66,9 @@ def test_a_price_is_read_from_its_digits():
         100_000, 0, request_micro_usd=2
     )
     assert price_of(PriceOverride(model="m", input=0.0)) is FREE
-    sound = price_of(PriceOverride(model="m", input=0.0, audio_minute=0.0061, characters=15))
-    assert sound == Price(audio_hour_micro_usd=366_000, character=15_000_000)
+    sound = price_of(PriceOverride(model="m", input=0.0, audio_minute=0.0061, min_audio_secs=10, characters=15))
+    assert sound == Price(audio_hour_micro_usd=366_000, min_audio_ms=10_000, character=15_000_000)
+    assert price_of(PriceOverride(model="m", input=0.0, min_audio_secs=10)) is FREE
     assert price_of(PriceOverride(model="m", input=0.0, cached_input=1)).cached_input == 1_000_000
 
 

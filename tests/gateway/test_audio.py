@@ -296,12 +296,13 @@ async def test_a_pool_that_cannot_pay_for_so_long_a_recording_refuses_it():
 
 
 async def test_owners_price_what_no_list_knows(autojump_clock):
-    prices = (PriceOverride(model="house-*", input=0.0, audio_minute=0.06),)
     answer = {"text": "x", "usage": {"type": "duration", "seconds": 1}}
-    async with house_with(FakeUpstream(json_reply(answer)), of_type("openai-compatible", prices=prices)) as house:
-        await send(house, TRANSCRIBE, *form(model="house-1"))
-        house.gateway.flush()
-        assert settled(house).cost_micro_usd == 1_000
+    for least_s, cost_micro_usd in ((0, 1_000), (10, 10_000)):
+        prices = (PriceOverride(model="house-*", input=0.0, audio_minute=0.06, min_audio_secs=least_s),)
+        async with house_with(FakeUpstream(json_reply(answer)), of_type("openai-compatible", prices=prices)) as house:
+            await send(house, TRANSCRIBE, *form(model="house-1"))
+            house.gateway.flush()
+            assert settled(house).cost_micro_usd == cost_micro_usd
 
 
 # -- in the house ----------------------------------------------------------------------------------------------------
