@@ -269,6 +269,8 @@ class UpstreamError(HooshError):
     """
 
     code: str | None = "upstream_error"
+    is_final = False
+    """It has said that asking it again will not help (`x-should-retry: false`)."""
 
     def __init__(
         self,

@@ -155,7 +155,8 @@ def error_headers(error: BaseException) -> list[Header]:
         # Rounded up: a client that waits exactly so long must not be too early.
         headers.append((b"retry-after", b"%d" % math.ceil(min(max(wait_s, 0.0), RETRY_AFTER_MAX_S))))
     is_vain = isinstance(error, BudgetExceeded) and (wait_s is None or wait_s > RETRIED_WITHIN_S)
-    if is_vain or isinstance(error, NotCached | Withdrawn):
+    is_final = isinstance(error, UpstreamError) and error.is_final
+    if is_vain or is_final or isinstance(error, NotCached | Withdrawn):
         # OpenAI's and Anthropic's SDKs would ask twice more, and wait in vain between; they know this header.
         headers.append((b"x-should-retry", b"false"))
     if isinstance(error, MethodNotAllowed):

@@ -173,6 +173,7 @@ class OpenReply:
         try:
             body = await response.read(ERROR_BODY_BYTES)
             error = upstream.dialect.decode_error(response.status, retry_after, body, provider=upstream.name)
+            error.is_final = response.headers.text(b"x-should-retry") == "false"
         except BaseException as broken:
             await self.__aexit__(type(broken), broken, broken.__traceback__)
             raise

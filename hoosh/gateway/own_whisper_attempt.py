@@ -169,6 +169,8 @@ class WhisperAttempt:
         headers: HeaderList = [(b"content-type", b"application/json")]
         if isinstance(error, Refused) and error.retry_after_s is not None:
             headers = [*headers, (b"retry-after", b"%d" % math.ceil(error.retry_after_s))]
+        if isinstance(error, TranscriberDied):  # a recording that has killed one child would kill the next
+            headers = [*headers, (b"x-should-retry", b"false")]
         self.headers = Headers(headers)
 
 

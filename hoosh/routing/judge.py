@@ -2,7 +2,8 @@
 
     AGAIN        it may do better in a moment: too many requests, overloaded, starting up
     ONCE_MORE    it may do better at once: the connection broke, an error of its own
-    ELSEWHERE    not here again for this request: silent, unreachable, a key refused, a quota used up, no such model
+    ELSEWHERE    not here again for this request: silent, unreachable, a key refused, a quota used up, no such model,
+                 or it says that asking again will not help
     LARGER       the prompt is too long for it: another with a larger context may take it
     NOBODY       the request itself is at fault: no other would do better, or should be asked to
 
@@ -11,8 +12,8 @@ vendors put what is about us under a status that is about the request (a bad key
 are a 400 at some), by their words.  Only what is surely the request's fault is NOBODY's: being asked twice costs less
 than an answer that is not given.
 
-Pure.  Source: the catalogue of faults, S01 to S16; wire notes 2.1 to 2.17; RFC 9110, section 15; the codes as
-`hoosh/dialects/verdicts.py` has normalised them.
+Pure.  Source: the catalogue of faults, S01 to S16; wire notes 2.1 to 2.17 (`x-should-retry`: OpenAI, Anthropic); RFC
+9110, section 15; the codes as `hoosh/dialects/verdicts.py` has normalised them.
 """
 
 from __future__ import annotations
@@ -126,6 +127,13 @@ WORDS_MAX = 2000
 
 def judge(error: UpstreamError) -> Verdict:
     """What to do after `error`, as far as it depends on the error alone."""
+    verdict = _judge(error)
+    if error.is_final and verdict in (Verdict.AGAIN, Verdict.ONCE_MORE):
+        return Verdict.ELSEWHERE
+    return verdict
+
+
+def _judge(error: UpstreamError) -> Verdict:
     if isinstance(error, UpstreamTimeout):
         return Verdict.ELSEWHERE  # who was silent is asked exactly once
     code = (error.code or "").lower()

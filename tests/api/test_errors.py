@@ -165,6 +165,12 @@ def test_sdks_do_not_ask_again_in_vain(error: HooshError) -> None:
     assert error_headers(error) == [(b"x-should-retry", b"false")]
 
 
+def test_what_an_upstream_says_of_asking_again_is_passed_on() -> None:
+    error = UpstreamError("x", provider="p", status=500)
+    error.is_final = True
+    assert error_headers(error) == [(b"x-should-retry", b"false")]
+
+
 def test_405_names_the_methods_and_401_the_scheme() -> None:
     assert error_headers(MethodNotAllowed("GET", ["POST", "PUT"])) == [(b"allow", b"POST, PUT")]
     assert error_headers(Unauthenticated("no")) == [(b"www-authenticate", b"Bearer")]

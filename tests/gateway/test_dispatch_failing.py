@@ -252,6 +252,17 @@ async def test_a_sound_request_is_asked_again_after_an_error_of_the_upstream(aut
         assert (status, len(upstream.requests)) == (200, 2), body
 
 
+async def test_who_says_that_asking_again_will_not_help_is_asked_once(autojump_clock):
+    final = error_reply(500, headers=[(b"x-should-retry", b"false")])
+    first, second = FakeUpstream(final), FakeUpstream(json_reply(WHOLE))
+    async with house_of(first, settings={"retry": Retry(max_retries=2)}) as house:
+        status, headers, _ = await house.post(CHAT, ASK)
+        assert (status, headers.get(b"x-should-retry"), len(first.requests)) == (502, b"false", 1)
+    async with house_of(first, second, settings={"retry": Retry(max_retries=2)}) as house:
+        status, headers, _ = await house.post(CHAT, ASK)
+        assert (status, headers.get(b"x-should-retry"), len(first.requests)) == (200, None, 2)
+
+
 async def test_a_deadline_that_passes_behind_the_last_word_is_no_failure(autojump_clock):
     held = [*SAID[:-1], Hang()]
     async with house_of(FakeUpstream([SAID[0], Pause(0.9), *held[1:]])) as house:

@@ -130,6 +130,13 @@ def test_what_broke_is_tried_once_more_but_not_what_could_not_be_reached():
     assert judge(UpstreamBroke("too long", provider="p", code="context_length_exceeded")) is LARGER
 
 
+@pytest.mark.parametrize(("status", "verdict"), [(429, ELSEWHERE), (500, ELSEWHERE), (401, ELSEWHERE), (400, NOBODY)])
+def test_who_says_that_asking_again_will_not_help_is_not_asked_again(status, verdict):
+    error = UpstreamError("", provider="p", status=status)
+    error.is_final = True
+    assert judge(error) is verdict
+
+
 def test_only_who_answers_and_asks_for_time_is_throttled():
     assert is_throttled(UpstreamError("", provider="p", status=429))
     assert is_throttled(error_in(anthropic("rate_limit_error", ""), provider="p"))

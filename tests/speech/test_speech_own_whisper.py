@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 import trio
+from msgspec.structs import replace
 
 pytest.importorskip("_pywhispercpp")
 from parrot_model import SAYS
@@ -207,6 +208,26 @@ async def test_a_child_that_dies_fails_one_stream_and_nothing_else(parrot: Path,
         assert b"transcript.text.done" not in heard
         assert (await ask(house, brief))[0] == 200
         assert house.gateway.speech.statistics().died == 1
+
+
+async def test_a_recording_that_kills_its_child_kills_no_other(parrot: Path, tmp_path: Path):
+    hour = record(tmp_path / "hour.wav", 3600.0, rate_hz=2_000).read_bytes()
+    patient = replace(settings(Whisper(model=str(parrot))), retry=Retry(max_retries=3))
+    async with memory_house(patient) as house, trio.open_nursery() as nursery:
+        speech = house.gateway.speech
+
+        async def kill() -> None:
+            while not (begun := speech.statistics().begun):
+                await trio.sleep(0.01)
+            assert begun == 1
+            os.kill(speech.statistics().loaded[0].pid or 0, signal.SIGKILL)
+
+        nursery.start_soon(kill)
+        with trio.fail_after(60):
+            status, headers, body = await ask(house, hour)
+        assert (status, error_of(body)["code"]) == (502, "transcription_failed")
+        assert headers.get(b"x-should-retry") == b"false"
+        assert (speech.statistics().begun, speech.statistics().died) == (1, 1)
 
 
 @pytest.mark.parametrize("stream", ["true", "false"])
