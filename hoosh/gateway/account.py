@@ -19,7 +19,8 @@ import trio
 from hoosh.admission import Pass
 from hoosh.dialects.contract import DownstreamDialect, Stamp, StreamTap
 from hoosh.errors import HooshError
-from hoosh.gateway.bill import NO_BILL, Bill, NoBill
+from hoosh.gateway.bill import Bill
+from hoosh.gateway.no_bill import NO_BILL, NoBill
 from hoosh.gateway.wishes import NO_WISHES
 from hoosh.gateway.witness import Witness
 from hoosh.http.exchange import Exchange

@@ -3,7 +3,7 @@
     async with OpenReply(target, upstream, way, account) as reply: ...
 
 What went wrong with a connection becomes the upstream's error here, with its name, so that no one above has to know
-sockets.  Whom to ask, and whether to ask again, is `dispatch.py`'s business.
+sockets.  Whom to ask, and whether to ask again, is `journey.py`'s business.
 """
 
 from __future__ import annotations

@@ -36,9 +36,9 @@ from hoosh.gateway.account import Account
 from hoosh.gateway.answer import answer_headers
 from hoosh.gateway.attempt import Reply
 from hoosh.gateway.chat import authenticate, check_media_type, find_candidates, in_turn
-from hoosh.gateway.dispatch import Relay
 from hoosh.gateway.fleet import Upstream
 from hoosh.gateway.hearing import expected_bytes, hear
+from hoosh.gateway.journey import Relay
 from hoosh.gateway.relay import REPLY_BYTES, StreamRelay
 from hoosh.gateway.rescue import Rescue
 from hoosh.gateway.sound_bill import SoundBill

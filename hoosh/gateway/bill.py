@@ -18,30 +18,28 @@ stops at the piece: no stream passes its pool by more than one.  A pool without 
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Callable
 from types import TracebackType
 from typing import TYPE_CHECKING
 
 import trio
-from msgspec import Struct
 
-from hoosh.budget import Hold, ModelKey, Pool, Unit, choices
-from hoosh.cost import Price, worst_case_micro_usd
+from hoosh.budget import Hold, Pool, Unit, choices
+from hoosh.cost import worst_case_micro_usd
 from hoosh.dialects.contract import StreamTap
-from hoosh.errors import BudgetExceeded, Forbidden, HooshError, PriceUnknown
+from hoosh.errors import BudgetExceeded, HooshError, PriceUnknown
 from hoosh.gateway.admission import ROUGH_BYTES
 from hoosh.gateway.consumption import GENERATING, NOTHING, consumed, text_bytes
-from hoosh.values import DEFAULT_POOL, Call, Caller, CallKind, Outcome, Settlement, Target, Usage
+from hoosh.gateway.terms import UNBOUNDED, Terms
+from hoosh.values import Call, CallKind, Outcome, Settlement, Target, Usage
 
 if TYPE_CHECKING:
     from hoosh.gateway.account import Account
     from hoosh.gateway.books import Books
-    from hoosh.gateway.dispatch import Journey
+    from hoosh.gateway.journey import Journey
 
-__all__ = ["HIT", "NO_BILL", "Bill", "NoBill", "Terms", "paying_pool"]
+__all__ = ["Bill"]
 
-UNBOUNDED = sys.maxsize
 SLICE_TOKENS = 256
 """What an open-ended stream holds beyond its prompt, and takes more at a time."""
 PIECE_BYTES = 32
@@ -49,76 +47,6 @@ PIECE_BYTES = 32
 MILLION = 10**6
 PLENTY = 64
 """A pool with so many times what a request may take need not be asked precisely."""
-
-
-class Terms(Struct, frozen=True):
-    """What is agreed for one model at one provider."""
-
-    key: ModelKey
-    local: bool
-    price: Price | None
-    """None: nobody knows it."""
-    cost_of: Callable[[Usage], int] | None
-    """`price` applied; None where there is none."""
-
-
-class NoBill:
-    """Of a request that nobody pays for."""
-
-    __slots__ = ()
-
-    chunks_allowed = UNBOUNDED
-    settlement: Settlement | None = None
-
-    def cost_of(self, provider: str, model: str) -> Callable[[Usage], int] | None:
-        return None
-
-    def has_room(self, chunks: int) -> bool:
-        return True
-
-    def guess(self, reply_bytes: int) -> Usage | None:
-        return None
-
-    async def keep(self, *, is_whole: bool = True) -> None:
-        return None
-
-    def settle(self, outcome: Outcome) -> None:
-        return None
-
-    def turn_to(self, target: Target) -> None:
-        return None
-
-    def can_hedge(self, target: Target) -> bool:
-        return True
-
-    def add(self, usage: Usage, *, is_estimated: bool, target: Target | None = None) -> None:
-        return None
-
-    def tokens(self) -> int:
-        return 0
-
-    def prompt_tokens(self) -> int:
-        return 0
-
-    def usage(self, *, is_over: bool = False) -> tuple[Usage, bool]:
-        return NOTHING, False
-
-    def usage_of_others(self) -> Usage:
-        return NOTHING
-
-
-NO_BILL = NoBill()
-HIT = NoBill()
-"""Of an answer out of the cache whose row has been handed over."""
-
-
-def paying_pool(caller: Caller, asked: str | None) -> str:
-    """Whose budget a request takes from.  Raises Forbidden where the caller's key has a pool and another is asked."""
-    if caller.pool is None:
-        return asked or DEFAULT_POOL
-    if asked is not None and asked != caller.pool:
-        raise Forbidden(f"This API key may only use the budget `{caller.pool}`.", param="pool")
-    return caller.pool
 
 
 class Bill:

@@ -41,8 +41,10 @@ from hoosh.cost import (
 )
 from hoosh.errors import StorageError, Unavailable
 from hoosh.gateway.admission import Admission
-from hoosh.gateway.bill import HIT, NO_BILL, Bill, Terms
+from hoosh.gateway.bill import Bill
 from hoosh.gateway.journal import Journal, JournalEntry, Snapshot
+from hoosh.gateway.no_bill import HIT, NO_BILL
+from hoosh.gateway.terms import Terms
 from hoosh.storage import Store
 from hoosh.values import ANONYMOUS, Call, ModelFacts, Outcome, Settlement, Target, Usage
 

@@ -21,9 +21,9 @@ from hoosh.dialects.contract import DownstreamDialect
 from hoosh.errors import Refused, Unavailable, UnsupportedMedia
 from hoosh.gateway.account import Account
 from hoosh.gateway.answer import answer_headers
-from hoosh.gateway.bill import paying_pool
-from hoosh.gateway.dispatch import Relay
+from hoosh.gateway.journey import Relay
 from hoosh.gateway.relay import StreamRelay, relay_whole
+from hoosh.gateway.terms import paying_pool
 from hoosh.gateway.way import Way
 from hoosh.gateway.wishes import NO_WISHES, priority_for
 from hoosh.http.exchange import Exchange

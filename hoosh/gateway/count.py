@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING
 from hoosh.budget import weigh
 from hoosh.gateway.account import Account
 from hoosh.gateway.answer import answer_headers
-from hoosh.gateway.bill import NO_BILL
 from hoosh.gateway.chat import take_call
+from hoosh.gateway.no_bill import NO_BILL
 from hoosh.gateway.relay import relay_whole
 from hoosh.gateway.way import Way
 from hoosh.http.exchange import Exchange

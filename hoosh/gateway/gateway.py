@@ -38,11 +38,12 @@ from hoosh.gateway.books import Books
 from hoosh.gateway.caching import CacheDesk, Caching
 from hoosh.gateway.capabilities import FactBook
 from hoosh.gateway.costs import Candidate, CostDesk
-from hoosh.gateway.dispatch import Dispatcher, Journey
+from hoosh.gateway.dispatch import Dispatcher
 from hoosh.gateway.fitting import Fitting
 from hoosh.gateway.fleet import Fleet, HttpUpstream, Upstream
 from hoosh.gateway.hardware import Hardware
 from hoosh.gateway.herald import Herald
+from hoosh.gateway.journey import Journey
 from hoosh.gateway.live import LiveDesk
 from hoosh.gateway.models import ModelLists
 from hoosh.gateway.recorder import Recorder

@@ -16,9 +16,9 @@ import trio
 from hoosh.audit import Details
 from hoosh.events import Bus
 from hoosh.gateway.account import Account
-from hoosh.gateway.bill import NO_BILL
 from hoosh.gateway.books import Books
 from hoosh.gateway.herald import Herald
+from hoosh.gateway.no_bill import NO_BILL
 from hoosh.observe.export import Traces
 from hoosh.observe.logs import AccessLog
 from hoosh.observe.metrics import Metrics

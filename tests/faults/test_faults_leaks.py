@@ -27,9 +27,9 @@ from hoosh.cache.flight import Member
 from hoosh.config import Alias, Budget, Health, Limits, Retry, Routing, Server
 from hoosh.gateway.account import Account
 from hoosh.gateway.attempt import OpenReply
-from hoosh.gateway.dispatch import Pause as BackOff
 from hoosh.gateway.gateway import Gateway
 from hoosh.gateway.hedge import Race
+from hoosh.gateway.journey import Pause as BackOff
 from hoosh.http.server_h1 import H1Exchange
 from hoosh.http.stream_h2 import H2Stream
 from hoosh.testing.faults import FAULTS, Asked, FaultyUpstream
