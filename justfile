@@ -2,6 +2,9 @@
 
 python := env("PYTHON", if path_exists(".venv/bin/python") == "true" { ".venv/bin/python" } else { "python3" })
 
+# of what the recipes below do by chance; the tests have always the same
+seed := env("HOOSH_SEED", "random")
+
 # list the recipes
 default:
     @just --list
@@ -25,21 +28,21 @@ test *ARGS:
 
 # a hundred thousand hostile frames for every decoder and tap, and as hostile bodies; `HOOSH_SEED=n` repeats a run
 fuzz:
-    HOOSH_FRAMES=100000 {{ python }} -m pytest -n0 -q -s tests/dialects/test_fuzz.py tests/dialects/test_fuzz_bodies.py
+    HOOSH_SEED={{ seed }} HOOSH_FRAMES=100000 {{ python }} -m pytest -n0 -q -s tests/dialects/test_fuzz.py tests/dialects/test_fuzz_bodies.py
 
 # balance the books after 10 000 requests with every kind of trouble, and stop 100 times 200 endless streams: on 3 seeds,
 # or `just sim 20`; `HOOSH_SEED=n` repeats one.  `just sim --seeds 1000` plays so many hours of faults of upstreams, each
 # of a seed by chance, and `just sim --seed n` tells one of them (docs/reliability.md)
 sim *ARGS="3":
-    {{ if ARGS =~ '^-' { "PYTHONPATH=.:tests/matrix " + python + " tests/sim/sim_faults_run.py " + ARGS } else { "HOOSH_REQUESTS=10000 HOOSH_SEEDS=" + ARGS + " HOOSH_HARD_STOPS=100 HOOSH_BYTE_STEP=1 " + python + " -m pytest -n0 -q -s tests/sim" } }}
+    {{ if ARGS =~ '^-' { "PYTHONPATH=.:tests/matrix " + python + " tests/sim/sim_faults_run.py " + ARGS } else { "HOOSH_SEED=" + seed + " HOOSH_REQUESTS=10000 HOOSH_SEEDS=" + ARGS + " HOOSH_HARD_STOPS=100 HOOSH_BYTE_STEP=1 " + python + " -m pytest -n0 -q -s tests/sim" } }}
 
 # ten thousand requests aborted at random moments, in a real process, seeds printed
 soak:
-    HOOSH_ABORTED=10000 {{ python }} -m pytest -n0 -q -s tests/e2e/test_e2e_leaks.py -k aborted
+    HOOSH_SEED={{ seed }} HOOSH_ABORTED=10000 {{ python }} -m pytest -n0 -q -s tests/e2e/test_e2e_leaks.py -k aborted
 
 # fifty gateways, and fifty stores, killed in the middle of load: whatever was answered is in the books; seeds printed
 kills:
-    HOOSH_KILLS=50 {{ python }} -m pytest -n0 -q -s tests/storage/test_storage_kills.py tests/e2e/test_e2e_books_kills.py
+    HOOSH_SEED={{ seed }} HOOSH_KILLS=50 {{ python }} -m pytest -n0 -q -s tests/storage/test_storage_kills.py tests/e2e/test_e2e_books_kills.py
 
 # measure hoosh beside other gateways (docs/benchmarks.md); `just bench --quick` only shows that everything runs
 bench *ARGS:
@@ -64,7 +67,7 @@ api-docs:
 
 # ten thousand requests made from the OpenAPI document, against a running gateway; `HOOSH_SEED=n` repeats a run
 api-cases:
-    HOOSH_CASES=10000 {{ python }} -m pytest -n0 -q -s tests/openapi/test_openapi_cases.py
+    HOOSH_SEED={{ seed }} HOOSH_CASES=10000 {{ python }} -m pytest -n0 -q -s tests/openapi/test_openapi_cases.py
 
 # today's prices out of the installed genai-prices (docs/costs.md)
 prices *DAY:

@@ -20,6 +20,7 @@ from hoosh.http.message import Limits
 __all__ = ["ColdApp"]
 
 IMPORT_AGAIN_S = 1.0
+NEEDED = {"hoosh.api.app", "hoosh.dialects.anthropic", "hoosh.dialects.ollama", "hoosh.dialects.responses"}
 IMPORT_TRIES = 30
 
 
@@ -73,6 +74,8 @@ class ColdApp:
         while True:
             tries += 1
             try:
+                if sys.modules.keys() >= NEEDED:  # an embedder's second house, or a test's
+                    return _import_app()
                 return await trio.to_thread.run_sync(_import_app)
             except (OSError, ImportError) as error:
                 # No file left to open, most likely (a shared object that cannot be opened is an ImportError): inference
@@ -98,7 +101,7 @@ def _import_app() -> ModuleType:
     try:
         import hoosh.api.app
 
-        # Languages that somebody will speak sooner or later: not when he does, while everybody waits.
+        # NEEDED.  Languages that somebody will speak sooner or later: not when he does, while everybody waits.
         import hoosh.dialects.anthropic
         import hoosh.dialects.ollama
         import hoosh.dialects.responses

@@ -185,8 +185,9 @@ class AccessLog:
     async def _write_groups(self) -> None:
         while self._queue or self._ready or self._reported < self._dropped:
             await self._format_group()
-            # A thread that hangs in a blocked stream is left behind, and keeps its place: lines stay in order.
-            await trio.to_thread.run_sync(self._write, abandon_on_cancel=True, limiter=self._thread)
+            if self._ready:  # not all of them below the level
+                # A thread that hangs in a blocked stream is left behind, and keeps its place: lines stay in order.
+                await trio.to_thread.run_sync(self._write, abandon_on_cancel=True, limiter=self._thread)
         self._has_lines = trio.Event()
 
     async def _format_group(self) -> None:

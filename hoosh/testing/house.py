@@ -12,6 +12,7 @@ from __future__ import annotations
 import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
+from random import Random
 from typing import Any
 
 import msgspec
@@ -57,7 +58,9 @@ async def memory_house(
     looks = machine or FakeMachine(wall_s=wall_s)
     async with trio.open_nursery() as nursery:
         network = MemoryNetwork(nursery)
-        async with open_gateway(config, dialer=network.dialer(), environ={}, wall_s=wall_s, looks=looks) as gateway:
+        async with open_gateway(
+            config, dialer=network.dialer(), environ={}, wall_s=wall_s, chance=Random(0), looks=looks
+        ) as gateway:
             server, cold = build_server(gateway)
             await nursery.start(cold.run)
             nursery.start_soon(server.sweep)

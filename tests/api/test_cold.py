@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from typing import Any
 
 import pytest
 import trio
@@ -46,6 +47,24 @@ async def test_an_installation_that_is_not_whole_ends_the_house(
     with pytest.RaisesGroup(pytest.RaisesExc(ImportError), flatten_subgroups=True):
         async with memory_house(QUIET):
             await trio.sleep_forever()
+
+
+async def test_an_app_that_has_been_loaded_needs_no_thread(
+    monkeypatch: pytest.MonkeyPatch, autojump_clock: trio.abc.Clock
+) -> None:
+    """A thread takes real time, and a simulation that waits for it cannot be repeated."""
+    cold._import_app()
+    threads: list[object] = []
+    run_sync = trio.to_thread.run_sync
+
+    async def watched(function: Any, *arguments: Any, **options: Any) -> object:
+        threads.append(function)
+        return await run_sync(function, *arguments, **options)
+
+    monkeypatch.setattr(trio.to_thread, "run_sync", watched)
+    async with memory_house(QUIET) as house:
+        assert (await house.get("/livez"))[0] == 200
+    assert cold._import_app not in threads
 
 
 FAILS_AT_SOME_FILE = """

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import random
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -14,6 +13,7 @@ import trio
 from hoosh.cache import Flight, Flights, Head
 from hoosh.cache.flight import AHEAD_BYTES
 from hoosh.errors import HooshError, Unavailable, UpstreamBroke
+from hoosh.testing.seeds import seed_of_run
 
 KEY = b"k" * 32
 HEAD = Head(200, (), is_stream=True)
@@ -280,9 +280,7 @@ async def test_a_fresh_flight_is_the_one_to_join(autojump_clock):
         assert flights.find(KEY) is new
 
 
-@pytest.mark.parametrize(
-    "seed", [int(os.environ.get("HOOSH_SEED", random.randrange(10**6))) + n for n in range(3)], ids=["1", "2", "3"]
-)
+@pytest.mark.parametrize("seed", [seed_of_run() + n for n in range(3)], ids=["1", "2", "3"])
 async def test_nothing_is_left_after_random_members_at_random_moments(seed, autojump_clock):
     print(f"seed {seed}")
     chance = random.Random(seed)

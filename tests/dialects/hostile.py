@@ -10,11 +10,10 @@ Everything hangs on one seed.
 from __future__ import annotations
 
 import json
-import os
 import random
 from typing import Any
 
-__all__ = ["Fuzz", "seed_of_today"]
+__all__ = ["Fuzz"]
 
 DEEP = "@deep@"
 """Stands for nesting that Python's own writer could not write."""
@@ -39,13 +38,6 @@ HOSTILE: tuple[Any, ...] = (
     *("stop", "error", "tool_use", "text", "STOP", "data:image/png;base64,AAAA", "call_1__sig_AA", "hoosh:x#d#y:z"),
 )
 NAMES = ("error", "type", "index", "choices", "delta", "message", "usage", "done", "text", "\ud800", "")
-
-
-def seed_of_today() -> int:
-    """`HOOSH_SEED=n` repeats a run: the seed is printed."""
-    seed = int(os.environ.get("HOOSH_SEED", random.randrange(10**6)))
-    print(f"HOOSH_SEED={seed}")
-    return seed
 
 
 class Fuzz:

@@ -16,7 +16,7 @@ from typing import Any
 import pytest
 from client_forms import CLIENTS, Wish
 from fuzz_material import STREAMS
-from hostile import Fuzz, seed_of_today
+from hostile import Fuzz
 from msgspec import Struct
 from upstream_forms import CALLS, THOUGHT, UPSTREAMS, Answer, Forms
 
@@ -31,6 +31,7 @@ from hoosh.dialects.replies import fold, unfold
 from hoosh.dialects.responses import ResponsesDownstream
 from hoosh.dialects.responses.tap import ResponsesTap
 from hoosh.errors import ProtocolViolation
+from hoosh.testing.seeds import seed_of_run
 from hoosh.values import (
     Call,
     CallKind,
@@ -50,7 +51,7 @@ STAMP = Stamp("r", "m", 1_700_000_000)
 CALL = Call(CallKind.CHAT, "m", {}, stream=True)
 ASKING = Call(CallKind.CHAT, "m", {}, stream=True, include_usage=True)
 TOKENS_MAX = 2**63 - 1
-SEED = seed_of_today()
+SEED = seed_of_run()
 
 DOWNSTREAMS: dict[str, DownstreamDialect] = {
     "chat": OpenAIDownstream(),

@@ -21,6 +21,7 @@ import pytest
 from books_house import ENDLESS, BookedHouse, Books, Load, Told, pools_of, read_books, wait_written
 from e2e_house import CLIENT_KEY, Gateway, OpenAIServer, fetch_json
 
+from hoosh.testing.seeds import seed_of_run
 from hoosh.values import Settlement
 
 KILLS = int(os.environ.get("HOOSH_KILLS", "3"))
@@ -32,8 +33,7 @@ def house(tmp_path: Path, upstream: OpenAIServer) -> BookedHouse:
 
 
 def test_whatever_was_answered_before_a_kill_is_in_the_books(house: BookedHouse) -> None:
-    seed = int(os.environ.get("HOOSH_SEED", random.randrange(10**6)))
-    print(f"HOOSH_SEED={seed}")
+    seed = seed_of_run()
     dice, figures, kept = random.Random(seed), Figures(), dict[str, Told]()
     for number in range(KILLS):
         durability = ("sync", "batched")[number % 2]
@@ -114,8 +114,7 @@ def check_balances(gateway: Gateway, books: Books) -> None:
 
 def test_a_kill_while_the_house_opens_its_books_leaves_them_whole(house: BookedHouse) -> None:
     """Each start has the audit key handed over, and other budgets to write down."""
-    seed = int(os.environ.get("HOOSH_SEED", random.randrange(10**6)))
-    print(f"HOOSH_SEED={seed}")
+    seed = seed_of_run()
     dice = random.Random(seed)
     with house.life(handing_over(house, 0)) as gateway:
         before = Load(gateway, dice)

@@ -36,6 +36,8 @@ from e2e_house import (
     wait_until,
 )
 
+from hoosh.testing.seeds import seed_of_run
+
 ABORTED = int(os.environ.get("HOOSH_ABORTED", "600"))
 """`just soak` aborts ten thousand."""
 GROWTH_BYTES = 8 * 1024 * 1024
@@ -178,8 +180,7 @@ def open_files_of_its_own(gateway: Gateway) -> int:
 
 
 def test_requests_aborted_at_random_moments_leave_nothing_behind(house: Gateway, upstream: OpenAIServer) -> None:
-    seed = int(os.environ.get("HOOSH_SEED", random.randrange(10**6)))
-    print(f"HOOSH_SEED={seed}")
+    seed = seed_of_run()
     before = open_files_of_its_own(house)
     dice = random.Random(seed)
     trio.run(partial(abort_many, house.port, ABORTED // 5, dice))

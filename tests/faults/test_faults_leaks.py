@@ -15,7 +15,7 @@ from __future__ import annotations
 
 import os
 from collections import Counter
-from random import Random, randrange
+from random import Random
 from typing import Any
 
 import trio
@@ -35,10 +35,11 @@ from hoosh.http.stream_h2 import H2Stream
 from hoosh.testing.faults import FAULTS, Asked, FaultyUpstream
 from hoosh.testing.house import MemoryHouse
 from hoosh.testing.leftovers import Leftovers
+from hoosh.testing.seeds import seed_of_run
 from hoosh.testing.upstream import Hang, Pause, Script, with_pauses
 
 ABORTED = int(os.environ.get("HOOSH_ABORTED", "350"))
-FIRST_SEED = int(os.environ.get("HOOSH_SEED", randrange(10**6)))
+FIRST_SEED = seed_of_run()
 WORDS = tuple([f"word{number} " for number in range(6)])
 EVERY_S = 0.05
 """Between two clients."""

@@ -10,9 +10,8 @@ run with flaky left out says what the two others are worth alone.
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterable, Sequence
-from random import Random, randrange
+from random import Random
 
 import pytest
 import trio
@@ -22,9 +21,10 @@ from hoosh.config import Alias, Routing
 from hoosh.routing import Strategy
 from hoosh.testing.faults import WORDS as FULL
 from hoosh.testing.faults import Asked, Fault, FaultyUpstream, refuses
+from hoosh.testing.seeds import seed_of_run
 from hoosh.testing.upstream import Cut, End, Hang, Pause, Reset, Script
 
-FIRST_SEED = int(os.environ.get("HOOSH_SEED", randrange(10**6)))
+FIRST_SEED = seed_of_run()
 WORDS = FULL[:4]
 FIRST_S = {"flaky": 0.1, "quick": 0.1, "slow": 0.4}
 SPREAD = 0.2

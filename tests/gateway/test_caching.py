@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import random
 from typing import Any
 
@@ -27,6 +26,7 @@ from hoosh.errors import TransportError, Unavailable
 from hoosh.gateway.account import Account
 from hoosh.testing.house import MemoryHouse
 from hoosh.testing.leftovers import Leftovers
+from hoosh.testing.seeds import seed_of_run
 from hoosh.testing.upstream import Body, Cut, End, Hang, Head, Pause, error_reply, json_reply, sse_chat, with_pauses
 from hoosh.values import Outcome, Record, Usage
 
@@ -440,7 +440,7 @@ async def test_a_response_that_is_to_be_remembered_is_never_played_again(autojum
 # -- everything at once ----------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("seed", [int(os.environ.get("HOOSH_SEED", random.randrange(10**6)))], ids=["1"])
+@pytest.mark.parametrize("seed", [seed_of_run()], ids=["1"])
 async def test_hundreds_of_requests_aborted_at_random_moments_leave_no_flight_behind(seed, autojump_clock):
     print(f"seed {seed}")
     chance = random.Random(seed)

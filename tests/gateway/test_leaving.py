@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import random
 
 import pytest
@@ -14,6 +13,7 @@ from hoosh.gateway.account import Account
 from hoosh.http.server_h1 import H1Exchange
 from hoosh.http.stream_h2 import H2Stream
 from hoosh.testing.leftovers import Leftovers
+from hoosh.testing.seeds import seed_of_run
 from hoosh.testing.upstream import Hang, error_reply, json_reply, sse_chat, with_pauses
 from hoosh.values import Outcome
 
@@ -102,9 +102,7 @@ async def test_an_http2_upstream_gets_a_reset_and_keeps_its_connection(autojump_
     assert set(upstream.reset_codes) == {8}  # CANCEL
 
 
-@pytest.mark.parametrize(
-    "seed", [int(os.environ.get("HOOSH_SEED", random.randrange(10**6))) + n for n in range(2)], ids=["1", "2"]
-)
+@pytest.mark.parametrize("seed", [seed_of_run() + n for n in range(2)], ids=["1", "2"])
 async def test_thousands_of_requests_aborted_at_random_moments_leave_nothing_behind(seed, autojump_clock):
     """D1: in the pool's queue, dialling, waiting for the head, in mid-stream, after the last byte."""
     print(f"seed {seed}")

@@ -20,9 +20,10 @@ from hoosh.hardware.found import DEVICES_MAX, Found
 from hoosh.hardware.host import Memory, cpu_device, memory_of
 from hoosh.hardware.root import Root
 from hoosh.hardware.surroundings import environment_of, networks_of, storage_of
+from hoosh.testing.seeds import seed_of_run
 from hoosh.values.hardware import Device, DeviceFamily
 
-SEED = int(os.environ.get("HOOSH_SEED", random.randrange(2**32)))
+SEED = seed_of_run()
 CASES = 150
 ARC = Device(kind="oneapi", family=DeviceFamily.GPU, index=0, name="Intel GPU", memory_bytes=0)
 

@@ -32,8 +32,9 @@ from model_bytes import (
 
 from hoosh.hardware.formats import NotAModel, format_of, format_of_bytes
 from hoosh.hardware.formats.window import MAX_HEADER_BYTES, CutShort, Window
+from hoosh.testing.seeds import seed_of_run
 
-SEED = int(os.environ.get("HOOSH_SEED", random.randrange(2**32)))
+SEED = seed_of_run()
 MUTATIONS = 10_000
 
 

@@ -14,6 +14,7 @@ import pytest
 from hoosh.config import Config, loads
 from hoosh.errors import ConfigError
 from hoosh.migration import Migrated, NotReadable, migrate_litellm, read_yaml
+from hoosh.testing.seeds import seed_of_run
 
 FOLDER = Path(__file__).parent / "litellm"
 PAIRS = sorted(FOLDER.glob("*.yaml"))
@@ -176,8 +177,7 @@ def test_what_is_of_the_wrong_kind_is_told_and_the_rest_still_loads(text: str):
 
 
 def test_a_file_with_any_mistakes_is_refused_or_told_of_and_never_a_crash():
-    seed = int(os.environ.get("HOOSH_SEED", Random().randrange(10**9)))
-    print(f"HOOSH_SEED={seed}")
+    seed = seed_of_run()
     chance = Random(seed)
     texts = [path.read_text() for path in PAIRS]
     read = 0

@@ -203,6 +203,20 @@ async def test_lines_are_written_together_while_it_runs(autojump_clock: trio.tes
     assert stream.writes == 2
 
 
+async def test_requests_below_the_level_cost_no_thread(autojump_clock: trio.testing.MockClock, monkeypatch) -> None:
+    stream = io.StringIO()
+    log = AccessLog(stream, Logging(level="error"))
+    with monkeypatch.context() as patch:
+        patch.setattr(trio.to_thread, "run_sync", None)
+        async with trio.open_nursery() as nursery:
+            await nursery.start(log.run)
+            log.write(RECORD)
+            await trio.sleep(10)
+            assert log.statistics().queued == 0
+            nursery.cancel_scope.cancel()
+    assert stream.getvalue() == ""
+
+
 async def test_a_full_queue_drops_lines_and_says_how_many() -> None:
     stream = io.StringIO()
     log = AccessLog(stream, capacity=3)

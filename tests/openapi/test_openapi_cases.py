@@ -7,7 +7,6 @@ with one that may do nothing; two of three name a model that there is.
 from __future__ import annotations
 
 import os
-import random
 import warnings
 from collections.abc import Iterator
 
@@ -19,6 +18,7 @@ from openapi_house import ADMIN, PATIENCE_S, POOR, ServedHouse
 
 from hoosh import __version__
 from hoosh.api.openapi import document
+from hoosh.testing.seeds import seed_of_run
 
 with warnings.catch_warnings():
     warnings.simplefilter("ignore")
@@ -39,7 +39,7 @@ OPERATIONS = {
     if op.path != ENDLESS
 }
 CASES = int(os.environ.get("HOOSH_CASES", "200"))
-SEED = int(os.environ.get("HOOSH_SEED", random.randrange(2**32)))
+SEED = seed_of_run()
 EACH = max(1, CASES // (2 * len(OPERATIONS)))
 CHECKS = [
     checks.status_code_conformance,

@@ -8,7 +8,6 @@
 from __future__ import annotations
 
 import os
-import random
 from collections.abc import AsyncIterator, Iterator, Mapping
 from contextlib import asynccontextmanager, contextmanager
 
@@ -17,13 +16,17 @@ from msgspec import Struct
 from msgspec.structs import replace
 from trio._core import _run
 
-import hoosh.api.app  # noqa: F401  # else it is imported in a thread, in the middle of the first run
+import hoosh.api.app  # else it is imported in a thread, and how long that takes nobody knows
+import hoosh.dialects.anthropic
+import hoosh.dialects.ollama
+import hoosh.dialects.responses  # noqa: F401
 from hoosh.admission import Limits, ModelLimits
 from hoosh.config import Audit, Budget, Cache, Config, Discovery, Key, Logging, PriceOverride, Provider
 from hoosh.gateway.account import Account
 from hoosh.gateway.gateway import Gateway
 from hoosh.http.client import Pool
 from hoosh.testing.house import GATEWAY, ONE_TRY, MemoryHouse, memory_house
+from hoosh.testing.seeds import seed_of_run
 from hoosh.testing.upstream import FakeUpstream
 from hoosh.values import Secret
 
@@ -76,16 +79,11 @@ def everything(scale: float = 1.0) -> Config:
     )
 
 
-FIRST_SEED = 556_000
-
-
 def seeds(count: int, named: str = "HOOSH_SEEDS") -> list[int]:
     """`HOOSH_SEED=n` repeats a run; the variable `named` says how many runs there are."""
-    if "HOOSH_SEED" in os.environ:
-        return [int(os.environ["HOOSH_SEED"])]
-    # The same ones in every run of the suite, which has to be certain; others wherever somebody asks for a number.
-    first = random.randrange(10**6) if named in os.environ else FIRST_SEED
-    return [first + number for number in range(int(os.environ.get(named, count)))]
+    first = seed_of_run()
+    is_one = os.environ.get("HOOSH_SEED", "random") != "random"
+    return [first + number for number in range(1 if is_one else int(os.environ.get(named, count)))]
 
 
 @contextmanager
@@ -206,7 +204,7 @@ async def world(
         for name, upstream in upstreams.items():
             house.network.listen(name, upstream.serve_wire_h2 if name in speaks_h2 else upstream.serve_wire)
         if begins_at_s is not None:
-            await house.get("/livez")  # the app behind the hot routes comes up in a thread: in whatever time that takes
+            await house.get("/livez")  # the app behind the hot routes is up then
             await trio.sleep_until(begins_at_s)
             _run._r.seed(seed)  # the warming up has thrown a number of dice that nobody knows
         h2 = Pool(GATEWAY, dialer=house.network.dialer(), http2="prior")
