@@ -31,8 +31,8 @@ fuzz:
     HOOSH_SEED={{ seed }} HOOSH_FRAMES=100000 {{ python }} -m pytest -n0 -q -s tests/dialects/test_fuzz.py tests/dialects/test_fuzz_bodies.py
 
 # balance the books after 10 000 requests with every kind of trouble, and stop 100 times 200 endless streams: on 3 seeds,
-# or `just sim 20`; `HOOSH_SEED=n` repeats one.  `just sim --seeds 1000` plays so many hours of faults of upstreams, each
-# of a seed by chance, and `just sim --seed n` tells one of them (docs/reliability.md)
+# or `just sim 20`; `HOOSH_SEED=n just sim 1` repeats one.  `just sim --seeds 1000` plays so many hours of faults of
+# upstreams, each of a seed by chance, and `just sim --seed n` tells one of them (docs/reliability.md)
 sim *ARGS="3":
     {{ if ARGS =~ '^-' { "PYTHONPATH=.:tests/matrix " + python + " tests/sim/sim_faults_run.py " + ARGS } else { "HOOSH_SEED=" + seed + " HOOSH_REQUESTS=10000 HOOSH_SEEDS=" + ARGS + " HOOSH_HARD_STOPS=100 HOOSH_BYTE_STEP=1 " + python + " -m pytest -n0 -q -s tests/sim" } }}
 

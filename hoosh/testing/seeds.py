@@ -11,13 +11,15 @@ from random import randrange
 
 __all__ = ["seed_of_run"]
 
+NAME = "HOOSH_SEED"
 EVERY_RUN = 556_000
 """A suite must be certain: it finds what has broken, and looking for what nobody has thought of is another's work."""
 
 
 def seed_of_run() -> int:
-    """Prints it, so that a run can be repeated."""
-    wanted = os.environ.get("HOOSH_SEED") or str(EVERY_RUN)
-    seed = randrange(10**6) if wanted == "random" else int(wanted)
-    print(f"HOOSH_SEED={seed}")
-    return seed
+    """One for all, child processes too: what was chosen by chance stands in the environment from then on."""
+    wanted = os.environ.get(NAME) or str(EVERY_RUN)
+    if wanted == "random":
+        os.environ[NAME] = wanted = str(randrange(10**6))
+        print(f"{NAME}={wanted}")
+    return int(wanted)

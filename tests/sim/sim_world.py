@@ -80,10 +80,8 @@ def everything(scale: float = 1.0) -> Config:
 
 
 def seeds(count: int, named: str = "HOOSH_SEEDS") -> list[int]:
-    """`HOOSH_SEED=n` repeats a run; the variable `named` says how many runs there are."""
-    first = seed_of_run()
-    is_one = os.environ.get("HOOSH_SEED", "random") != "random"
-    return [first + number for number in range(1 if is_one else int(os.environ.get(named, count)))]
+    """The variable `named` says how many, `HOOSH_SEED=n` which is the first."""
+    return [seed_of_run() + number for number in range(int(os.environ.get(named, count)))]
 
 
 @contextmanager

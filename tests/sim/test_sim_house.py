@@ -1,7 +1,7 @@
 """Thousands of requests through the whole house, with everything that can go wrong on their way: the books balance.
 
-`HOOSH_REQUESTS` is the size of a run, `HOOSH_SEEDS` how many there are, `HOOSH_SEED=n` repeats one; see
-docs/reliability.md.
+`HOOSH_REQUESTS` is the size of a run, `HOOSH_SEEDS` how many there are, `HOOSH_SEED=n` which is the first;
+see docs/reliability.md.
 """
 
 from __future__ import annotations
