@@ -148,12 +148,16 @@ class Journey:
             raise
         finally:
             account.attempt = None
-            self._ended(target, failure, begun_s, self._choice.take_place(), bill)
-            if opening is not None and opening.tried is not None:
-                opening.tried.over(word_for(failure), account.over_at)
+            self._ended(target, opening, failure, begun_s, self._choice.take_place(), bill)
 
     def _ended(
-        self, target: Target, failure: BaseException | None, begun_s: float, place: Pass | None, bill: Bill | NoBill
+        self,
+        target: Target,
+        opening: OpenReply | None,
+        failure: BaseException | None,
+        begun_s: float,
+        place: Pass | None,
+        bill: Bill | NoBill,
     ) -> None:
         """The attempt is over."""
         account, now_s = self._account, trio.current_time()
@@ -163,6 +167,8 @@ class Journey:
             self._note(target, now_s - begun_s, reason_of(failure))
         if place is not None:
             place.leave(bill.tokens(), now_s)
+        if opening is not None and opening.tried is not None:
+            opening.tried.over(word_for(failure), now_s)
 
     def _note(self, target: Target, duration_s: float, reason: str) -> None:
         account = self._account
@@ -209,9 +215,7 @@ class Journey:
         finally:
             account.attempt = None
             if (won := race.winner) is not None:
-                self._ended(won.target, failure, won.begun_s, won.place, bill)
-                if won.opening.tried is not None:
-                    won.opening.tried.over(word_for(failure), account.over_at)
+                self._ended(won.target, won.opening, failure, won.begun_s, won.place, bill)
 
     def _entry(self, target: Target, way: Travels) -> Entry:
         dispatcher, now_s = self._dispatcher, trio.current_time()
@@ -244,14 +248,13 @@ class Journey:
     def _lost(self, entry: Entry, failure: BaseException | None, bill: Bill | NoBill, *, is_beaten: bool) -> None:
         """Somebody else has begun first (`is_beaten`), or it has ended before anybody had."""
         target, now_s = entry.target, trio.current_time()
-        if entry.opening.tried is not None:
-            is_left = is_beaten and not isinstance(failure, Exception)
-            entry.opening.tried.over("hedged" if is_left else word_for(failure), now_s)
         if isinstance(failure, Exception) and target != self.target:
             self._choice.give_up(target)
         if isinstance(failure, Exception) or not is_beaten:
-            self._ended(target, failure, entry.begun_s, entry.place, NO_BILL)
+            self._ended(target, entry.opening, failure, entry.begun_s, entry.place, NO_BILL)
             return
+        if entry.opening.tried is not None:
+            entry.opening.tried.over("hedged", now_s)
         if entry.opening.is_sent:  # what it has made of that nobody will say
             bill.add(Usage(bill.prompt_tokens()), is_estimated=True, target=target)
         self._dispatcher.lost(target, entry.begun_s, now_s, self._account.upstreams)

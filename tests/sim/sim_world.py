@@ -16,11 +16,8 @@ from msgspec import Struct
 from msgspec.structs import replace
 from trio._core import _run
 
-import hoosh.api.app  # else it is imported in a thread, and how long that takes nobody knows
-import hoosh.dialects.anthropic
-import hoosh.dialects.ollama
-import hoosh.dialects.responses  # noqa: F401
 from hoosh.admission import Limits, ModelLimits
+from hoosh.api.cold import _import_app
 from hoosh.config import Audit, Budget, Cache, Config, Discovery, Key, Logging, PriceOverride, Provider
 from hoosh.gateway.account import Account
 from hoosh.gateway.gateway import Gateway
@@ -29,6 +26,8 @@ from hoosh.testing.house import GATEWAY, ONE_TRY, MemoryHouse, memory_house
 from hoosh.testing.seeds import seed_of_run
 from hoosh.testing.upstream import FakeUpstream
 from hoosh.values import Secret
+
+_import_app()  # else a house does it in a thread, and how long that takes nobody knows
 
 PROVIDERS = (
     Provider(type="openai-compatible", name="one", base_url="http://one:80", models=("oai-1",)),
